@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// Project is a namespace with its own workflows, executions and keys.
+type Project struct {
+	Name        string    `json:"name"`
+	Description string    `json:"description,omitempty"`
+	CreatedAt   time.Time `json:"created_at"`
+}
+
+// Workflow is one immutable version of a named definition.
+type Workflow struct {
+	Project    string          `json:"project"`
+	Name       string          `json:"name"`
+	Version    int             `json:"version"`
+	Hash       string          `json:"hash"`
+	Definition json.RawMessage `json:"definition"` // canonical JSON
+	Source     string          `json:"source"`     // as it was published
+	CreatedAt  time.Time       `json:"created_at"`
+}
+
+// Execution is one run of a workflow.
+type Execution struct {
+	ID             string                      `json:"id"` // UUIDv7
+	Number         int64                       `json:"number"`
+	Project        string                      `json:"project"`
+	Workflow       string                      `json:"workflow"`
+	Version        int                         `json:"version"`
+	DefinitionHash string                      `json:"-"`
+	Status         workflow.ExecutionStatus    `json:"status"`
+	Input          json.RawMessage             `json:"input"`
+	Output         json.RawMessage             `json:"output"`
+	Error          *workflow.Error             `json:"error"`
+	CorrelationID  string                      `json:"correlation_id,omitempty"`
+	Metadata       map[string]string           `json:"metadata,omitempty"`
+	Labels         map[string]string           `json:"labels,omitempty"`
+	Priority       int                         `json:"priority"`
+	Redrives       int                         `json:"redrives"`
+	Revision       int64                       `json:"revision"` // rises with every change
+	Reason         string                      `json:"reason,omitempty"`
+	CreatedAt      time.Time                   `json:"created_at"`
+	StartedAt      *time.Time                  `json:"started_at"`
+	EndedAt        *time.Time                  `json:"ended_at"`
+	TasksSummary   map[workflow.TaskStatus]int `json:"tasks_summary"`
+}
+
+// Task is the state of one task of an execution.
+type Task struct {
+	Ref           string              `json:"ref"`
+	Name          string              `json:"name"`
+	Type          string              `json:"type"`
+	Needs         []string            `json:"needs"`
+	Status        workflow.TaskStatus `json:"status"`
+	Reason        string              `json:"reason,omitempty"`
+	Attempt       int                 `json:"attempt"` // 0 = never dispatched
+	Dispatch      int                 `json:"dispatch"`
+	Try           int                 `json:"try"`
+	MaxAttempts   int                 `json:"max_attempts"`
+	Input         json.RawMessage     `json:"input"`
+	Output        json.RawMessage     `json:"output"`
+	Error         *workflow.Error     `json:"error"`
+	Queue         string              `json:"queue"`
+	Worker        string              `json:"worker,omitempty"`
+	Effects       workflow.Effects    `json:"effects"`
+	QueuedAt      *time.Time          `json:"queued_at"`
+	StartedAt     *time.Time          `json:"started_at"`
+	EndedAt       *time.Time          `json:"ended_at"`
+	NextAttemptAt *time.Time          `json:"next_attempt_at"`
+	Redrive       int                 `json:"redrive"`
+}
+
+// Attempt is one try of one task, kept until retention.
+type Attempt struct {
+	Attempt   int                 `json:"attempt"`
+	Redrive   int                 `json:"redrive"`
+	Status    workflow.TaskStatus `json:"status"`
+	Input     json.RawMessage     `json:"input"`
+	Output    json.RawMessage     `json:"output"`
+	Error     *workflow.Error     `json:"error"`
+	Worker    string              `json:"worker,omitempty"`
+	Dispatch  int                 `json:"dispatch"` // the last delivery
+	Queue     string              `json:"queue"`
+	QueuedAt  *time.Time          `json:"queued_at"`
+	StartedAt *time.Time          `json:"started_at"`
+	EndedAt   *time.Time          `json:"ended_at"`
+}
+
+// Event is one entry of an execution's history. Seq is opaque, unique and
+// rises; it is also the id of the server-sent event.
+type Event struct {
+	Seq     string    `json:"seq"`
+	At      time.Time `json:"at"`
+	Type    string    `json:"type"` // execution.started, task.running, ...
+	Ref     string    `json:"ref,omitempty"`
+	Attempt int       `json:"attempt,omitempty"`
+	Status  string    `json:"status,omitempty"`
+	By      string    `json:"by,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// Fence names one delivery of one attempt. Every result carries it, and is
+// refused when another attempt or delivery has taken its place.
+type Fence struct {
+	Execution string `json:"execution"`
+	Ref       string `json:"ref"`
+	Attempt   int    `json:"attempt"`
+	Dispatch  int    `json:"dispatch"`
+}
+
+// JobID is the asynq task id of the delivery: execution:ref:attempt:dispatch.
+func (f Fence) JobID() string {
+	return f.Execution + ":" + f.Ref + ":" + strconv.Itoa(f.Attempt) + ":" + strconv.Itoa(f.Dispatch)
+}
+
+// ParseJobID reads what JobID writes.
+func ParseJobID(id string) (Fence, error) {
+	parts := strings.Split(id, ":")
+	if len(parts) == 4 {
+		attempt, err1 := strconv.Atoi(parts[2])
+		dispatch, err2 := strconv.Atoi(parts[3])
+		if err1 == nil && err2 == nil {
+			return Fence{Execution: parts[0], Ref: parts[1], Attempt: attempt, Dispatch: dispatch}, nil
+		}
+	}
+	return Fence{}, fmt.Errorf("engine: %q is not a job id (execution:ref:attempt:dispatch)", id)
+}
+
+// Queue is an asynq queue with its priority lanes added up.
+type Queue struct {
+	Name      string        `json:"name"`
+	Paused    bool          `json:"paused"`
+	Pending   int           `json:"pending"`
+	Active    int           `json:"active"`
+	Scheduled int           `json:"scheduled"`
+	Retry     int           `json:"retry"`
+	Archived  int           `json:"archived"`
+	Latency   time.Duration `json:"-"` // age of the oldest waiting job
+	Workers   int           `json:"workers"`
+}
+
+// Worker is a live worker process.
+type Worker struct {
+	ID          string         `json:"id"`
+	Host        string         `json:"host"`
+	PID         int            `json:"pid"`
+	Queues      map[string]int `json:"queues"` // weights
+	Types       []string       `json:"types"`
+	Concurrency int            `json:"concurrency"`
+	Running     int            `json:"running"`
+	Draining    bool           `json:"draining"`
+	Version     string         `json:"version"`
+	StartedAt   time.Time      `json:"started_at"`
+	SeenAt      time.Time      `json:"seen_at"`
+}
+
+// Scope is what an API key may do. Each scope includes the ones before it.
+type Scope string
+
+// The scopes.
+const (
+	ScopeRead  Scope = "read"
+	ScopeWrite Scope = "write"
+	ScopeAdmin Scope = "admin"
+)
+
+// Key is an API key. The secret itself is shown once and stored only hashed.
+type Key struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Scope     Scope      `json:"scope"`
+	Projects  []string   `json:"projects"` // empty = all
+	CreatedAt time.Time  `json:"created_at"`
+	RevokedAt *time.Time `json:"revoked_at"`
+}
+
+// Page is a place in a list and how much of it is wanted.
+type Page struct {
+	Cursor string
+	Limit  int // 1 to 1000; 0 = 100
+}
+
+// ExecutionFilter narrows a list of executions. Zero fields do not narrow.
+type ExecutionFilter struct {
+	Status        []workflow.ExecutionStatus
+	Workflow      string
+	CorrelationID string
+	LabelKey      string
+	LabelValue    string
+	Since, Until  time.Time // of creation
+}
+
+// StartRequest asks for an execution of a workflow.
+type StartRequest struct {
+	Workflow       string
+	Version        int // 0 = the newest
+	Input          json.RawMessage
+	CorrelationID  string
+	IdempotencyKey string
+	Metadata       map[string]string
+	Labels         map[string]string
+	Priority       int // 1 to 9; 0 = 5
+	By             string
+}
+
+// Request is the common part of what an operator asks of an execution.
+type Request struct {
+	Reason string
+	By     string
+}

@@ -1,0 +1,100 @@
+package workflow
+
+import "fmt"
+
+// Event names what happens to a task or to an execution.
+type Event string
+
+// The events of a task.
+const (
+	EventReady    Event = "ready"    // its predecessors ended and it was decided to run
+	EventClaim    Event = "claim"    // a worker took the dispatch
+	EventRelease  Event = "release"  // a draining worker handed it back
+	EventLose     Event = "lose"     // its lease ran out, or its job vanished
+	EventComplete Event = "complete" // the handler succeeded
+	EventFail     Event = "fail"     // the handler failed for good
+	EventTimeOut  Event = "time_out" // the attempt ran out of time for good
+	EventBackOff  Event = "back_off" // the attempt failed and another will follow
+	EventRetry    Event = "retry"    // the back-off is over
+	EventSkip     Event = "skip"     // its condition was false, or all it needs were skipped
+	EventCancel   Event = "cancel"   // asked for, or nothing can reach it any more
+	EventReset    Event = "reset"    // a redrive runs it again
+)
+
+// The events of an execution.
+const (
+	EventPause     Event = "pause"
+	EventResume    Event = "resume"
+	EventAskCancel Event = "ask_cancel"
+	EventSucceed   Event = "succeed"
+	EventEndFailed Event = "end_failed"
+	EventEndCancel Event = "end_canceled"
+	EventExpire    Event = "expire" // its timeout passed
+	EventRedrive   Event = "redrive"
+)
+
+// TaskTransitions is the whole state machine of a task: event, from, to.
+// The Lua scripts in queue/ are held to it by a test.
+var TaskTransitions = map[Event]map[TaskStatus]TaskStatus{
+	EventReady:    {TaskPending: TaskQueued},
+	EventClaim:    {TaskQueued: TaskRunning},
+	EventRelease:  {TaskRunning: TaskQueued},
+	EventLose:     {TaskQueued: TaskQueued, TaskRunning: TaskQueued},
+	EventComplete: {TaskRunning: TaskSucceeded},
+	EventFail:     {TaskPending: TaskFailed, TaskQueued: TaskFailed, TaskRunning: TaskFailed},
+	EventTimeOut:  {TaskRunning: TaskTimedOut},
+	EventBackOff:  {TaskRunning: TaskRetrying},
+	EventRetry:    {TaskRetrying: TaskQueued},
+	EventSkip:     {TaskPending: TaskSkipped},
+	EventCancel: {
+		TaskPending: TaskCanceled, TaskQueued: TaskCanceled, TaskRunning: TaskCanceled,
+		TaskRetrying: TaskCanceled, TaskWaiting: TaskCanceled,
+	},
+	EventReset: {
+		TaskSucceeded: TaskPending, TaskFailed: TaskPending, TaskTimedOut: TaskPending,
+		TaskCanceled: TaskPending, TaskSkipped: TaskPending,
+	},
+}
+
+// ExecutionTransitions is the whole state machine of an execution: event, from, to.
+var ExecutionTransitions = map[Event]map[ExecutionStatus]ExecutionStatus{
+	EventPause:  {ExecutionQueued: ExecutionPaused, ExecutionRunning: ExecutionPaused},
+	EventResume: {ExecutionPaused: ExecutionRunning},
+	EventAskCancel: {
+		ExecutionQueued: ExecutionCanceling, ExecutionRunning: ExecutionCanceling, ExecutionPaused: ExecutionCanceling,
+	},
+	EventSucceed:   {ExecutionRunning: ExecutionSucceeded, ExecutionPaused: ExecutionSucceeded},
+	EventEndFailed: {ExecutionRunning: ExecutionFailed, ExecutionPaused: ExecutionFailed},
+	EventEndCancel: {ExecutionCanceling: ExecutionCanceled},
+	EventExpire:    {ExecutionQueued: ExecutionTimedOut, ExecutionRunning: ExecutionTimedOut, ExecutionPaused: ExecutionTimedOut},
+	EventRedrive: {
+		ExecutionFailed: ExecutionRunning, ExecutionCanceled: ExecutionRunning,
+		ExecutionTimedOut: ExecutionRunning, ExecutionSucceeded: ExecutionRunning,
+	},
+}
+
+// TransitionError says that an event is not possible in a status.
+type TransitionError struct {
+	Event Event
+	From  string
+}
+
+func (e *TransitionError) Error() string {
+	return fmt.Sprintf("workflow: %s is not possible when %s", e.Event, e.From)
+}
+
+// NextTask answers the status of a task after the event, or a *TransitionError.
+func NextTask(from TaskStatus, event Event) (TaskStatus, error) {
+	if to, ok := TaskTransitions[event][from]; ok {
+		return to, nil
+	}
+	return "", &TransitionError{Event: event, From: string(from)}
+}
+
+// NextExecution answers the status of an execution after the event, or a *TransitionError.
+func NextExecution(from ExecutionStatus, event Event) (ExecutionStatus, error) {
+	if to, ok := ExecutionTransitions[event][from]; ok {
+		return to, nil
+	}
+	return "", &TransitionError{Event: event, From: string(from)}
+}
