@@ -1,0 +1,3 @@
+package client
+
+//go:generate go tool -modfile=../tools.mod oapi-codegen -config oapi-codegen.yaml ../server/api/openapi.yaml
