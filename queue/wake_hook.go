@@ -1,0 +1,297 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	wakeWait    = time.Second           // the longest a lost wake-up can delay a job
+	wakeBackoff = 50 * time.Millisecond // the first pause after a Redis error
+)
+
+// WakeStats counts what a WakeHook did with the dequeues of its server.
+type WakeStats struct {
+	Asked   int64 // sent to Redis
+	Skipped int64 // answered "empty" without a round trip
+	Late    int64 // jobs found by the poll and not by a wake-up
+}
+
+// WakeHook makes the dequeues of one asynq server wait for a wake-up instead of
+// polling. It recognises asynq's dequeue script by its keys. A queue that was
+// empty is not asked again until it is hinted or a second has passed; when all
+// queues of the server are known to be empty, the dequeue waits for that.
+type WakeHook struct {
+	wait    time.Duration
+	backoff time.Duration
+	detach  func()
+	stop    chan struct{}
+	once    sync.Once
+
+	mu      sync.Mutex
+	lanes   map[string]*lane
+	held    bool
+	changed chan struct{} // closed at the next hint, nil when nobody waits for one
+	errors  int           // in a row
+	stats   WakeStats
+}
+
+// lane is what is known of one queue. A hint counts up; a queue is known to be
+// empty as of the hints that were counted before it was asked.
+type lane struct {
+	hints, seen uint64
+	empty       bool
+	until       time.Time // when empty is no longer believed
+	polled      bool      // asked because time passed
+}
+
+func (l *lane) idle() bool { return l.empty && l.hints == l.seen }
+
+func newWakeHook(queues []string) *WakeHook {
+	h := &WakeHook{
+		wait:    wakeWait,
+		backoff: wakeBackoff,
+		detach:  func() {},
+		stop:    make(chan struct{}),
+		lanes:   make(map[string]*lane, len(queues)),
+	}
+	for _, q := range queues {
+		h.lanes[q] = &lane{}
+	}
+	return h
+}
+
+// Stop lets waiting dequeues go and answers "empty" to all that follow, so
+// that the server takes no more jobs.
+func (h *WakeHook) Stop() {
+	h.once.Do(func() {
+		close(h.stop)
+		h.detach()
+	})
+}
+
+// Hold keeps the server from taking jobs until Resume.
+func (h *WakeHook) Hold() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = true
+}
+
+// Resume undoes Hold.
+func (h *WakeHook) Resume() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = false
+	h.broadcast()
+}
+
+// Stats returns the counts so far.
+func (h *WakeHook) Stats() WakeStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stats
+}
+
+// hint says that the queues may have jobs; nil means all of them.
+func (h *WakeHook) hint(queues []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hinted := queues == nil
+	if queues == nil {
+		for _, l := range h.lanes {
+			l.hints++
+		}
+	}
+	for _, q := range queues {
+		if l := h.lanes[q]; l != nil {
+			l.hints++
+			hinted = true
+		}
+	}
+	if hinted {
+		h.broadcast()
+	}
+}
+
+func (h *WakeHook) broadcast() {
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
+	}
+}
+
+// DialHook passes through.
+func (h *WakeHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessPipelineHook passes through.
+func (h *WakeHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// ProcessHook holds asynq's dequeues back while there is nothing to dequeue.
+func (h *WakeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		l := h.lanes[dequeueOf(cmd)]
+		if l == nil {
+			return next(ctx, cmd)
+		}
+		generation, ask := h.admit(ctx, l)
+		if !ask {
+			return redis.Nil
+		}
+		err := next(ctx, cmd)
+		if rest := h.record(l, generation, err); rest > 0 {
+			h.await(ctx, nil, time.Now().Add(rest))
+		}
+		return err
+	}
+}
+
+// admit says whether the queue is to be asked, after waiting as long as no queue is.
+func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask bool) {
+	for {
+		h.mu.Lock()
+		if h.stopped() || ctx.Err() != nil {
+			h.mu.Unlock()
+			return 0, false
+		}
+		if !h.held && !l.idle() {
+			defer h.mu.Unlock()
+			h.stats.Asked++
+			return l.hints, true
+		}
+		until, wait := h.nextPoll()
+		if !wait {
+			defer h.mu.Unlock()
+			h.stats.Skipped++
+			return 0, false
+		}
+		if h.changed == nil {
+			h.changed = make(chan struct{})
+		}
+		changed := h.changed
+		held := h.held
+		h.mu.Unlock()
+		if h.await(ctx, changed, until) {
+			continue
+		}
+		h.expire()
+		if held {
+			return 0, false
+		}
+	}
+}
+
+// nextPoll returns when the queues are asked again without a hint, and false
+// when one of them is worth asking right now.
+func (h *WakeHook) nextPoll() (until time.Time, wait bool) {
+	if h.held {
+		return time.Now().Add(h.wait), true
+	}
+	for _, l := range h.lanes {
+		if !l.idle() {
+			return time.Time{}, false
+		}
+		if until.IsZero() || l.until.Before(until) {
+			until = l.until
+		}
+	}
+	return until, true
+}
+
+// await returns true when something changed before the time was up.
+func (h *WakeHook) await(ctx context.Context, changed <-chan struct{}, until time.Time) bool {
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-changed:
+		return true
+	case <-h.stop:
+		return true
+	case <-ctx.Done():
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// expire forgets all at once what was known, so that an idle server wakes once
+// a second and not once per queue.
+func (h *WakeHook) expire() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.lanes {
+		l.polled = l.idle()
+		l.empty = false
+	}
+}
+
+// record keeps what the answer says about the queue, and returns how long to
+// rest: asynq itself would ask again at once when Redis is in trouble.
+func (h *WakeHook) record(l *lane, generation uint64, err error) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case errors.Is(err, redis.Nil):
+		h.errors = 0
+		l.empty, l.seen, l.polled = true, generation, false
+		l.until = time.Now().Add(jittered(h.wait))
+	case err == nil:
+		h.errors = 0
+		if l.polled && l.hints == generation && l.hints == l.seen {
+			h.stats.Late++
+		}
+		l.empty, l.polled = false, false
+	case redis.HasErrorPrefix(err, "NOSCRIPT"):
+		// The client sends the script itself next.
+	default:
+		h.errors++
+		return min(h.backoff<<min(h.errors-1, 10), h.wait)
+	}
+	return 0
+}
+
+func (h *WakeHook) stopped() bool {
+	select {
+	case <-h.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// dequeueOf returns the queue whose dequeue script cmd is, or "".
+func dequeueOf(cmd redis.Cmder) string {
+	args := cmd.Args()
+	if len(args) < 7 || (cmd.Name() != "evalsha" && cmd.Name() != "eval") {
+		return ""
+	}
+	if n, ok := args[2].(int); !ok || n != 4 {
+		return ""
+	}
+	pending, _ := args[3].(string)
+	queue, ok := strings.CutPrefix(pending, "asynq:{")
+	if !ok {
+		return ""
+	}
+	if queue, ok = strings.CutSuffix(queue, "}:pending"); !ok {
+		return ""
+	}
+	for i, name := range []string{"}:paused", "}:active", "}:lease"} {
+		if key, _ := args[4+i].(string); key != "asynq:{"+queue+name {
+			return ""
+		}
+	}
+	return queue
+}
+
+// jittered spreads the polls of a fleet: between 90 and 100 % of d.
+func jittered(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Int64N(int64(d)/10+1))
+}
