@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// Start starts an execution. created is false when the same idempotency key
+// had started it before.
+func (c *Client) Start(ctx context.Context, project string, r StartRequest) (x *Execution, created bool, err error) {
+	x, status, err := read[Execution](c.api.StartExecution(ctx, project, r))
+	return x, status == http.StatusCreated, err
+}
+
+// Execution reads an execution by id or number.
+func (c *Client) Execution(ctx context.Context, id string) (*Execution, error) {
+	x, _, err := read[Execution](c.api.GetExecution(ctx, id))
+	return x, err
+}
+
+// Executions walks the executions that the filter lets through, newest first.
+func (c *Client) Executions(ctx context.Context, project string, filter ListExecutionsParams) iter.Seq2[Execution, error] {
+	return all(func(cursor *string) ([]Execution, *string, error) {
+		if cursor != nil {
+			filter.Cursor = cursor
+		}
+		list, err := c.ExecutionPage(ctx, project, &filter)
+		if err != nil {
+			return nil, nil, err
+		}
+		return list.Items, list.NextCursor, nil
+	})
+}
+
+// ExecutionPage reads one page of executions.
+func (c *Client) ExecutionPage(ctx context.Context, project string, params *ListExecutionsParams) (*ExecutionList, error) {
+	list, _, err := read[ExecutionList](c.api.ListExecutions(ctx, project, params))
+	return list, err
+}
+
+// Cancel cancels an execution.
+func (c *Client) Cancel(ctx context.Context, id, reason string) (*Execution, error) {
+	x, _, err := read[Execution](c.api.CancelExecution(ctx, id, ControlRequest{Reason: reason}))
+	return x, err
+}
+
+// Pause pauses an execution: what runs goes on, nothing new starts.
+func (c *Client) Pause(ctx context.Context, id, reason string) (*Execution, error) {
+	x, _, err := read[Execution](c.api.PauseExecution(ctx, id, ControlRequest{Reason: reason}))
+	return x, err
+}
+
+// Resume resumes a paused execution.
+func (c *Client) Resume(ctx context.Context, id, reason string) (*Execution, error) {
+	x, _, err := read[Execution](c.api.ResumeExecution(ctx, id, ControlRequest{Reason: reason}))
+	return x, err
+}
+
+// History walks what happened to an execution, oldest first.
+func (c *Client) History(ctx context.Context, id string) iter.Seq2[Event, error] {
+	return all(func(cursor *string) ([]Event, *string, error) {
+		list, _, err := read[EventList](c.api.ListHistory(ctx, id, &ListHistoryParams{Cursor: cursor}))
+		if err != nil {
+			return nil, nil, err
+		}
+		return list.Items, list.NextCursor, nil
+	})
+}
+
+// Graph reads the graph of an execution.
+func (c *Client) Graph(ctx context.Context, id string) (*Graph, error) {
+	g, _, err := read[Graph](c.api.GetGraph(ctx, id, &GetGraphParams{}))
+	return g, err
+}
+
+// Drawing reads the graph of an execution as text, "mermaid" or "dot".
+func (c *Client) Drawing(ctx context.Context, id, format string) (string, error) {
+	f := GetGraphParamsFormat(format)
+	return readText(c.api.GetGraph(ctx, id, &GetGraphParams{Format: &f}))
+}

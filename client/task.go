@@ -1,0 +1,34 @@
+package client
+
+import (
+	"context"
+	"iter"
+)
+
+// Tasks walks the tasks of an execution, nested ones included.
+func (c *Client) Tasks(ctx context.Context, id string) iter.Seq2[Task, error] {
+	return all(func(cursor *string) ([]Task, *string, error) {
+		list, _, err := read[TaskList](c.api.ListTasks(ctx, id, &ListTasksParams{Cursor: cursor}))
+		if err != nil {
+			return nil, nil, err
+		}
+		return list.Items, list.NextCursor, nil
+	})
+}
+
+// Task reads a task by its ref, as each[eu].load.
+func (c *Client) Task(ctx context.Context, id, ref string) (*Task, error) {
+	t, _, err := read[Task](c.api.GetTask(ctx, id, ref))
+	return t, err
+}
+
+// Attempts walks the attempts of a task, oldest first.
+func (c *Client) Attempts(ctx context.Context, id, ref string) iter.Seq2[Attempt, error] {
+	return all(func(cursor *string) ([]Attempt, *string, error) {
+		list, _, err := read[AttemptList](c.api.ListAttempts(ctx, id, ref, &ListAttemptsParams{Cursor: cursor}))
+		if err != nil {
+			return nil, nil, err
+		}
+		return list.Items, list.NextCursor, nil
+	})
+}
