@@ -22,10 +22,11 @@ func (c *Client) Execution(ctx context.Context, id string) (*Execution, error) {
 // Executions walks the executions that the filter lets through, newest first.
 func (c *Client) Executions(ctx context.Context, project string, filter ListExecutionsParams) iter.Seq2[Execution, error] {
 	return all(func(cursor *string) ([]Execution, *string, error) {
+		params := filter
 		if cursor != nil {
-			filter.Cursor = cursor
+			params.Cursor = cursor
 		}
-		list, err := c.ExecutionPage(ctx, project, &filter)
+		list, err := c.ExecutionPage(ctx, project, &params)
 		if err != nil {
 			return nil, nil, err
 		}

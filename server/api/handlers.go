@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/redrive/redrive/engine"
+)
+
+// Engine is all that the API asks of the engine, resource by resource.
+type Engine interface {
+	Projects
+	Workflows
+	Executions
+	Tasks
+	Histories
+	Graphs
+	Controls
+	Queues
+	Workers
+	Keys
+}
+
+// Options tune the handlers.
+type Options struct {
+	Heartbeat time.Duration   // between comments on a silent event stream
+	Streams   int             // event streams at once
+	Stopping  context.Context // done when the server stops: streams end
+	Logger    *slog.Logger
+}
+
+// Handlers implements the generated StrictServerInterface, one embedded
+// struct per resource.
+type Handlers struct {
+	projects
+	workflows
+	executions
+	tasks
+	history
+	events
+	graphs
+	control
+	queues
+	workers
+	keys
+}
+
+var _ StrictServerInterface = (*Handlers)(nil)
+
+// NewHandlers makes the handlers over an engine.
+func NewHandlers(e Engine, o Options) *Handlers {
+	return &Handlers{
+		projects:   projects{e},
+		workflows:  workflows{e},
+		executions: executions{e},
+		tasks:      tasks{e},
+		history:    history{e},
+		events:     events{engine: e, options: o, slots: make(chan struct{}, o.Streams)},
+		graphs:     graphs{e},
+		control:    control{e},
+		queues:     queues{e},
+		workers:    workers{e},
+		keys:       keys{e},
+	}
+}
+
+// ExecutionReader reads executions.
+type ExecutionReader interface {
+	// Execution returns the execution with this id or number, or an
+	// *engine.Error of KindNotFound.
+	Execution(ctx context.Context, id string) (*engine.Execution, error)
+}

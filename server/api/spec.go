@@ -1,0 +1,105 @@
+package api
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+)
+
+//go:embed openapi.yaml
+var source []byte
+
+// Spec is the specification, made ready for use.
+type Spec struct {
+	Document *openapi3.T
+	JSON     []byte // what /openapi.json serves
+	ops      map[string]*operation
+}
+
+// operation is what checks need to know of one operation.
+type operation struct {
+	rule    auth.Rule
+	params  []*openapi3.Parameter
+	body    *openapi3.RequestBody // nil: takes none
+	aliases map[string]string     // media type -> the one it is read as
+	raw     bool                  // the handler reads the body as it came
+}
+
+var pathParam = regexp.MustCompile(`\{([^}]+)\}`)
+
+// LoadSpec reads the embedded specification.
+func LoadSpec() (*Spec, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(source)
+	if err != nil {
+		return nil, fmt.Errorf("api: read openapi.yaml: %w", err)
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("api: write openapi.json: %w", err)
+	}
+	s := &Spec{Document: doc, JSON: append(text, '\n'), ops: map[string]*operation{}}
+	for path, item := range doc.Paths.Map() {
+		route := pathParam.ReplaceAllString(path, ":$1")
+		for method, op := range item.Operations() {
+			o, err := newOperation(item, op)
+			if err != nil {
+				return nil, fmt.Errorf("api: %s %s: %w", method, path, err)
+			}
+			s.ops[method+" "+route] = o
+		}
+	}
+	return s, nil
+}
+
+// Rules are the access rules of the operations, by "METHOD /route/:param".
+func (s *Spec) Rules() map[string]auth.Rule {
+	rules := make(map[string]auth.Rule, len(s.ops))
+	for key, o := range s.ops {
+		rules[key] = o.rule
+	}
+	return rules
+}
+
+func newOperation(item *openapi3.PathItem, op *openapi3.Operation) (*operation, error) {
+	scope, _ := op.Extensions["x-scope"].(string)
+	fleet, _ := op.Extensions["x-fleet"].(bool)
+	o := &operation{rule: auth.Rule{Scope: engine.Scope(scope), Fleet: fleet}, aliases: map[string]string{}}
+	switch o.rule.Scope {
+	case engine.ScopeRead, engine.ScopeWrite, engine.ScopeAdmin:
+	default:
+		return nil, fmt.Errorf("x-scope is %q: want read, write or admin", scope)
+	}
+	for _, list := range []openapi3.Parameters{item.Parameters, op.Parameters} {
+		for _, p := range list {
+			o.params = append(o.params, p.Value)
+		}
+	}
+	if op.RequestBody == nil {
+		return o, nil
+	}
+	o.body = op.RequestBody.Value
+	for media := range o.body.Content {
+		o.aliases[media] = media
+	}
+	aliases, _ := o.body.Extensions["x-content-aliases"].(map[string]any)
+	for from, to := range aliases {
+		o.aliases[from] = fmt.Sprint(to)
+		o.raw = true
+	}
+	return o, nil
+}
+
+// schemaType is the single type of a schema, "" for any.
+func schemaType(s *openapi3.Schema) string {
+	if s.Type == nil {
+		return ""
+	}
+	return strings.Join(s.Type.Slice(), "|")
+}
