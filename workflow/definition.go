@@ -64,12 +64,12 @@ const (
 // Retry is when and how often a failed attempt is tried again.
 // Fields that are nil or zero fall back to the workflow's defaults.
 type Retry struct {
-	MaxAttempts  int      `json:"max_attempts,omitempty"` // 1 = no retry
-	Delay        Duration `json:"delay,omitempty"`
-	Backoff      Backoff  `json:"backoff,omitempty"`
-	MaxDelay     Duration `json:"max_delay,omitempty"`
-	Jitter       *float64 `json:"jitter,omitempty"` // share of the delay, 0 to 1
-	NonRetryable []string `json:"non_retryable,omitempty"`
+	MaxAttempts  int       `json:"max_attempts,omitempty"` // 1 = no retry
+	Delay        *Duration `json:"delay,omitempty"`        // nil = the default; 0 = at once
+	Backoff      Backoff   `json:"backoff,omitempty"`
+	MaxDelay     Duration  `json:"max_delay,omitempty"`
+	Jitter       *float64  `json:"jitter,omitempty"`       // share of the delay, 0 to 1
+	NonRetryable []string  `json:"non_retryable,omitzero"` // error codes; an empty list overrides the defaults
 }
 
 // Backoff is how the delay grows from try to try.

@@ -10,6 +10,8 @@ type Limits struct {
 	ExpressionBytes int // of one expression
 	ExpressionCost  uint64
 	Depth           int           // of nested JSON or YAML
+	Nodes           int           // values in a definition, once its YAML aliases are replaced
+	Expressions     int           // in a definition
 	TaskValueBytes  int           // of a task's input, and of its output
 	ValueBytes      int           // of an execution's input, and of its output
 	Timeout         time.Duration // the longest timeout or delay that may be asked for
@@ -24,6 +26,8 @@ func DefaultLimits() Limits {
 		ExpressionBytes: 8 << 10,
 		ExpressionCost:  100_000,
 		Depth:           32,
+		Nodes:           100_000,
+		Expressions:     10_000,
 		TaskValueBytes:  256 << 10,
 		ValueBytes:      1 << 20,
 		Timeout:         30 * 24 * time.Hour,

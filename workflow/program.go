@@ -12,7 +12,10 @@ type Program struct {
 	Definition *Definition
 	Nodes      []*Node // a topological order, stable for equal definitions
 
-	byRef map[string]*Node
+	limits Limits
+	byRef  map[string]*Node
+	input  *schema
+	output *template
 }
 
 // Node is one task of a Program with its place in the graph and its defaults filled in.
@@ -33,6 +36,12 @@ type Node struct {
 	Conditional bool
 	// IfReads and InputReads are what the condition and `with` read.
 	IfReads, InputReads Reads
+
+	limits                    Limits
+	index                     int // in the source
+	condition                 *expression
+	with                      *template
+	inputSchema, outputSchema *schema
 }
 
 // Reads is what an expression reads from outside itself.

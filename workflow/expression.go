@@ -1,0 +1,238 @@
+package workflow
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/ext"
+)
+
+// expression is one compiled ${...}. It is shared and safe for concurrent use.
+type expression struct {
+	source  string
+	program cel.Program // nil for a plain path
+	path    []step      // of an expression that only names a value, else nil
+	uses    []use
+	limits  Limits
+}
+
+// use is something that an expression reads from its scope: a root (workflow,
+// tasks, secrets), the name of a task or secret, and the field read of it.
+type use struct{ root, name, field string }
+
+// parsedExpression is an expression with what was found wrong in it, wherever it stands.
+type parsedExpression struct {
+	*expression
+	faults []fault
+}
+
+type fault struct{ code, message, allowed string }
+
+// reads answers what must be known to evaluate the expression.
+func (e *expression) reads() Reads {
+	var r Reads
+	r.add(e.uses)
+	return r
+}
+
+func (r *Reads) add(uses []use) {
+	for _, u := range uses {
+		switch u.root {
+		case "workflow":
+			r.Workflow = true
+		case "tasks":
+			r.Tasks = insertName(r.Tasks, u.name)
+		case "secrets":
+			r.Secrets = insertName(r.Secrets, u.name)
+		}
+	}
+}
+
+func insertName(names []string, name string) []string {
+	i, found := slices.BinarySearch(names, name)
+	if found {
+		return names
+	}
+	return slices.Insert(names, i, name)
+}
+
+func (e *expression) readsSecrets() bool {
+	return slices.ContainsFunc(e.uses, func(u use) bool { return u.root == "secrets" })
+}
+
+// The bounds of parsing that no definition needs to change.
+const (
+	maxExpressionNodes = 10_000
+	maxExpressionDepth = 64
+	maxRegexProgram    = 1_000
+	maxRange           = 100_000
+)
+
+// environment is the CEL that every expression is written in.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable("workflow", cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable("tasks", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.DynType))),
+		cel.Variable("secrets", cel.MapType(cel.StringType, cel.StringType)),
+		cel.CrossTypeNumericComparisons(true),
+		cel.DefaultUTCTimeZone(true),
+		cel.OptionalTypes(),
+		ext.Strings(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)), ext.Sets(), ext.Encoders(),
+		ext.Bindings(), ext.TwoVarComprehensions(), ext.Regex(),
+		cel.ParserRecursionLimit(maxExpressionDepth),
+		cel.ParserExpressionSizeLimit(math.MaxInt32),
+		cel.ExpressionNodeLimit(maxExpressionNodes),
+		cel.RegexProgramSizeLimit(maxRegexProgram),
+	)
+})
+
+// usage says where an expression stands and what it may read there.
+type usage struct {
+	program *Program
+	node    *Node // nil for the workflow's output
+	tasks   func(name string) bool
+	secrets bool
+	what    string // the field
+}
+
+// expression compiles one expression, or reports why it cannot.
+func (c *compiler) expression(at place, source string, u usage) *expression {
+	c.uses++
+	if c.uses > c.limits.Expressions {
+		if c.uses == c.limits.Expressions+1 {
+			c.add(at, CodeTooLarge, fmt.Sprintf("at most %d expressions", c.limits.Expressions), "the definition holds too many expressions")
+		}
+		return nil
+	}
+	parsed, ok := c.expressions[source]
+	if !ok {
+		parsed = c.parseExpression(source)
+		c.expressions[source] = parsed
+	}
+	for _, f := range parsed.faults {
+		c.add(at, f.code, f.allowed, "${%s}: %s", clip(source), f.message)
+	}
+	if len(parsed.faults) > 0 || !c.readable(at, parsed.expression, u) {
+		return nil
+	}
+	return parsed.expression
+}
+
+func (c *compiler) parseExpression(source string) *parsedExpression {
+	p := &parsedExpression{expression: &expression{source: source, limits: c.limits}}
+	p.limits.ExpressionCost = c.limits.ExpressionCost
+	fail := func(code, allowed, format string, args ...any) *parsedExpression {
+		p.faults = append(p.faults, fault{code: code, allowed: allowed, message: fmt.Sprintf(format, args...)})
+		return p
+	}
+	if strings.TrimSpace(source) == "" {
+		return fail(CodeBadExpression, "a CEL expression such as workflow.input.name", "the expression is empty")
+	}
+	if len(source) > c.limits.ExpressionBytes {
+		return fail(CodeTooLarge, fmt.Sprintf("at most %d bytes", c.limits.ExpressionBytes), "the expression has %d bytes", len(source))
+	}
+	env, err := environment()
+	if err != nil {
+		return fail(CodeBadExpression, "", "CEL cannot be set up: %v", err)
+	}
+	parsed, issues := env.Parse(source)
+	if issues.Err() != nil {
+		return fail(CodeBadExpression, "CEL", "%s", issueText(issues))
+	}
+	w := &walker{}
+	w.expr(parsed.NativeRep().Expr(), nil)
+	p.uses, p.faults = w.uses, w.faults
+	if len(p.faults) > 0 {
+		return p
+	}
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		return fail(CodeBadExpression, "CEL with "+readableRoots, "%s", issueText(issues))
+	}
+	if p.path = w.path(parsed.NativeRep().Expr()); p.path != nil {
+		return p
+	}
+	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(c.limits.ExpressionCost))
+	if err != nil {
+		return fail(CodeBadExpression, "CEL", "%v", err)
+	}
+	return p
+}
+
+// issueText writes what CEL found, without its drawing of the source.
+func issueText(issues *cel.Issues) string {
+	const most = 3
+	var parts []string
+	for i, e := range issues.Errors() {
+		if i == most {
+			break
+		}
+		message := strings.ReplaceAll(e.Message, " (in container '')", "")
+		parts = append(parts, fmt.Sprintf("%s (line %d, column %d of the expression)", clip(message), e.Location.Line(), e.Location.Column()+1))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// readable checks what the expression reads against what it may read where it stands.
+func (c *compiler) readable(at place, e *expression, u usage) bool {
+	ok := true
+	fail := func(allowed, format string, args ...any) {
+		ok = false
+		c.add(at, CodeUnreadable, allowed, "${%s}: %s", clip(e.source), fmt.Sprintf(format, args...))
+	}
+	for _, use := range e.uses {
+		switch {
+		case use.root == "secrets" && !u.secrets:
+			fail("secrets only in the with of a task", "%s cannot read secrets", u.what)
+		case use.root == "tasks" && !u.tasks(use.name):
+			c.unreadableTask(use.name, u, fail)
+		}
+	}
+	return ok
+}
+
+func (c *compiler) unreadableTask(name string, u usage, fail func(string, string, ...any)) {
+	var can, all []string
+	for _, n := range u.program.Nodes {
+		all = append(all, n.Ref)
+		if u.tasks(n.Ref) {
+			can = append(can, n.Ref)
+		}
+	}
+	allowed := "tasks that it needs, directly or through others: " + list(can)
+	if len(can) == 0 {
+		allowed = "tasks that it needs, directly or through others; it needs none"
+	}
+	for _, n := range all {
+		if strings.HasPrefix(n, name+"-") {
+			fail(allowed, "there is no task %q; a name with a hyphen is written tasks[%q]", name, n)
+			return
+		}
+	}
+	switch {
+	case u.node != nil && u.node.Ref == name:
+		fail(allowed, "a task cannot read itself")
+	case u.program.byRef[name] != nil:
+		fail(allowed, "the task %q is not one that it needs; add it to needs", name)
+	default:
+		fail(allowed, "there is no task %q%s", name, suggest(name, all))
+	}
+}
+
+// conditionOf compiles an `if`: exactly one expression.
+func (c *compiler) conditionOf(at place, text string, u usage) *expression {
+	parts, err := splitTemplate(text)
+	if err != nil {
+		c.add(at, CodeBadExpression, ifAllowed, "%v", err)
+		return nil
+	}
+	if len(parts) != 1 || !parts[0].expression {
+		c.add(at, CodeBadExpression, ifAllowed, "%q is not one expression", clip(text))
+		return nil
+	}
+	return c.expression(at, parts[0].text, u)
+}

@@ -1,0 +1,279 @@
+package workflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The tables of the language. What is not here is not allowed.
+
+func workflowFields() []field[Definition] {
+	return []field[Definition]{
+		workflowNameField(),
+		textField("description", "what it is for", func(d *Definition) *string { return &d.Description }),
+		schemaField("input_schema", "JSON Schema of the input of an execution", func(d *Definition) *json.RawMessage { return &d.InputSchema }),
+		boolField("fail_fast", "cancel everything else when a task fails for good", func(d *Definition) *bool { return &d.FailFast }),
+		objectField("defaults", "what holds for tasks that say nothing of their own", defaultsFields, nil, func(d *Definition) **Defaults { return &d.Defaults }),
+		tasksField(),
+		valueField("output", "the output of an execution; strings may hold ${...}", func(d *Definition) *json.RawMessage { return &d.Output }),
+	}
+}
+
+var laterWorkflowFields = later{
+	"timeout":     "a timeout of the whole execution",
+	"concurrency": "a limit of executions that run at once",
+	"on_failure":  "tasks that run when the execution failed",
+}
+
+func defaultsFields() []field[Defaults] {
+	return []field[Defaults]{
+		nameField("queue", "asynq queue", queueName, func(d *Defaults) *string { return &d.Queue }),
+		durationField("timeout", "how long one attempt may take", time.Millisecond, func(d *Defaults, v Duration) { d.Timeout = v }),
+		objectField("retry", "when and how often a failed attempt is tried again", retryFields, nil, func(d *Defaults) **Retry { return &d.Retry }),
+	}
+}
+
+func taskFields() []field[Task] {
+	return []field[Task]{
+		taskNameField(),
+		textField("description", "what it is for", func(t *Task) *string { return &t.Description }),
+		typeField(),
+		needsField(),
+		ifField(),
+		valueField("with", "the input; strings may hold ${...}", func(t *Task) *json.RawMessage { return &t.With }),
+		nameField("queue", "asynq queue", queueName, func(t *Task) *string { return &t.Queue }),
+		intField("priority", "1 (lowest) to 9 (highest); without it the execution's", func(Limits) (int, int) { return 1, 9 }, func(t *Task) *int { return &t.Priority }),
+		objectField("retry", "when and how often a failed attempt is tried again", retryFields, nil, func(t *Task) **Retry { return &t.Retry }),
+		durationField("timeout", "how long one attempt may take", time.Millisecond, func(t *Task, v Duration) { t.Timeout = v }),
+		choiceField("on_failure", "what a final failure means for the tasks that need it", []OnFailure{OnFailureFail, OnFailureContinue}, func(t *Task) *OnFailure { return &t.OnFailure }),
+		choiceField("effects", "what running it twice does to the outside world", []Effects{EffectsIdempotent, EffectsKeyed, EffectsUnsafe}, func(t *Task) *Effects { return &t.Effects }),
+		schemaField("input_schema", "JSON Schema of the resolved input", func(t *Task) *json.RawMessage { return &t.InputSchema }),
+		schemaField("output_schema", "JSON Schema of the output", func(t *Task) *json.RawMessage { return &t.OutputSchema }),
+	}
+}
+
+var laterTaskFields = later{
+	"for_each":       "one run per item of a list",
+	"tasks":          "the body of a group or loop",
+	"until":          "the end of a loop",
+	"max_iterations": "the bound of a loop",
+}
+
+// laterTypes are the control types of the language that this version does not run yet.
+var laterTypes = []string{"approval", "group", "loop", "wait", "workflow"}
+
+func retryFields() []field[Retry] {
+	return []field[Retry]{
+		intField("max_attempts", "tries in all; 1 = no retry", func(l Limits) (int, int) { return 1, l.Attempts }, func(r *Retry) *int { return &r.MaxAttempts }),
+		durationField("delay", "pause before the second try; 0s = none", 0, func(r *Retry, v Duration) { r.Delay = &v }),
+		choiceField("backoff", "how the pause grows", []Backoff{BackoffFixed, BackoffLinear, BackoffExponential}, func(r *Retry) *Backoff { return &r.Backoff }),
+		durationField("max_delay", "the longest pause", time.Millisecond, func(r *Retry, v Duration) { r.MaxDelay = v }),
+		fractionField("jitter", "the share of a pause that is left to chance", func(r *Retry, v float64) { r.Jitter = &v }),
+		namesField("non_retryable", "error codes that are never tried again", func(r *Retry) *[]string { return &r.NonRetryable }),
+	}
+}
+
+func shape(pairs ...any) func(Limits) map[string]any {
+	m := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i].(string)] = pairs[i+1]
+	}
+	return func(Limits) map[string]any { return m }
+}
+
+const maxDescription = 16 << 10
+
+func textField[T any](name, doc string, to func(*T) *string) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape("type", "string", "maxLength", maxDescription),
+		read: func(r *reader, at place, t *T) { *to(t) = r.text(at, maxDescription) }}
+}
+
+func nameField[T any](name, doc string, rule rule, to func(*T) *string) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape("type", "string", "pattern", rule.pattern.String()),
+		read: func(r *reader, at place, t *T) { *to(t) = r.name(at, rule) }}
+}
+
+func boolField[T any](name, doc string, to func(*T) *bool) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape("type", "boolean"),
+		read: func(r *reader, at place, t *T) { *to(t) = r.kinded(at, boolTree) && at.tree.text == "true" }}
+}
+
+func intField[T any](name, doc string, bounds func(Limits) (int, int), to func(*T) *int) field[T] {
+	return field[T]{name: name, doc: doc,
+		shape: func(l Limits) map[string]any {
+			least, most := bounds(l)
+			return map[string]any{"type": "integer", "minimum": least, "maximum": most}
+		},
+		read: func(r *reader, at place, t *T) {
+			least, most := bounds(r.limits)
+			*to(t) = r.integer(at, least, most)
+		}}
+}
+
+func fractionField[T any](name, doc string, set func(*T, float64)) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape("type", "number", "minimum", 0, "maximum", 1),
+		read: func(r *reader, at place, t *T) { set(t, r.fraction(at)) }}
+}
+
+func durationField[T any](name, doc string, least time.Duration, set func(*T, Duration)) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape("type", "string", "pattern", durationPattern, "examples", []string{"500ms", "30s", "1h30m"}),
+		read: func(r *reader, at place, t *T) { set(t, r.duration(at, least)) }}
+}
+
+func choiceField[T any, S ~string](name, doc string, choices []S, to func(*T) *S) field[T] {
+	names := make([]string, len(choices))
+	for i, c := range choices {
+		names[i] = string(c)
+	}
+	return field[T]{name: name, doc: doc, shape: shape("enum", names),
+		read: func(r *reader, at place, t *T) {
+			if !r.kinded(at, stringTree) {
+				return
+			}
+			if !slices.Contains(names, at.tree.text) {
+				r.add(at, CodeNotAllowed, list(names), "%s cannot be %q%s", name, clip(at.tree.text), suggest(at.tree.text, names))
+				return
+			}
+			*to(t) = S(at.tree.text)
+		}}
+}
+
+func schemaField[T any](name, doc string, to func(*T) *json.RawMessage) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape("type", []string{"object", "boolean"}),
+		read: func(r *reader, at place, t *T) {
+			if at.tree.kind != objectTree && at.tree.kind != boolTree {
+				r.add(at, CodeWrongType, "a JSON Schema: an object or a boolean", "this is %s", at.tree.kind)
+				return
+			}
+			*to(t) = r.raw(at)
+		}}
+}
+
+func valueField[T any](name, doc string, to func(*T) *json.RawMessage) field[T] {
+	return field[T]{name: name, doc: doc, shape: shape(),
+		read: func(r *reader, at place, t *T) { *to(t) = r.raw(at) }}
+}
+
+func namesField[T any](name, doc string, to func(*T) *[]string) field[T] {
+	return field[T]{name: name, doc: doc,
+		shape: shape("type", "array", "uniqueItems", true, "items", map[string]any{"type": "string", "pattern": codeName.pattern.String()}),
+		read:  func(r *reader, at place, t *T) { *to(t) = r.names(at, codeName, CodeNotAllowed, "code") }}
+}
+
+func objectField[T, U any](name, doc string, fields func() []field[U], notYet later, to func(*T) **U) field[T] {
+	return field[T]{name: name, doc: doc,
+		shape: func(l Limits) map[string]any { return objectShape(l, fields()) },
+		read: func(r *reader, at place, t *T) {
+			*to(t) = new(U)
+			readObject(r, at, name, fields(), notYet, *to(t))
+		}}
+}
+
+func workflowNameField() field[Definition] {
+	return field[Definition]{name: "name", doc: "its name, unique in its project", required: true,
+		shape: shape("type", "string", "pattern", workflowName.pattern.String()),
+		read: func(r *reader, at place, d *Definition) {
+			rule := workflowName
+			if r.trusted {
+				rule = anyName // other dialects publish names of their own
+			}
+			d.Name = r.name(at, rule)
+		}}
+}
+
+func taskNameField() field[Task] {
+	f := nameField("name", "its name, unique in the workflow", taskName, func(t *Task) *string { return &t.Name })
+	f.required = true
+	return f
+}
+
+func needsField() field[Task] {
+	return field[Task]{name: "needs", doc: "names of the tasks that must end well before it",
+		shape: shape("type", "array", "uniqueItems", true, "items", map[string]any{"type": "string", "pattern": taskName.pattern.String()}),
+		read:  func(r *reader, at place, t *Task) { t.Needs = r.names(at, taskName, CodeDuplicateNeed, "task") }}
+}
+
+func typeField() field[Task] {
+	return field[Task]{name: "type", doc: "what runs: http, exec, transform, log, noop, fail, or a registered type", required: true,
+		shape: shape("type", "string", "pattern", typeName.pattern.String(), "not", map[string]any{"enum": laterTypes},
+			"examples", []string{"http", "exec", "transform", "log", "noop", "fail"}),
+		read: func(r *reader, at place, t *Task) {
+			t.Type = r.name(at, typeName)
+			if slices.Contains(laterTypes, t.Type) {
+				r.add(at, CodeNotSupported, "a type with a handler: http, exec, transform, log, noop, fail, or a registered one",
+					"tasks of type %s are not supported yet", t.Type)
+			}
+		}}
+}
+
+// ifPattern is what editors check: the text is one expression.
+const ifPattern = `^\s*\$\{[\s\S]*\}\s*$`
+
+func ifField() field[Task] {
+	return field[Task]{name: "if", doc: "condition as one ${...}; false = skipped",
+		shape: shape("anyOf", []any{map[string]any{"type": "string", "pattern": ifPattern}, map[string]any{"type": "boolean"}}),
+		read: func(r *reader, at place, t *Task) {
+			switch at.tree.kind {
+			case boolTree:
+				t.If = "${" + at.tree.text + "}"
+			case stringTree:
+				t.If = strings.TrimSpace(at.tree.text)
+				if t.If == "" {
+					r.add(at, CodeBadExpression, ifAllowed, "the condition is empty")
+				}
+			default:
+				r.add(at, CodeWrongType, ifAllowed, "this is %s", at.tree.kind)
+			}
+		}}
+}
+
+const ifAllowed = `exactly one expression such as "${tasks.load.output.rows > 0}", or true or false`
+
+func tasksField() field[Definition] {
+	return field[Definition]{name: "tasks", doc: "the tasks of the workflow", required: true,
+		shape: func(l Limits) map[string]any {
+			return map[string]any{"type": "array", "minItems": 1, "maxItems": l.Tasks, "items": objectShape(l, taskFields())}
+		},
+		read: func(r *reader, at place, d *Definition) {
+			if !r.kinded(at, listTree) {
+				return
+			}
+			n := len(at.tree.items)
+			if n == 0 {
+				r.add(at, CodeRequired, "at least one task", "the workflow has no tasks")
+			}
+			if n > r.limits.Tasks && !r.trusted {
+				r.add(at, CodeTooLarge, fmt.Sprintf("at most %d tasks", r.limits.Tasks), "the workflow has %d tasks", n)
+				return
+			}
+			fields := taskFields()
+			d.Tasks = make([]Task, n)
+			for i := range d.Tasks {
+				readObject(r, at.index(i), "a task", fields, laterTaskFields, &d.Tasks[i])
+			}
+		}}
+}
+
+// objectShape is the JSON Schema of an object with these fields and no others.
+func objectShape[T any](l Limits, fields []field[T]) map[string]any {
+	properties := map[string]any{}
+	var required []string
+	for _, f := range fields {
+		s := map[string]any{"description": f.doc}
+		for k, v := range f.shape(l) {
+			s[k] = v
+		}
+		properties[f.name] = s
+		if f.required {
+			required = append(required, f.name)
+		}
+	}
+	s := map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
+	if required != nil {
+		s["required"] = required
+	}
+	return s
+}

@@ -1,0 +1,68 @@
+package workflow
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"strings"
+)
+
+// variable is what differs between two failures with the same cause: quoted
+// values, uuids, addresses, hex, numbers and the times made of them.
+var variable = regexp.MustCompile(`"[^"\n]*"|'[^'\n]*'|` + "`[^`\n]*`" +
+	`|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}` +
+	`|0[xX][0-9A-Fa-f]+` +
+	`|\b[a-z][a-z0-9+.-]*://[^\s"']+` +
+	`|\b[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*[A-Fa-f][0-9A-Fa-f]{4,}\b` +
+	`|\[[0-9A-Fa-f:]*:[0-9A-Fa-f:]*\]` +
+	`|[0-9]+`)
+
+var (
+	repeated = regexp.MustCompile(`#(?:[\s.,:/TZ+-]*#)+`)
+	spaces   = regexp.MustCompile(`\s+`)
+)
+
+const fingerprintBytes = 4 << 10
+
+// Fingerprint names the group of failures that this one belongs to: the same
+// task type, task and code, and the same message but for what varies in it.
+// Items and iterations in the ref count as one task.
+func Fingerprint(taskType, ref string, e *Error) string {
+	if e == nil {
+		return ""
+	}
+	message := e.Message
+	if len(message) > fingerprintBytes {
+		message = message[:fingerprintBytes]
+	}
+	h := sha256.New()
+	for _, part := range []string{taskType, generalRef(ref), e.Code, generalMessage(message)} {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+func generalMessage(s string) string {
+	s = variable.ReplaceAllString(s, "#")
+	s = repeated.ReplaceAllString(s, "#")
+	return strings.TrimSpace(spaces.ReplaceAllString(strings.ToLower(s), " "))
+}
+
+// generalRef writes each[eu].load as each[].load.
+func generalRef(ref string) string {
+	var b strings.Builder
+	inside := false
+	for _, c := range ref {
+		switch {
+		case c == '[':
+			inside = true
+			b.WriteString("[]")
+		case c == ']':
+			inside = false
+		case !inside:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
