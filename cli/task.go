@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/redrive/redrive/client"
+)
+
+func (p *program) taskCommand() *cli.Command {
+	return group("task", "look into the tasks of an execution", categoryWorkflows,
+		explained(&cli.Command{
+			Name: "get", Usage: "show a task: input, output, error, attempts", ArgsUsage: "EXECUTION REF",
+			Action: p.getTask,
+		}, []string{"redrive task get 12 load", "redrive task get 12 load -o json"}, exitNotFound),
+		explained(&cli.Command{
+			Name: "attempts", Usage: "list the attempts of a task, oldest first", ArgsUsage: "EXECUTION REF", Flags: []cli.Flag{limitFlag()},
+			Action: p.listAttempts,
+		}, []string{"redrive task attempts 12 load -o wide"}, exitNotFound),
+	)
+}
+
+func (p *printer) taskColumns() []column[client.Task] {
+	type t = client.Task
+	return []column[t]{
+		{title: "ref", value: func(t t) string { return t.Ref }},
+		{title: "type", value: func(t t) string { return t.Type }},
+		{title: "status", value: func(t t) string { return p.style.status(string(t.Status)) }},
+		{title: "attempt", value: func(t t) string { return number(t.Attempt) }},
+		{title: "took", value: func(t t) string { return took(p.now, at(t.StartedAt), at(t.EndedAt)) }},
+		{title: "worker", wide: true, value: func(t t) string { return t.Worker }},
+		{title: "queue", wide: true, value: func(t t) string { return t.Queue }},
+		{title: "needs", wide: true, value: func(t t) string { return strings.Join(t.Needs, ",") }},
+		{title: "started", wide: true, value: func(t t) string { return absolute(at(t.StartedAt)) }},
+		{title: "ended", wide: true, value: func(t t) string { return absolute(at(t.EndedAt)) }},
+		{title: "info", value: func(t t) string { return clip(taskInfo(p, t), 70) }},
+	}
+}
+
+// taskInfo is the one thing worth saying about a task: its error, why it is
+// where it is, or when it is tried again.
+func taskInfo(p *printer, t client.Task) string {
+	if t.NextAttemptAt != nil && t.Status == client.TaskStatusRetrying {
+		return "next try " + ago(p.now, *t.NextAttemptAt) + ": " + errorText(t.Error)
+	}
+	if t.Error != nil {
+		return errorText(t.Error)
+	}
+	return t.Reason
+}
+
+func (p *program) tasks(c *cli.Context) error {
+	if err := arguments(c, 1, 1); err != nil {
+		return err
+	}
+	s, err := p.connect(c)
+	if err != nil {
+		return err
+	}
+	return list(s, c, s.api.Tasks(c.Context, c.Args().First()), s.taskColumns(), func(t client.Task) string { return t.Ref })
+}
+
+func (p *program) getTask(c *cli.Context) error {
+	if err := arguments(c, 2, 2); err != nil {
+		return err
+	}
+	s, err := p.connect(c)
+	if err != nil {
+		return err
+	}
+	task, err := s.api.Task(c.Context, c.Args().Get(0), c.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	type t = client.Task
+	return printOne(s.printer, *task, []column[t]{
+		{title: "task", value: func(t t) string { return t.Ref }},
+		{title: "type", value: func(t t) string { return t.Type }},
+		{title: "status", value: func(t t) string { return s.style.status(string(t.Status)) }},
+		{title: "reason", value: func(t t) string { return t.Reason }},
+		{title: "error", value: func(t t) string { return s.style.paint(red, errorText(t.Error)) }},
+		{title: "attempt", value: func(t t) string { return attemptText(t) }},
+		{title: "needs", value: func(t t) string { return strings.Join(t.Needs, ", ") }},
+		{title: "queue", value: func(t t) string { return t.Queue }},
+		{title: "worker", value: func(t t) string { return t.Worker }},
+		{title: "started", value: func(t t) string { return s.time(at(t.StartedAt)) }},
+		{title: "took", value: func(t t) string { return took(s.printer.now, at(t.StartedAt), at(t.EndedAt)) }},
+		{title: "effects", wide: true, value: func(t t) string { return t.Effects }},
+		{title: "input", value: func(t t) string { return indented(t.Input) }},
+		{title: "output", value: func(t t) string { return indented(t.Output) }},
+	}, func(t t) string { return t.Ref })
+}
+
+func attemptText(t client.Task) string {
+	if t.Attempt == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d (try %d of %d)", t.Attempt, t.Try, t.MaxAttempts)
+}
+
+func (p *program) listAttempts(c *cli.Context) error {
+	if err := arguments(c, 2, 2); err != nil {
+		return err
+	}
+	s, err := p.connect(c)
+	if err != nil {
+		return err
+	}
+	type a = client.Attempt
+	return list(s, c, s.api.Attempts(c.Context, c.Args().Get(0), c.Args().Get(1)), []column[a]{
+		{title: "attempt", value: func(a a) string { return strconv.Itoa(a.Attempt) }},
+		{title: "status", value: func(a a) string { return s.style.status(string(a.Status)) }},
+		{title: "started", value: func(a a) string { return s.time(at(a.StartedAt)) }},
+		{title: "took", value: func(a a) string { return took(s.printer.now, at(a.StartedAt), at(a.EndedAt)) }},
+		{title: "worker", value: func(a a) string { return a.Worker }},
+		{title: "deliveries", wide: true, value: func(a a) string { return strconv.Itoa(a.Dispatch) }},
+		{title: "error", value: func(a a) string { return clip(errorText(a.Error), 70) }},
+		{title: "output", wide: true, value: func(a a) string { return clip(compact(a.Output), 60) }},
+	}, func(a a) string { return strconv.Itoa(a.Attempt) })
+}
