@@ -168,7 +168,7 @@ func runCommand(ctx context.Context, o Options, job *Job, cmd *exec.Cmd, parse b
 	stderr := &capture{ctx: ctx, log: job.Log, level: slog.LevelWarn, limit: o.ExecOutput}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Start(); err != nil {
-		return execOutput{}, startError(cmd, err)
+		return execOutput{}, startError(ctx, cmd, err)
 	}
 	err := cmd.Wait()
 	killGroup(cmd.Process)
@@ -196,8 +196,11 @@ func runCommand(ctx context.Context, o Options, job *Job, cmd *exec.Cmd, parse b
 }
 
 // startError is a command that could not be started.
-func startError(cmd *exec.Cmd, err error) error {
+func startError(ctx context.Context, cmd *exec.Cmd, err error) error {
 	name := cmd.Args[0]
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s was not started: %w", filepath.Base(name), context.Cause(ctx))
+	}
 	switch {
 	case errors.Is(err, exec.ErrDot):
 		return Fatal("exec_not_found", "with.command: %q is only in the current directory; write ./%s", name, name)

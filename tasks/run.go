@@ -72,7 +72,7 @@ func stack() string {
 		if strings.HasSuffix(frame.Function, "/tasks.call.func1") {
 			break
 		}
-		if frame.Function != "" && !strings.HasPrefix(frame.Function, "runtime.") {
+		if ofHandler(frame.Function) {
 			fmt.Fprintf(&b, "\n  at %s (%s:%d)", frame.Function, filepath.Base(frame.File), frame.Line)
 			n++
 		}
@@ -81,4 +81,10 @@ func stack() string {
 		}
 	}
 	return b.String()
+}
+
+// ofHandler leaves the runtime and the wrappers of this package out.
+func ofHandler(function string) bool {
+	return function != "" && !strings.HasPrefix(function, "runtime.") &&
+		!strings.Contains(function, "/tasks.HandlerFunc.Run") && !strings.Contains(function, "/tasks.New[")
 }

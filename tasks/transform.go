@@ -32,7 +32,7 @@ type transformInput struct {
 
 // transformType computes a value with jq.
 func transformType(o Options) Type {
-	programs := &programs{byText: map[string]*gojq.Code{}}
+	programs := newPrograms()
 	t := New("transform", func(ctx context.Context, _ *Job, in transformInput) (json.RawMessage, error) {
 		code, err := programs.compile(in.JQ)
 		if err != nil {
@@ -106,6 +106,8 @@ type programs struct {
 	mu     sync.Mutex
 	byText map[string]*gojq.Code
 }
+
+func newPrograms() *programs { return &programs{byText: map[string]*gojq.Code{}} }
 
 func (p *programs) compile(text string) (*gojq.Code, error) {
 	if strings.TrimSpace(text) == "" {
