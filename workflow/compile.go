@@ -31,16 +31,19 @@ func (c *compiler) compile(t *tree, trusted bool) *Program {
 	readObject(&c.reader, root, "a workflow", workflowFields(), laterWorkflowFields, d)
 	p := &Program{Definition: d, limits: limits, byRef: map[string]*Node{}}
 	tasks := root.field("tasks")
-	c.nodes(p, tasks)
-	reach := c.order(p, tasks)
+	strays := c.nodes(p, tasks)
+	reach := c.order(p, tasks, strays)
 	p.input = c.schema(root.field("input_schema"), d.InputSchema)
 	for _, n := range p.Nodes {
 		at := tasks.index(n.index)
 		readable := func(name string) bool { return reach.reads(n, name) }
 		c.node(p, n, at, readable)
 	}
+	everything := func(name string) bool { return p.byRef[name] != nil }
+	for _, n := range strays {
+		c.node(p, n, tasks.index(n.index), everything)
+	}
 	if d.Output != nil {
-		everything := func(name string) bool { return p.byRef[name] != nil }
 		p.output = c.template(root.field("output"), d.Output, usage{program: p, tasks: everything, what: "output"})
 	}
 	if len(c.problems) == 0 {
@@ -49,27 +52,30 @@ func (c *compiler) compile(t *tree, trusted bool) *Program {
 	return p
 }
 
-// nodes makes a node of every task whose name can be used.
-func (c *compiler) nodes(p *Program, at place) {
+// nodes makes a node of every task. Those whose name cannot be used are no part
+// of the graph; they are answered, so that the rest of them is checked too.
+func (c *compiler) nodes(p *Program, at place) (strays []*Node) {
 	d := p.Definition
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
-		if t.Name == "" {
-			continue
-		}
-		if first := p.byRef[t.Name]; first != nil {
-			c.add(at.index(i).field("name"), CodeDuplicateTask, "names that are all different",
-				"the name %q is already that of tasks[%d]", t.Name, first.index)
-			continue
-		}
 		n := &Node{
 			Ref: t.Name, Task: t, Type: t.Type, Priority: t.Priority, OnFailure: t.OnFailure, Effects: t.Effects,
 			Queue: t.Queue, Timeout: time.Duration(t.Timeout), index: i, limits: p.limits,
 		}
 		fillDefaults(n, d.Defaults)
+		first := p.byRef[t.Name]
+		if first != nil {
+			c.add(at.index(i).field("name"), CodeDuplicateTask, "names that are all different",
+				"the name %q is already that of tasks[%d]", t.Name, first.index)
+		}
+		if first != nil || t.Name == "" {
+			strays = append(strays, n)
+			continue
+		}
 		p.byRef[t.Name] = n
 		p.Nodes = append(p.Nodes, n)
 	}
+	return strays
 }
 
 // fillDefaults says what the task leaves open: first the workflow's defaults, then those of the language.

@@ -223,7 +223,7 @@ func (e *expression) eval(ev *evaluation) (ref.Val, error) {
 	}
 	var canceled interpreter.EvalCancelledError
 	if errors.As(err, &canceled) && canceled.Cause == interpreter.CostLimitExceeded {
-		return nil, fmt.Errorf("the expression costs more than %d; compute it in a task", e.limits.ExpressionCost)
+		return nil, fmt.Errorf("the expression costs more than %d; compute it in a task", e.maxCost)
 	}
 	return nil, errors.New(clip(err.Error()))
 }

@@ -17,7 +17,7 @@ type expression struct {
 	program cel.Program // nil for a plain path
 	path    []step      // of an expression that only names a value, else nil
 	uses    []use
-	limits  Limits
+	maxCost uint64
 }
 
 // use is something that an expression reads from its scope: a root (workflow,
@@ -113,6 +113,9 @@ func (c *compiler) expression(at place, source string, u usage) *expression {
 		parsed = c.parseExpression(source)
 		c.expressions[source] = parsed
 	}
+	if c.hyphen(at, parsed.expression, u) {
+		return nil
+	}
 	for _, f := range parsed.faults {
 		c.add(at, f.code, f.allowed, "${%s}: %s", clip(source), f.message)
 	}
@@ -123,8 +126,7 @@ func (c *compiler) expression(at place, source string, u usage) *expression {
 }
 
 func (c *compiler) parseExpression(source string) *parsedExpression {
-	p := &parsedExpression{expression: &expression{source: source, limits: c.limits}}
-	p.limits.ExpressionCost = c.limits.ExpressionCost
+	p := &parsedExpression{expression: &expression{source: source, maxCost: c.limits.ExpressionCost}}
 	fail := func(code, allowed, format string, args ...any) *parsedExpression {
 		p.faults = append(p.faults, fault{code: code, allowed: allowed, message: fmt.Sprintf(format, args...)})
 		return p
@@ -141,7 +143,7 @@ func (c *compiler) parseExpression(source string) *parsedExpression {
 	}
 	parsed, issues := env.Parse(source)
 	if issues.Err() != nil {
-		return fail(CodeBadExpression, "CEL", "%s", issueText(issues))
+		return fail(CodeBadExpression, "a CEL expression", "%s", issueText(issues))
 	}
 	w := &walker{}
 	w.expr(parsed.NativeRep().Expr(), nil)
@@ -158,7 +160,7 @@ func (c *compiler) parseExpression(source string) *parsedExpression {
 	}
 	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(c.limits.ExpressionCost))
 	if err != nil {
-		return fail(CodeBadExpression, "CEL", "%v", err)
+		return fail(CodeBadExpression, "a CEL expression", "%v", err)
 	}
 	return p
 }
@@ -184,7 +186,14 @@ func (c *compiler) readable(at place, e *expression, u usage) bool {
 		ok = false
 		c.add(at, CodeUnreadable, allowed, "${%s}: %s", clip(e.source), fmt.Sprintf(format, args...))
 	}
+	var seen []string
 	for _, use := range e.uses {
+		if use.root == "tasks" {
+			if slices.Contains(seen, use.name) {
+				continue
+			}
+			seen = append(seen, use.name)
+		}
 		switch {
 		case use.root == "secrets" && !u.secrets:
 			fail("secrets only in the with of a task", "%s cannot read secrets", u.what)
@@ -193,6 +202,23 @@ func (c *compiler) readable(at place, e *expression, u usage) bool {
 		}
 	}
 	return ok
+}
+
+// hyphen finds tasks.my-task, which CEL reads as a subtraction.
+func (c *compiler) hyphen(at place, e *expression, u usage) bool {
+	for _, use := range e.uses {
+		if use.root != "tasks" || u.program.byRef[use.name] != nil {
+			continue
+		}
+		for _, n := range u.program.Nodes {
+			if strings.HasPrefix(n.Ref, use.name+"-") && strings.Contains(e.source, n.Ref) {
+				c.add(at, CodeUnreadable, fmt.Sprintf("tasks[%q].output", n.Ref),
+					"${%s}: a name with a hyphen is not written behind a dot, where the hyphen means minus", clip(e.source))
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c *compiler) unreadableTask(name string, u usage, fail func(string, string, ...any)) {
@@ -204,14 +230,11 @@ func (c *compiler) unreadableTask(name string, u usage, fail func(string, string
 		}
 	}
 	allowed := "tasks that it needs, directly or through others: " + list(can)
-	if len(can) == 0 {
+	switch {
+	case u.node == nil:
+		allowed = "tasks of the workflow: " + list(can)
+	case len(can) == 0:
 		allowed = "tasks that it needs, directly or through others; it needs none"
-	}
-	for _, n := range all {
-		if strings.HasPrefix(n, name+"-") {
-			fail(allowed, "there is no task %q; a name with a hyphen is written tasks[%q]", name, n)
-			return
-		}
 	}
 	switch {
 	case u.node != nil && u.node.Ref == name:

@@ -73,8 +73,8 @@ func (a ancestry) reads(n *Node, name string) bool {
 
 // order fills in the edges and sorts the nodes topologically; of those that
 // could come next, the one that stands first in the source does.
-func (c *compiler) order(p *Program, at place) ancestry {
-	c.edges(p, at)
+func (c *compiler) order(p *Program, at place, strays []*Node) ancestry {
+	c.edges(p, at, strays)
 	reach := ancestry{byRef: p.byRef, sets: map[int][]uint64{}}
 	words := len(p.Definition.Tasks)/64 + 1
 	open := map[string]int{}
@@ -118,16 +118,19 @@ func insertBySource(ready []*Node, n *Node) []*Node {
 }
 
 // edges fills in Needs and Dependents from what the tasks say.
-func (c *compiler) edges(p *Program, at place) {
+func (c *compiler) edges(p *Program, at place, strays []*Node) {
 	var names []string
 	for _, n := range p.Nodes {
 		names = append(names, n.Ref)
 	}
-	for _, n := range p.Nodes {
+	for _, n := range slices.Concat(p.Nodes, strays) {
 		needs := at.index(n.index).field("needs")
 		for _, name := range n.Task.Needs {
 			if p.byRef[name] == nil {
 				c.add(needAt(needs, name), CodeUnknownNeed, list(without(names, n.Ref)), "there is no task %q%s", name, suggest(name, names))
+				continue
+			}
+			if p.byRef[n.Ref] != n {
 				continue
 			}
 			n.Needs = append(n.Needs, name)

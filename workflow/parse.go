@@ -3,6 +3,7 @@ package workflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -29,7 +30,22 @@ func parseSource(source []byte, limits Limits) (*tree, Problems) {
 	if json.Valid(source) {
 		return parseJSON(source, limits)
 	}
-	return parseYAML(source, limits)
+	t, problems := parseYAML(source, limits)
+	if len(problems) == 1 && problems[0].Code == CodeSyntax && bytes.TrimSpace(source)[0] == '{' {
+		return nil, jsonProblem(source)
+	}
+	return t, problems
+}
+
+// jsonProblem says why the source is not JSON.
+func jsonProblem(source []byte) Problems {
+	p := Problem{Line: 1, Column: 1, Code: CodeSyntax, Message: "the JSON cannot be read", Allowed: "a workflow in YAML or JSON"}
+	var at *json.SyntaxError
+	if err := json.Unmarshal(source, new(json.RawMessage)); errors.As(err, &at) {
+		pos := newLines(source).at(max(int(at.Offset)-1, 0))
+		p.Line, p.Column, p.Message = pos.line, pos.column, "the JSON cannot be read: "+at.Error()
+	}
+	return Problems{p}
 }
 
 func checkEncoding(source []byte) Problems {

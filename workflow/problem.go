@@ -74,6 +74,9 @@ func (r *report) sorted() Problems {
 // list writes the choices of an Allowed, cut where there are very many.
 func list(choices []string) string {
 	const most = 40
+	if len(choices) == 0 {
+		return "none"
+	}
 	if len(choices) > most {
 		return strings.Join(choices[:most], ", ") + fmt.Sprintf(" and %d more", len(choices)-most)
 	}
@@ -82,9 +85,9 @@ func list(choices []string) string {
 
 // suggest answers `; did you mean "x"?` for the nearest of the choices, or nothing.
 func suggest(name string, choices []string) string {
-	best, at := "", 1+min(3, max(1, len(name)/3))
+	best, at := "", 1+min(3, max(1, len(name)/2))
 	for _, c := range choices {
-		if d := distance(strings.ToLower(name), strings.ToLower(c), at); d < at {
+		if d := distance(strings.ToLower(name), strings.ToLower(c), at); d < at && d < len(name) {
 			best, at = c, d
 		}
 	}

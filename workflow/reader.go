@@ -56,7 +56,7 @@ func readObject[T any](r *reader, at place, what string, fields []field[T], notY
 	for _, f := range fields {
 		if f.required && at.tree.get(f.name) == nil {
 			missing := place{path: joinKey(at.path, f.name), pos: at.pos}
-			r.add(missing, CodeRequired, "", "%s needs a %s: %s", what, f.name, f.doc)
+			r.add(missing, CodeRequired, "", "%s needs the field %q: %s", what, f.name, f.doc)
 		}
 	}
 }
@@ -74,7 +74,11 @@ func (r *reader) kinded(at place, kind treeKind) bool {
 	if at.tree.kind == kind {
 		return true
 	}
-	r.add(at, CodeWrongType, kind.String(), "this is %s", at.tree.kind)
+	allowed := kind.String()
+	if kind == stringTree && (at.tree.kind == numberTree || at.tree.kind == boolTree) {
+		allowed += "; put it in quotes"
+	}
+	r.add(at, CodeWrongType, allowed, "this is %s", at.tree.kind)
 	return false
 }
 

@@ -184,7 +184,7 @@ func (w *walker) chain(root string, links []link, bound []string) {
 			return
 		}
 		w.use(use{root: root, name: name}) // so that a name that cannot be read is reported as well
-		if field, ok := w.literal(links, 1, step{key: name}.String(), taskReads); ok {
+		if field, ok := w.literal(links, 1, joinKey(root, name), taskReads); ok {
 			w.use(use{root: root, name: name, field: field})
 		}
 	case "secrets":
