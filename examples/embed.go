@@ -1,0 +1,10 @@
+// Package examples carries the example workflows inside the binary, so that the
+// demo works from any folder.
+package examples
+
+import "embed"
+
+// Files are the example workflows, by path below this folder.
+//
+//go:embed *.yaml weather/workflow.yaml
+var Files embed.FS

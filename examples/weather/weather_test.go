@@ -1,0 +1,154 @@
+package weather
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/redrive/redrive/tasks"
+	"github.com/redrive/redrive/workflow"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func run(t testing.TB, ctx context.Context, name string, with any, out any) *workflow.Error {
+	t.Helper()
+	r, err := tasks.NewRegistry(Types()...)
+	require.NoError(t, err)
+	typ, ok := r.Get(name)
+	require.True(t, ok)
+	input, err := json.Marshal(with)
+	require.NoError(t, err)
+	output, failure := tasks.Run(ctx, typ.Handler, &tasks.Job{Input: input})
+	if failure == nil {
+		require.NoError(t, json.Unmarshal(output, out))
+	}
+	return failure
+}
+
+func TestLoad(t *testing.T) {
+	for _, path := range []string{Sample, "data/seattle-weather.csv"} {
+		var out loadOutput
+		require.Nil(t, run(t, t.Context(), "weather.load", loadInput{CSV: path}, &out))
+		require.Equal(t, loadOutput{
+			CSV: path, SHA256: "0845078a290b48e3149ab8639966824110a251db4e06fc144c06ebb534af23be", Rows: 1461,
+			Years: []yearCount{{2012, 366}, {2013, 365}, {2014, 365}, {2015, 365}},
+		}, out)
+	}
+}
+
+// The expected figures come from awk, over the same file:
+//
+//	awk -F, 'NR>1 {y=substr($1,1,4); n[y]++; m[y]+=($3+$4)/2; p[y]+=$2; r[y]+=$2>0} END {for (y in n) print y, m[y]/n[y], p[y], r[y]}'
+func TestYearAgainstAwk(t *testing.T) {
+	for _, want := range []summary{
+		{Year: 2012, Days: 366, Mean: 11.28, Min: -3.3, Max: 34.4, Precipitation: 1226, RainDays: 177},
+		{Year: 2013, Days: 365, Mean: 12.11, Min: -7.1, Max: 33.9, Precipitation: 828, RainDays: 152},
+		{Year: 2014, Days: 365, Mean: 12.83, Min: -6, Max: 35.6, Precipitation: 1232.8, RainDays: 150},
+		{Year: 2015, Days: 365, Mean: 13.13, Min: -3.8, Max: 35, Precipitation: 1139.2, RainDays: 144},
+	} {
+		var got summary
+		require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: want.Year, Resamples: 2000}, &got))
+		require.Len(t, got.Months, 12)
+		days, rain := 0, 0
+		for _, m := range got.Months {
+			days, rain = days+m.Days, rain+m.RainDays
+		}
+		require.Equal(t, got.Days, days)
+		require.Equal(t, got.RainDays, rain)
+		require.Less(t, got.MeanInterval[0], got.Mean)
+		require.Greater(t, got.MeanInterval[1], got.Mean)
+		var again summary
+		require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: want.Year, Resamples: 2000}, &again))
+		require.Equal(t, got, again, "a second run answers the same")
+		got.Months, got.MeanInterval, got.Warmest, got.Wettest = nil, [2]float64{}, "", ""
+		require.Equal(t, want, got)
+	}
+}
+
+// One month and the two extreme days, from awk as well.
+func TestMonthAgainstAwk(t *testing.T) {
+	var got summary
+	require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 2014, Resamples: 100}, &got))
+	require.Equal(t, month{Month: 3, Days: 31, Mean: 9.17, Min: 1.1, Max: 18.9, Precipitation: 240, RainDays: 20}, got.Months[2])
+	require.Equal(t, "2014-08-11", got.Warmest)
+	require.Equal(t, "2014-03-05", got.Wettest)
+}
+
+func TestInvalidData(t *testing.T) {
+	const header = "date,precipitation,temp_max,temp_min\n"
+	for _, c := range []struct{ name, data, code, message string }{
+		{"empty", "", "header_invalid", "EOF"},
+		{"header only", header, "data_empty", "no row"},
+		{"missing column", "date,precipitation,temp_max\n", "header_invalid", `"temp_min"`},
+		{"bad date", header + "2012-13-01,0,1,0\n", "row_invalid", `line 2: date: is "2012-13-01"`},
+		{"bad number", header + "2012-01-01,0,1,0\n2012-01-02,x,1,0\n", "row_invalid", `line 3: precipitation: is "x"`},
+		{"not finite", header + "2012-01-01,NaN,1,0\n", "row_invalid", "precipitation"},
+		{"negative rain", header + "2012-01-01,-1,1,0\n", "row_invalid", "0 or more"},
+		{"min above max", header + "2012-01-01,0,1,2\n", "row_invalid", "above temp_max"},
+		{"same day twice", header + "2012-01-01,0,1,0\n2012-01-01,0,1,0\n", "row_invalid", "line 3: date"},
+		{"short row", header + "2012-01-01,0\n", "row_invalid", "line 2: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "data.csv")
+			require.NoError(t, os.WriteFile(path, []byte(c.data), 0o600))
+			failure := run(t, t.Context(), "weather.load", loadInput{CSV: path}, nil)
+			require.NotNil(t, failure)
+			require.Equal(t, c.code, failure.Code, failure.Message)
+			require.Contains(t, failure.Message, c.message)
+			require.False(t, failure.Retryable)
+		})
+	}
+	require.Equal(t, "data_unreadable", run(t, t.Context(), "weather.load", loadInput{CSV: "no/such.csv"}, nil).Code)
+	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.load", loadInput{}, nil).Code)
+	require.Equal(t, "data_changed", run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 2012, SHA256: "0"}, nil).Code)
+	require.Equal(t, "year_missing", run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 1999}, nil).Code)
+	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 2012, Resamples: -1}, nil).Code)
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(tasks.ErrCanceled)
+	require.Equal(t, "canceled", run(t, ctx, "weather.year", yearInput{CSV: Sample, Year: 2012}, nil).Code)
+}
+
+func TestReport(t *testing.T) {
+	var years []summary
+	for _, y := range []int{2013, 2012} {
+		var s summary
+		require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: y, Resamples: 100}, &s))
+		years = append(years, s)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "report.md")
+	require.NoError(t, os.WriteFile(path, []byte("old"), 0o600))
+	in := reportInput{Path: path, Title: "Seattle", Years: years, Comparison: map[string]any{"wettest_year": 2012}}
+	for range 2 { // a second run replaces the file
+		var out reportOutput
+		require.Nil(t, run(t, t.Context(), "weather.report", in, &out))
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Len(t, text, out.Bytes)
+		require.Equal(t, path, out.Path)
+		require.Contains(t, string(text), "# Seattle\n")
+		require.Contains(t, string(text), "| 2012 | 366 | 11.28 |")
+		require.Less(t, strings.Index(string(text), "| 2012 |"), strings.Index(string(text), "| 2013 |"), "in order of the years")
+		require.Contains(t, string(text), "- wettest year: 2012\n")
+		require.Contains(t, string(text), out.Chart)
+		require.Len(t, strings.Split(out.Chart, "\n"), 3)
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1, "no temporary file is left")
+
+	in.Path = filepath.Join(dir, "no", "such", "report.md")
+	failure := run(t, t.Context(), "weather.report", in, nil)
+	require.Equal(t, "report_unwritable", failure.Code)
+	require.True(t, failure.Retryable)
+	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.report", reportInput{Path: path}, nil).Code)
+	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.report", reportInput{Years: years}, nil).Code)
+}
