@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"os/exec"
@@ -19,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
+
+var wakeJobs = flag.Int("wake-jobs", 2500, "jobs that TestNoWakeUpIsLost sends one by one")
 
 // wakeRedis starts a redis-server of the test's own and returns how to reach it.
 func wakeRedis(t *testing.T) *redis.Options {
@@ -95,10 +98,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 
 	near := startWaker(t, wakeClient(t, o))
 	client := asynq.NewClientFromRedisClient(wakeClient(t, o))
-	jobs := 10_000
-	if testing.Short() {
-		jobs = 500
-	}
+	jobs := *wakeJobs
 	var hops []time.Duration
 	for i := range jobs {
 		id := strconv.Itoa(i)

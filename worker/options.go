@@ -30,11 +30,13 @@ type Options struct {
 	Lease       time.Duration // without a sign of life for so long, a run is given to another worker
 	Version     string        // shown with the worker
 
-	Engine  Engine
-	Client  redis.UniversalClient // for look-ups; the asynq server gets its own, made alike
-	Waker   *queue.Waker          // started and stopped by the caller
-	Metrics *Metrics              // nil = none
-	Logger  *slog.Logger
+	Engine Engine
+	Client redis.UniversalClient // for look-ups
+	// NewClient makes the client of the asynq server, which waits in it; nil = one made like Client.
+	NewClient func() redis.UniversalClient
+	Waker     *queue.Waker // started and stopped by the caller
+	Metrics   *Metrics     // nil = none
+	Logger    *slog.Logger
 }
 
 // DefaultOptions serves the queue "default" with ten handlers at once.

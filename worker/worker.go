@@ -71,7 +71,7 @@ func New(o Options) (*Worker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	client, err := likeClient(o.Client, o.Concurrency)
+	client, err := serverClient(o)
 	if err != nil {
 		return nil, err
 	}
@@ -110,19 +110,21 @@ const (
 	shutdownSlack = 10 * time.Second
 )
 
-// likeClient is another client with the same options, and its own connections.
-func likeClient(c redis.UniversalClient, concurrency int) (redis.UniversalClient, error) {
-	switch c := c.(type) {
-	case *redis.Client:
-		o := *c.Options()
-		o.PoolSize = max(o.PoolSize, concurrency+10)
-		return redis.NewClient(&o), nil
-	case *redis.ClusterClient:
-		o := *c.Options()
-		o.PoolSize = max(o.PoolSize, concurrency+10)
-		return redis.NewClusterClient(&o), nil
+// serverClient makes the client of the asynq server: never one that others
+// use, because its dequeues wait.
+func serverClient(o Options) (redis.UniversalClient, error) {
+	if o.NewClient != nil {
+		return o.NewClient(), nil
 	}
-	return nil, fmt.Errorf("worker: Client is a %T; allowed: *redis.Client (also for Sentinel) or *redis.ClusterClient", c)
+	switch c := o.Client.(type) {
+	case *redis.Client:
+		like := *c.Options()
+		return redis.NewClient(&like), nil
+	case *redis.ClusterClient:
+		like := *c.Options()
+		return redis.NewClusterClient(&like), nil
+	}
+	return nil, fmt.Errorf("worker: Client is a %T; allowed: *redis.Client or *redis.ClusterClient, or set NewClient", o.Client)
 }
 
 // Start announces the worker and begins to take jobs. When it fails, everything

@@ -1,0 +1,147 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+const envPrefix = "REDRIVE_"
+
+// Env is the environment variable of a flag: allow-exec is REDRIVE_ALLOW_EXEC.
+func Env(flag string) []string {
+	return []string{envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+// key is a flag's name in the file.
+func key(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
+
+// UsageError is a setting that cannot be used. The exit code for it is 2.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// ExitCode makes it a cli.ExitCoder.
+func (e *UsageError) ExitCode() int { return 2 }
+
+func usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// RedisFlags say which Redis to use.
+func RedisFlags() []cli.Flag {
+	return []cli.Flag{&cli.StringFlag{
+		Name: "redis", EnvVars: Env("redis"), Value: "redis://127.0.0.1:6379/0",
+		Usage: "`URL`: redis:// or rediss://; several hosts = Cluster, ?master_name= = Sentinel",
+	}}
+}
+
+// LogFlags say how much is logged, and how.
+func LogFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "log-level", EnvVars: Env("log-level"), Value: "info", Usage: "debug, info, warn or error"},
+		&cli.StringFlag{Name: "log-format", EnvVars: Env("log-format"), Value: "auto", Usage: "text, json or auto: text in a terminal, else json"},
+	}
+}
+
+// Logger is the logger that the LogFlags ask for, writing to w.
+func Logger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	switch text := c.String("log-level"); text {
+	case "debug":
+		level = slog.LevelDebug
+	case "info":
+		level = slog.LevelInfo
+	case "warn":
+		level = slog.LevelWarn
+	case "error":
+		level = slog.LevelError
+	default:
+		return nil, wrong("log-level", text, "debug, info, warn or error")
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch text := c.String("log-format"); text {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "auto":
+		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			return slog.New(slog.NewTextHandler(w, o)), nil
+		}
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	default:
+		return nil, wrong("log-format", text, "text, json or auto")
+	}
+}
+
+// wrong says in all its names which setting has a value that is not allowed.
+func wrong(flag, value, allowed string) error {
+	return usagef("--%s (%s, %s in the config file): %q is not allowed; allowed: %s", flag, Env(flag)[0], key(flag), value, allowed)
+}
+
+// Wrong is the error for a setting whose value is not allowed.
+func Wrong(flag, value, allowed string) error { return wrong(flag, value, allowed) }
+
+// OnUsageError explains a value that a flag could not be set to. It is a cli.OnUsageErrorFunc.
+func OnUsageError(c *cli.Context, err error, _ bool) error {
+	flags := c.App.Flags
+	if c.Command != nil {
+		flags = append(flags[:len(flags):len(flags)], c.Command.Flags...)
+	}
+	var wrongs []error
+	for _, f := range flags {
+		for _, name := range envOf(f) {
+			if value, ok := os.LookupEnv(name); ok && value != "" {
+				if allowed := check(f, value); allowed != "" {
+					wrongs = append(wrongs, wrong(f.Names()[0], value, allowed))
+				}
+			}
+		}
+	}
+	if len(wrongs) > 0 {
+		return &UsageError{errors.Join(wrongs...)}
+	}
+	return &UsageError{err}
+}
+
+func envOf(f cli.Flag) []string {
+	if d, ok := f.(cli.DocGenerationFlag); ok {
+		return d.GetEnvVars()
+	}
+	return nil
+}
+
+// check returns what is allowed when the flag does not take the value, else "".
+func check(f cli.Flag, value string) string {
+	var err error
+	var allowed string
+	switch f.(type) {
+	case *cli.IntFlag, *cli.Int64Flag:
+		_, err = strconv.ParseInt(value, 0, 64)
+		allowed = "a whole number, such as 10"
+	case *cli.UintFlag, *cli.Uint64Flag:
+		_, err = strconv.ParseUint(value, 0, 64)
+		allowed = "a whole number from 0, such as 10"
+	case *cli.Float64Flag:
+		_, err = strconv.ParseFloat(value, 64)
+		allowed = "a number, such as 0.5"
+	case *cli.BoolFlag:
+		_, err = strconv.ParseBool(value)
+		allowed = "true or false"
+	case *cli.DurationFlag:
+		_, err = time.ParseDuration(value)
+		allowed = "a duration, such as 1m30s"
+	}
+	if err != nil {
+		return allowed
+	}
+	return ""
+}
