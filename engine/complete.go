@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// Complete stores the output of a run and sends out what waited for it.
+// ErrStale when the run was superseded. An output that breaks its schema or
+// limits fails the task; the answer is that *workflow.Error when it is final.
+func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) error {
+	if len(output) == 0 {
+		output = json.RawMessage("null")
+	}
+	if bad := r.Node.CheckOutput(output); bad != nil {
+		final, err := e.Fail(ctx, r, bad, false)
+		if err != nil {
+			return err
+		}
+		if final {
+			return bad
+		}
+		return nil
+	}
+	x := r.result()
+	x.Output, x.Successors = output, r.program.successors[r.Ref]
+	settled, err := e.store.Complete(ctx, x)
+	if err != nil {
+		return e.refused("complete", r.Fence, err)
+	}
+	e.metrics.task(r.Node.Type, workflow.TaskSucceeded, time.Since(r.claimed))
+	e.follow(ctx, r.Execution, r.document, r.program, settled)
+	return nil
+}
+
+// Fail reports that a run failed. final is false when another attempt follows.
+func (e *Engine) Fail(ctx context.Context, r *Run, failure *workflow.Error, timedOut bool) (final bool, err error) {
+	failure = fingerprinted(r.Node, failure)
+	x := r.result()
+	x.Error, x.TimedOut = failure, timedOut
+	if delay, again := r.Node.Retry.Next(r.Try, failure, e.o.Random()); again {
+		due, err := e.store.BackOff(ctx, x, delay)
+		if err != nil {
+			return false, e.refused("fail", r.Fence, err)
+		}
+		e.metrics.task(r.Node.Type, workflow.TaskRetrying, time.Since(r.claimed))
+		e.timers.add(r.Fence, due)
+		return false, nil
+	}
+	settled, err := e.fail(ctx, x, r.Node, r.program)
+	if err != nil {
+		return false, e.refused("fail", r.Fence, err)
+	}
+	status := workflow.TaskFailed
+	if timedOut {
+		status = workflow.TaskTimedOut
+	}
+	e.metrics.task(r.Node.Type, status, time.Since(r.claimed))
+	e.follow(ctx, r.Execution, r.document, r.program, settled)
+	return true, nil
+}
+
+func (e *Engine) fail(ctx context.Context, x Result, n *workflow.Node, p *program) (Settled, error) {
+	x.OnFailure = onward(n, p)
+	x.Successors = p.successors[n.Ref]
+	return e.store.Fail(ctx, x)
+}
+
+func onward(n *workflow.Node, p *program) Onward {
+	switch {
+	case n.OnFailure == workflow.OnFailureContinue:
+		return OnwardContinue
+	case p.Definition.FailFast:
+		return OnwardStopAll
+	}
+	return OnwardStop
+}
+
+func fingerprinted(n *workflow.Node, failure *workflow.Error) *workflow.Error {
+	f := *failure
+	if f.Fingerprint == "" {
+		f.Fingerprint = workflow.Fingerprint(n.Type, n.Ref, failure)
+	}
+	return &f
+}
+
+// refused counts and logs a result that came too late.
+func (e *Engine) refused(operation string, f Fence, err error) error {
+	if errors.Is(err, ErrStale) || errors.Is(err, ErrGone) {
+		e.metrics.fenced(operation)
+		e.log.Warn("a result was refused: another attempt or delivery took its place",
+			"operation", operation, "execution", f.Execution, "task", f.Ref, "attempt", f.Attempt, "dispatch", f.Dispatch)
+		return ErrStale
+	}
+	return fmt.Errorf("engine: %s of %s: %w", operation, f.JobID(), err)
+}
+
+// Release hands a run back: a draining worker cannot finish it. No try is used.
+func (e *Engine) Release(ctx context.Context, r *Run) error {
+	return e.redispatch(ctx, r.Fence, WhyRelease)
+}
+
+// Decline passes a delivery on, before any claim: this worker has no handler for its type.
+func (e *Engine) Decline(ctx context.Context, f Fence) error {
+	_, _, err := e.store.Redispatch(ctx, f, WhyDecline, declinePause)
+	if errors.Is(err, ErrStale) || errors.Is(err, ErrGone) {
+		return nil
+	}
+	return err
+}
+
+// declinePause is how long a declined delivery waits, so that a worker without
+// its type does not take it at once again.
+const declinePause = time.Second
+
+// redispatch sends the same attempt out again, at once.
+func (e *Engine) redispatch(ctx context.Context, f Fence, why Why) error {
+	next, relay, err := e.store.Redispatch(ctx, f, why, 1500*time.Millisecond)
+	if err != nil {
+		return e.refused(string(why), f, err)
+	}
+	if !relay {
+		return nil
+	}
+	d, p, err := e.document(ctx, f.Execution)
+	if err != nil {
+		return err
+	}
+	e.relay(ctx, d, p, []Fence{next})
+	return nil
+}
+
+// Heartbeat extends the leases of runs. Per run: nil, ErrStale when it was
+// superseded (cancel its handler), or why Redis could not be asked.
+func (e *Engine) Heartbeat(ctx context.Context, runs []*Run) []error {
+	out := make([]error, len(runs))
+	if len(runs) == 0 {
+		return out
+	}
+	fences := make([]Fence, len(runs))
+	for i, r := range runs {
+		fences[i] = r.Fence
+	}
+	alive, err := e.store.Heartbeat(ctx, fences, e.o.Lease)
+	for i := range out {
+		switch {
+		case err != nil:
+			out[i] = err
+		case !alive[i]:
+			e.metrics.fenced("heartbeat")
+			out[i] = ErrStale
+		}
+	}
+	return out
+}

@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// follow does what a settled transition calls for. Nothing here may fail the
+// caller: what is not done now, a sweep does.
+func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program, s Settled) {
+	e.relay(ctx, d, p, s.Relay)
+	switch s.State {
+	case StateEnded:
+		e.ended(ctx, id, workflow.ExecutionSucceeded)
+	case StateDecide:
+		if err := e.Advance(ctx, id); err != nil {
+			e.log.Warn("an execution could not be advanced; a sweep will", "execution", id, "error", err)
+		}
+	}
+}
+
+func (e *Engine) ended(ctx context.Context, id string, status workflow.ExecutionStatus) {
+	e.documents.Remove(id)
+	e.metrics.ended(status)
+	e.index(ctx, id)
+}
+
+// index brings an execution's list entries up to date.
+func (e *Engine) index(ctx context.Context, id string) {
+	if err := e.store.Index(ctx, []string{id}); err != nil {
+		e.log.Warn("an execution could not be listed; a sweep will", "execution", id, "error", err)
+	}
+}
+
+// job says how a delivery is sent out.
+func job(d *Document, n *workflow.Node, f Fence) Job {
+	return Job{Fence: f, Type: n.Type, Queue: Lane(n.Queue, n.Priority, d.Priority), Timeout: n.Timeout}
+}
+
+// Lane is the asynq queue of a task: its queue's high lane for priorities 7 to
+// 9, its low lane for 1 to 3. The task's priority beats the execution's.
+func Lane(queue string, task, execution int) string {
+	p := task
+	if p == 0 {
+		p = execution
+	}
+	switch {
+	case p >= 7:
+		return queue + ".high"
+	case p >= 1 && p <= 3:
+		return queue + ".low"
+	}
+	return queue
+}
+
+// Lanes are the asynq queues that a queue consists of, the most urgent first.
+func Lanes(queue string) []string { return []string{queue + ".high", queue, queue + ".low"} }
+
+// relay sends jobs out; those that no live worker serves are left to the sweep.
+func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fence) {
+	if len(fences) == 0 {
+		return
+	}
+	jobs := make([]Job, 0, len(fences))
+	for _, f := range fences {
+		n := p.Node(f.Ref)
+		if n == nil {
+			continue
+		}
+		if !e.fleet.serves(n.Queue, n.Type) {
+			if err := e.store.Look(ctx, f, unservedPause, ReasonNoWorker); err != nil {
+				e.log.Warn("a waiting task could not be noted", "execution", f.Execution, "task", f.Ref, "error", err)
+			}
+			continue
+		}
+		jobs = append(jobs, job(d, n, f))
+	}
+	if _, err := e.store.Relay(ctx, jobs); err != nil {
+		e.log.Warn("jobs could not be sent out; a sweep will", "execution", fences[0].Execution, "error", err)
+	}
+}
+
+// ReasonNoWorker is the reason of a queued task whose type and queue no live worker serves.
+const ReasonNoWorker = "no_worker"
+
+const unservedPause = time.Second
+
+// fleetView is what this process knows of the live workers.
+type fleetView struct {
+	mu     sync.RWMutex
+	served map[string]struct{} // queue + "\x00" + type
+	queues []string
+}
+
+func (v *fleetView) serves(queue, taskType string) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	_, ok := v.served[queue+"\x00"+taskType]
+	return ok
+}
+
+func (v *fleetView) set(workers []Worker) {
+	served := map[string]struct{}{}
+	var queues []string
+	for _, w := range workers {
+		for q := range w.Queues {
+			if !slices.Contains(queues, q) {
+				queues = append(queues, q)
+			}
+			for _, t := range w.Types {
+				served[q+"\x00"+t] = struct{}{}
+			}
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.served, v.queues = served, queues
+}
+
+// lookAtFleet refreshes what this process knows of the live workers.
+func (e *Engine) lookAtFleet(ctx context.Context) error {
+	workers, err := e.store.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	e.fleet.set(workers)
+	return nil
+}

@@ -1,0 +1,197 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// Options is what an Engine is made of.
+type Options struct {
+	Store   Store
+	Catalog workflow.Catalog
+	Limits  workflow.Limits
+	// Lease is how long a run is believed alive after its last heartbeat.
+	Lease time.Duration
+	// Sweep is how often the shards that this process leads are looked through.
+	Sweep time.Duration
+	// CrashLimit is how many workers may die under one attempt before it fails as worker_crashed.
+	CrashLimit int
+	Metrics    *Metrics
+	Logger     *slog.Logger
+	// Secrets answers the value of secrets.<name>.
+	Secrets func(name string) (string, error)
+	// Random is uniform in [0, 1); it spreads retries.
+	Random func() float64
+}
+
+// DefaultOptions lacks only the Store.
+func DefaultOptions() Options {
+	return Options{
+		Limits: workflow.DefaultLimits(), Lease: 10 * time.Second, Sweep: time.Second, CrashLimit: 3,
+		Logger: slog.Default(), Random: random,
+	}
+}
+
+// Engine is the use cases of Redrive over a store.
+type Engine struct {
+	o         Options
+	store     Store
+	log       *slog.Logger
+	metrics   *Metrics
+	programs  *lru.Cache[string, *program]
+	documents *lru.Cache[string, *Document]
+	fleet     fleetView
+	timers    *timers
+}
+
+const (
+	cachedPrograms  = 1_000
+	cachedDocuments = 10_000
+	cachedInput     = 16 << 10 // bytes; documents with a larger input are not kept
+)
+
+// New checks the options, naming the field, and makes an engine.
+func New(o Options) (*Engine, error) {
+	d := DefaultOptions()
+	switch {
+	case o.Store == nil:
+		return nil, errors.New("engine: Options.Store is missing")
+	case o.Lease == 0:
+		o.Lease = d.Lease
+	case o.Lease < 0:
+		return nil, fmt.Errorf("engine: Options.Lease is %s; it must be positive", o.Lease)
+	}
+	if o.Sweep == 0 {
+		o.Sweep = d.Sweep
+	}
+	if o.CrashLimit == 0 {
+		o.CrashLimit = d.CrashLimit
+	}
+	if o.Limits.Tasks == 0 {
+		o.Limits = d.Limits
+	}
+	if o.Logger == nil {
+		o.Logger = d.Logger
+	}
+	if o.Random == nil {
+		o.Random = d.Random
+	}
+	if o.Secrets == nil {
+		o.Secrets = func(name string) (string, error) {
+			return "", fmt.Errorf("there is no secret %q: this worker has none", name)
+		}
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	e := &Engine{o: o, store: o.Store, log: o.Logger, metrics: o.Metrics}
+	var err error
+	if e.programs, err = lru.New[string, *program](cachedPrograms); err != nil {
+		return nil, fmt.Errorf("engine: making a cache: %w", err)
+	}
+	if e.documents, err = lru.New[string, *Document](cachedDocuments); err != nil {
+		return nil, fmt.Errorf("engine: making a cache: %w", err)
+	}
+	e.timers = newTimers(e.fireRetry)
+	return e, nil
+}
+
+// Ready reports whether Redis and asynq can be reached.
+func (e *Engine) Ready(ctx context.Context) error {
+	if err := e.store.Ping(ctx); err != nil {
+		return err
+	}
+	_, err := e.store.Queues(ctx)
+	return err
+}
+
+// program is a workflow.Program with what the engine derives from it once.
+type program struct {
+	*workflow.Program
+	successors map[string][]Successor
+	simple     bool // a clean end needs no computing
+}
+
+func newProgram(p *workflow.Program) *program {
+	out := &program{Program: p, successors: make(map[string][]Successor, len(p.Nodes)), simple: len(p.Definition.Output) == 0}
+	for _, n := range p.Nodes {
+		list := make([]Successor, len(n.Dependents))
+		for i, ref := range n.Dependents {
+			list[i] = successor(p.Node(ref))
+		}
+		out.successors[n.Ref] = list
+	}
+	return out
+}
+
+func successor(n *workflow.Node) Successor {
+	return Successor{Ref: n.Ref, Decide: n.Conditional, Join: len(n.Needs) > 1}
+}
+
+// skipped are the successors of a task that did not run: each must be decided,
+// for all that it needs may have been skipped.
+func skipped(list []Successor) []Successor {
+	out := make([]Successor, len(list))
+	for i, s := range list {
+		out[i] = Successor{Ref: s.Ref, Decide: true, Join: s.Join}
+	}
+	return out
+}
+
+// program answers a compiled definition by its hash.
+func (e *Engine) program(ctx context.Context, project, hash string) (*program, error) {
+	if p, ok := e.programs.Get(hash); ok {
+		return p, nil
+	}
+	canonical, err := e.store.Definition(ctx, project, hash)
+	if err != nil {
+		return nil, err
+	}
+	if canonical == nil {
+		return nil, fmt.Errorf("engine: definition %s of project %s is not stored", hash, project)
+	}
+	opened, err := workflow.Open(canonical, e.o.Limits)
+	if err != nil {
+		return nil, fmt.Errorf("engine: opening definition %s: %w", hash, err)
+	}
+	p := newProgram(opened)
+	e.programs.Add(hash, p)
+	return p, nil
+}
+
+// document answers what is known of an execution, from memory where it is there.
+func (e *Engine) document(ctx context.Context, id string) (*Document, *program, error) {
+	if d, ok := e.documents.Get(id); ok {
+		p, err := e.program(ctx, d.Project, d.Definition)
+		return d, p, err
+	}
+	x, err := e.store.Execution(ctx, id, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &Document{
+		Epoch: -1, Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version,
+		Definition: x.DefinitionHash, Root: x.ID, Priority: x.Priority,
+	}
+	p, err := e.program(ctx, d.Project, d.Definition)
+	return d, p, err
+}
+
+func (e *Engine) remember(id string, d *Document) {
+	if len(d.Input) <= cachedInput {
+		e.documents.Add(id, d)
+	}
+}
+
+func (d *Document) scope(id string) workflow.Scope {
+	return workflow.Scope{Workflow: workflow.WorkflowScope{
+		ID: id, Number: d.Number, Name: d.Workflow, Version: d.Version, Input: d.Input,
+	}}
+}

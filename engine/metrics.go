@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// Metrics are the engine's own counters. Each process counts what it did.
+type Metrics struct {
+	starts     prometheus.Counter
+	executions *prometheus.CounterVec
+	tasks      *prometheus.CounterVec
+	durations  *prometheus.HistogramVec
+	waits      *prometheus.HistogramVec
+	refused    *prometheus.CounterVec
+	repairs    *prometheus.CounterVec
+}
+
+// NewMetrics makes the counters and registers them, unless reg is nil.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	buckets := []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 3600}
+	m := &Metrics{
+		starts: prometheus.NewCounter(prometheus.CounterOpts{Name: "redrive_executions_started_total", Help: "Executions started."}),
+		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "redrive_executions_ended_total", Help: "Executions ended, by status.",
+		}, []string{"status"}),
+		tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "redrive_task_attempts_total", Help: "Attempts of tasks that ended, by type and status; retrying = another attempt follows.",
+		}, []string{"type", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "redrive_task_duration_seconds", Help: "Time from claim to result.", Buckets: buckets,
+		}, []string{"type"}),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "redrive_sweep_duration_seconds", Help: "Time of one pass over the shards this process leads.", Buckets: buckets,
+		}, []string{"kind"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "redrive_fenced_total", Help: "Claims and results refused because they were superseded, by operation.",
+		}, []string{"operation"}),
+		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "redrive_repairs_total", Help: "What the reconciler repaired, by kind.",
+		}, []string{"kind"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs)
+	}
+	return m
+}
+
+func (m *Metrics) started() { m.starts.Inc() }
+
+func (m *Metrics) ended(s workflow.ExecutionStatus) { m.executions.WithLabelValues(string(s)).Inc() }
+
+func (m *Metrics) task(taskType string, status workflow.TaskStatus, took time.Duration) {
+	m.tasks.WithLabelValues(taskType, string(status)).Inc()
+	m.durations.WithLabelValues(taskType).Observe(took.Seconds())
+}
+
+func (m *Metrics) fenced(operation string) { m.refused.WithLabelValues(operation).Inc() }
+
+func (m *Metrics) repaired(kind string) { m.repairs.WithLabelValues(kind).Inc() }
+
+func (m *Metrics) swept(took time.Duration) { m.waits.WithLabelValues("sweep").Observe(took.Seconds()) }

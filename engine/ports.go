@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// Store is everything the engine needs kept. Package queue implements it on
+// Redis; its behaviour suite is what another implementation would have to pass.
+type Store interface {
+	Definitions
+	Executions
+	Runs
+	Decisions
+	Shards
+	Fleet
+	Access
+	History
+}
+
+// Definitions keeps projects and the immutable versions of workflows.
+type Definitions interface {
+	// PutWorkflow stores the definition as the next version, unless the newest
+	// version has the same hash: then it answers that one and false.
+	PutWorkflow(ctx context.Context, w Workflow) (Workflow, bool, error)
+	// Workflow answers one version, 0 = the newest; nil when there is none.
+	Workflow(ctx context.Context, project, name string, version int) (*Workflow, error)
+	Workflows(ctx context.Context, project string, page Page) ([]Workflow, string, error)
+	Versions(ctx context.Context, project, name string, page Page) ([]Workflow, string, error)
+	// Definition answers canonical JSON by its hash; nil when there is none.
+	Definition(ctx context.Context, project, hash string) (json.RawMessage, error)
+}
+
+// NewExecution is an execution about to be created, with its task graph.
+type NewExecution struct {
+	Execution
+	Root  string      // of the lineage; the execution itself when it has no parent
+	Tasks []NewTask   // every task
+	Roots []Successor // the tasks that may run at once
+}
+
+// NewTask is a task of a new execution: its ref and its direct predecessors.
+type NewTask struct {
+	Ref   string
+	Needs []string
+}
+
+// Successor is a task that waits for another one.
+type Successor struct {
+	Ref    string
+	Decide bool // its condition, or its kind, needs a decision before it may run
+	Join   bool // it has other predecessors, too
+}
+
+// Executions creates, controls, reads and lists executions.
+type Executions interface {
+	// Reserve binds the idempotency key to id for 24 hours and answers the id and
+	// body hash that hold it now; they are the given ones when the key was free.
+	Reserve(ctx context.Context, project, key, id, bodyHash string) (heldBy, heldHash string, err error)
+	// Number answers the next execution number and binds it to the id.
+	Number(ctx context.Context, id string) (int64, error)
+	// Create is idempotent: created is false when the execution existed already.
+	Create(ctx context.Context, x NewExecution) (s Settled, created bool, err error)
+	// Execution reads an execution; withValues also its input, output and error. ErrGone when it is not there.
+	Execution(ctx context.Context, id string, withValues bool) (*Execution, error)
+	// FindNumber answers the id of an execution number, "" when there is none.
+	FindNumber(ctx context.Context, number int64) (string, error)
+	List(ctx context.Context, project string, f ExecutionFilter, page Page) ([]Execution, string, error)
+	// Control pauses, resumes or begins to cancel. *StatusError when the status forbids it.
+	Control(ctx context.Context, id string, op Operation, r Request) (Controlled, error)
+}
+
+// Operation is what Control does to an execution.
+type Operation string
+
+// The operations of Control.
+const (
+	OperationPause  Operation = "pause"
+	OperationResume Operation = "resume"
+	OperationCancel Operation = "cancel"
+)
+
+// Controlled is the effect of Control.
+type Controlled struct {
+	Status workflow.ExecutionStatus
+	Relay  []Fence // the jobs to send out
+	More   bool    // held tasks are left: resume again
+}
+
+// StatusError says in which status an execution is that forbids an operation.
+type StatusError struct{ Status workflow.ExecutionStatus }
+
+func (e *StatusError) Error() string { return "engine: not possible when " + string(e.Status) }
+
+// State is what follows from a settled transition.
+type State int
+
+// What follows from a settled transition.
+const (
+	StateGoesOn State = iota
+	StateDecide       // something waits for Advance
+	StateEnded        // the execution ended
+)
+
+// Settled is the effect of a transition that ended a task.
+type Settled struct {
+	State State
+	Relay []Fence // jobs that became ready: send them out
+}
+
+// Document is what expressions and handlers may know of an execution.
+// It changes only with the epoch.
+type Document struct {
+	Epoch      int
+	Number     int64
+	Project    string
+	Workflow   string
+	Version    int
+	Definition string // hash
+	Root       string // of the lineage
+	Priority   int
+	Input      json.RawMessage
+}
+
+// Read is the state of a task that an expression reads.
+type Read struct {
+	Status  workflow.TaskStatus
+	Attempt int
+	Output  json.RawMessage
+	Error   *workflow.Error
+}
+
+// Claimed is a dispatch taken by a worker.
+type Claimed struct {
+	Now      time.Time
+	Epoch    int
+	Try      int
+	Document *Document // nil when the caller's epoch is the present one
+	Reads    []Read    // in the order asked for
+}
+
+// Result is how a run ended. Input is what is recorded of its input.
+type Result struct {
+	Fence
+	Input      json.RawMessage
+	InputHash  string
+	Output     json.RawMessage
+	Error      *workflow.Error
+	TimedOut   bool
+	Lost       bool // only when the lease ran out
+	OnFailure  Onward
+	Successors []Successor
+	Simple     bool // the end of the execution needs no computing
+}
+
+// Onward is what a final failure means for the rest of the execution.
+type Onward string
+
+// What a final failure means.
+const (
+	OnwardContinue Onward = "continue" // dependents go on
+	OnwardStop     Onward = "stop"     // dependents are never reached
+	OnwardStopAll  Onward = "stop_all" // everything else is canceled
+)
+
+// Why says why an attempt is sent out again under its next dispatch number.
+type Why string
+
+// The reasons for another dispatch.
+const (
+	WhyRelease Why = "release" // a draining worker handed it back
+	WhyExpire  Why = "expire"  // its lease ran out
+	WhyVanish  Why = "vanish"  // its job is gone from asynq
+	WhyDecline Why = "decline" // the worker that got it has no such task type
+)
+
+// Runs is the life of one delivery, fenced by (attempt, dispatch). Each answers
+// ErrStale when another delivery took the task's place and ErrGone when the
+// execution is not there; nothing was written then.
+type Runs interface {
+	// Claim also answers ErrPaused and *FailedBefore.
+	Claim(ctx context.Context, f Fence, worker string, lease time.Duration, epoch int, reads []string) (*Claimed, error)
+	Complete(ctx context.Context, r Result) (Settled, error)
+	Fail(ctx context.Context, r Result) (Settled, error)
+	// BackOff answers how long it is until the retry is due, by Redis' clock.
+	BackOff(ctx context.Context, r Result, delay time.Duration) (time.Duration, error)
+	// Retry makes the next attempt of a task whose back-off is over; *NotDue when it is not.
+	Retry(ctx context.Context, f Fence) (next Fence, relay bool, err error)
+	Redispatch(ctx context.Context, f Fence, why Why, relayIn time.Duration) (next Fence, relay bool, err error)
+	// Heartbeat extends leases; the answer is false for those that were superseded.
+	Heartbeat(ctx context.Context, fences []Fence, lease time.Duration) ([]bool, error)
+}
+
+// FailedBefore says that this very attempt already failed for good. It is ErrFailedBefore.
+type FailedBefore struct{ Failure *workflow.Error }
+
+func (e *FailedBefore) Error() string { return ErrFailedBefore.Error() + ": " + e.Failure.Error() }
+
+// Is makes errors.Is(err, ErrFailedBefore) true.
+func (e *FailedBefore) Is(target error) bool { return target == ErrFailedBefore }
+
+// NotDue says how long a timer still has.
+type NotDue struct{ In time.Duration }
+
+func (e *NotDue) Error() string { return "engine: not due for " + e.In.String() }
+
+// Agenda is what an execution waits for Go to decide.
+type Agenda struct {
+	Execution
+	Epoch int
+	Root  string
+	Open  []string // tasks to decide, at most 500
+	Held  int      // tasks kept aside while it was paused
+}
+
+// Record is the state of one task as it is stored.
+type Record struct {
+	Status    workflow.TaskStatus `json:"status"`
+	Attempt   int                 `json:"attempt"`
+	Dispatch  int                 `json:"dispatch"`
+	Try       int                 `json:"try"`
+	Redrive   int                 `json:"redrive"`
+	Worker    string              `json:"worker"`
+	Reason    string              `json:"reason"`
+	Outcome   workflow.TaskStatus `json:"outcome"` // of an attempt that another one followed
+	Continued bool                `json:"continued"`
+	Lost      int                 `json:"lost"` // how often its lease ran out
+	Hash      string              `json:"hash"` // of its input
+	Queued    int64               `json:"queued"`
+	Started   int64               `json:"started"`
+	Ended     int64               `json:"ended"`
+	Due       int64               `json:"due"`
+
+	// Final is true for a former attempt that had ended its task before a redrive.
+	Final bool `json:"-"`
+}
+
+// SpreadMark in front of a ref on an agenda: its successors are still to be released.
+const SpreadMark = ">"
+
+// StepSize is how many tasks one transition may touch.
+const StepSize = 500
+
+// Decisions applies what Advance decided. ErrMoved when what the decision
+// rested on is no longer so.
+type Decisions interface {
+	Agenda(ctx context.Context, id string) (*Agenda, error)
+	// Records reads tasks; all of them when refs is nil.
+	Records(ctx context.Context, id string, refs []string) (map[string]Record, error)
+	// Values reads the input of the execution, its first final failure and, per ref, what expressions read.
+	Values(ctx context.Context, id string, refs []string) (input json.RawMessage, failure *workflow.Error, reads []Read, err error)
+	Verdict(ctx context.Context, id, ref string, epoch int, v workflow.Verdict, r Result) (Settled, error)
+	// Spread releases up to 500 successors of a task that has too many for one
+	// transition; until the last part, Agenda lists it as SpreadMark + ref.
+	Spread(ctx context.Context, id, ref string, epoch int, part []Successor, last bool) (Settled, error)
+	// Drop cancels up to 500 tasks that have not ended; it answers the jobs that were out.
+	Drop(ctx context.Context, id string, epoch int, reason string, refs []string) ([]Fence, error)
+	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait.
+	Settle(ctx context.Context, id string) error
+	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error
+	Redrive(ctx context.Context, r Redrive) (Settled, error)
+}
+
+// Due is what one shard has to do now.
+type Due struct {
+	Now      time.Time
+	Live     bool    // the shard holds anything that may become due
+	Jobs     []Fence // sent out, or to be, and not claimed for a while
+	Leases   []Fence // ran out
+	Timers   []Timer // due soon
+	Decide   []string
+	Index    []string
+	Expire   []string
+	Building []string
+}
+
+// Timer is a back-off that ends.
+type Timer struct {
+	Fence
+	In time.Duration // until it is due, by Redis' clock; negative when late
+}
+
+// TaskValue is what was recorded of one attempt.
+type TaskValue struct {
+	Input, Output json.RawMessage
+	Error         *workflow.Error
+}
+
+// History reads what is kept of an execution.
+type History interface {
+	// Events reads up to limit entries of an execution's history from index on.
+	Events(ctx context.Context, id string, from int64, limit int) ([]Event, error)
+	// Attempts reads attempts 1 to upTo of a task that another one followed, oldest first.
+	Attempts(ctx context.Context, id, ref string, upTo int) ([]Record, error)
+	// TaskValues reads refs[i] at attempts[i]; current says that these are the tasks' present attempts.
+	TaskValues(ctx context.Context, id string, refs []string, attempts []int, current bool) ([]TaskValue, error)
+	// StatusCounts counts the executions of a project by status, as the lists show them.
+	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
+}
+
+// Shards is the housekeeping of the 256 shards.
+type Shards interface {
+	// Lead takes or keeps the lead over a group of shards for ttl.
+	Lead(ctx context.Context, group int, owner string, ttl time.Duration) (bool, error)
+	Resign(ctx context.Context, group int, owner string) error
+	Due(ctx context.Context, shards []int, ahead time.Duration, limit int) ([]Due, error)
+	// Look puts off when a waiting job is looked after again and records why it waits.
+	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
+	// Index brings the execution's entries in the lists up to date.
+	Index(ctx context.Context, ids []string) error
+	// Purge removes everything of an execution whose retention is over.
+	Purge(ctx context.Context, id string) error
+}
+
+// Job is a delivery to send out through asynq.
+type Job struct {
+	Fence
+	Type    string
+	Queue   string // with its priority lane
+	Timeout time.Duration
+}
+
+// JobState is what asynq knows of a job.
+type JobState string
+
+// The states of a job. JobWaiting also covers one that is being delivered.
+const (
+	JobWaiting  JobState = "waiting"
+	JobArchived JobState = "archived"
+	JobGone     JobState = "gone" // completed, or never there
+)
+
+// Fleet is asynq and the worker processes.
+type Fleet interface {
+	// Relay sends jobs out; sent is false where asynq already knew the id.
+	Relay(ctx context.Context, jobs []Job) (sent []bool, err error)
+	JobState(ctx context.Context, j Job) (JobState, error)
+	DeleteJob(ctx context.Context, j Job) error
+	Announce(ctx context.Context, w Worker, ttl time.Duration) error
+	Retire(ctx context.Context, id string) error
+	Workers(ctx context.Context) ([]Worker, error)
+	Time(ctx context.Context) (time.Time, error)
+	Queues
+}
+
+// Queues reads and pauses the queues of asynq.
+type Queues interface {
+	Queues(ctx context.Context) ([]Queue, error)
+	SetQueuePaused(ctx context.Context, name string, paused bool) error
+	// KeepQueues makes sure that asynq lists the queues.
+	KeepQueues(ctx context.Context, names []string) error
+	PublishCancel(ctx context.Context, execution string) error
+	Cancellations(ctx context.Context) (<-chan string, error)
+	Ping(ctx context.Context) error
+}
+
+// Access keeps projects and API keys.
+type Access interface {
+	Projects(ctx context.Context) ([]Project, error)
+	PutProject(ctx context.Context, p Project) (created bool, err error)
+	PutKey(ctx context.Context, k Key, hash string) error
+	Keys(ctx context.Context) ([]Key, error)
+	// KeyByHash answers the key whose secret has the hash; nil when there is none.
+	KeyByHash(ctx context.Context, hash string) (*Key, error)
+}
+
+// Redrive is a plan made ready to be applied: the failed tasks that run again
+// and what depends on them.
+type Redrive struct {
+	Execution string
+	Epoch     int // the plan rests on it
+	Revision  int64
+	By        string
+	Reason    string
+	Run       []Successor         // run, or are decided, at once
+	Reset     map[string][]string // every task that runs again, with the predecessors it waits for
+}

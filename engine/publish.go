@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// PublishResult is a version of a workflow, and whether publishing made it.
+type PublishResult struct {
+	Workflow Workflow
+	Created  bool
+	Warnings workflow.Problems
+}
+
+// Publish checks a definition and stores it as the next version of its
+// workflow, unless the newest version is the same. A dry run stores nothing.
+func (e *Engine) Publish(ctx context.Context, project string, source []byte, dryRun bool) (PublishResult, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return PublishResult{}, err
+	}
+	p, warnings, err := workflow.Load(source, e.o.Catalog, e.o.Limits)
+	if err != nil {
+		var problems workflow.Problems
+		if errors.As(err, &problems) {
+			return PublishResult{Warnings: warnings}, Invalid("definition_invalid", "the definition cannot be published", problems...)
+		}
+		return PublishResult{}, err
+	}
+	w := Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: string(source)}
+	if dryRun {
+		return PublishResult{Workflow: w, Warnings: warnings}, nil
+	}
+	stored, created, err := e.store.PutWorkflow(ctx, w)
+	if err != nil {
+		return PublishResult{}, err
+	}
+	e.programs.Add(p.Hash, newProgram(p))
+	return PublishResult{Workflow: stored, Created: created, Warnings: warnings}, nil
+}
+
+// Workflows answers the newest version of each workflow, by name.
+func (e *Engine) Workflows(ctx context.Context, project string, page Page) ([]Workflow, string, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return nil, "", err
+	}
+	return e.store.Workflows(ctx, project, page.filled())
+}
+
+// Workflow answers one version of a workflow, 0 = the newest.
+func (e *Engine) Workflow(ctx context.Context, project, name string, version int) (*Workflow, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return nil, err
+	}
+	w, err := e.store.Workflow(ctx, project, name, version)
+	if err == nil && w == nil {
+		newest, err := e.store.Workflow(ctx, project, name, 0)
+		switch {
+		case err != nil:
+			return nil, err
+		case newest == nil:
+			return nil, NotFound("workflow", name)
+		}
+		missing := NotFound("version", name)
+		missing.Message = "workflow " + name + " has no such version; its newest is " + itoa(newest.Version)
+		return nil, missing
+	}
+	return w, err
+}
+
+// Versions answers the versions of a workflow, newest first.
+func (e *Engine) Versions(ctx context.Context, project, name string, page Page) ([]Workflow, string, error) {
+	if _, err := e.Workflow(ctx, project, name, 0); err != nil {
+		return nil, "", err
+	}
+	return e.store.Versions(ctx, project, name, page.filled())
+}
+
+func (p Page) filled() Page {
+	if p.Limit == 0 {
+		p.Limit = 100
+	}
+	return p
+}
+
+// DefaultProject exists without being created.
+const DefaultProject = "default"
+
+var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// Projects answers the projects by name.
+func (e *Engine) Projects(ctx context.Context, page Page) ([]Project, string, error) {
+	all, err := e.projects(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	items, next := paged(all, page.filled(), func(p Project) string { return p.Name })
+	return items, next, nil
+}
+
+func (e *Engine) projects(ctx context.Context) ([]Project, error) {
+	all, err := e.store.Projects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(all, func(p Project) bool { return p.Name == DefaultProject }) {
+		all = append(all, Project{Name: DefaultProject})
+	}
+	slices.SortFunc(all, func(a, b Project) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// Project answers one project.
+func (e *Engine) Project(ctx context.Context, name string) (*Project, error) {
+	if name == DefaultProject {
+		return &Project{Name: name}, nil
+	}
+	all, err := e.projects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i], nil
+		}
+	}
+	return nil, NotFound("project", name)
+}
+
+// PutProject creates a project, or changes its description.
+func (e *Engine) PutProject(ctx context.Context, p Project) (*Project, bool, error) {
+	if !projectName.MatchString(p.Name) {
+		return nil, false, Invalid("name_invalid", "the project cannot be created", workflow.Problem{
+			Field: "name", Code: "name_invalid", Message: "is no name for a project", Allowed: "a letter or digit, then up to 63 of a-z 0-9 . _ -",
+		})
+	}
+	p.CreatedAt = time.Time{}
+	if before, err := e.Project(ctx, p.Name); err == nil {
+		p.CreatedAt = before.CreatedAt
+	}
+	if p.CreatedAt.IsZero() {
+		now, err := e.store.Time(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		p.CreatedAt = now.UTC()
+	}
+	created, err := e.store.PutProject(ctx, p)
+	return &p, created, err
+}
+
+// paged cuts a page out of a list that is sorted by its unique names.
+func paged[T any](all []T, page Page, name func(T) string) ([]T, string) {
+	from := 0
+	for page.Cursor != "" && from < len(all) && name(all[from]) <= page.Cursor {
+		from++
+	}
+	till := min(from+page.Limit, len(all))
+	if till < len(all) {
+		return all[from:till], name(all[till-1])
+	}
+	return all[from:till], ""
+}

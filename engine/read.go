@@ -1,0 +1,385 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// Execution answers an execution by its id or its number.
+func (e *Engine) Execution(ctx context.Context, id string) (*Execution, error) {
+	full, err := e.findID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	x, err := e.store.Execution(ctx, full, true)
+	if errors.Is(err, ErrGone) {
+		return nil, NotFound("execution", id)
+	}
+	return x, err
+}
+
+func (e *Engine) findID(ctx context.Context, id string) (string, error) {
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && n > 0 {
+		found, err := e.store.FindNumber(ctx, n)
+		if err == nil && found == "" {
+			err = NotFound("execution", id)
+		}
+		return found, err
+	}
+	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+		return "", NotFound("execution", id)
+	}
+	return id, nil
+}
+
+// Executions answers a page of executions, newest first. A page that a filter
+// thins out may be short; the list ends where the cursor is "".
+func (e *Engine) Executions(ctx context.Context, project string, f ExecutionFilter, page Page) ([]Execution, string, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return nil, "", err
+	}
+	return e.store.List(ctx, project, f, page.filled())
+}
+
+// Tasks answers the tasks of an execution in a topological order.
+func (e *Engine) Tasks(ctx context.Context, id string, page Page) ([]Task, string, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	page = page.filled()
+	from := 0
+	if page.Cursor != "" {
+		for from < len(p.Nodes) && p.Nodes[from].Ref != page.Cursor {
+			from++
+		}
+		from++
+	}
+	if from > len(p.Nodes) {
+		from = len(p.Nodes)
+	}
+	till := min(from+page.Limit, len(p.Nodes))
+	tasks, err := e.readTasks(ctx, x, p.Nodes[from:till])
+	next := ""
+	if till < len(p.Nodes) {
+		next = p.Nodes[till-1].Ref
+	}
+	return tasks, next, err
+}
+
+// Task answers one task of an execution.
+func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	n := p.Node(ref)
+	if n == nil {
+		return nil, NotFound("task", ref)
+	}
+	tasks, err := e.readTasks(ctx, x, []*workflow.Node{n})
+	if err != nil {
+		return nil, err
+	}
+	return &tasks[0], nil
+}
+
+func (e *Engine) open(ctx context.Context, id string) (*Execution, *program, error) {
+	full, err := e.findID(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := e.store.Execution(ctx, full, false)
+	if errors.Is(err, ErrGone) {
+		return nil, nil, NotFound("execution", id)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	return x, p, err
+}
+
+func (e *Engine) readTasks(ctx context.Context, x *Execution, nodes []*workflow.Node) ([]Task, error) {
+	refs, attempts := make([]string, len(nodes)), make([]int, len(nodes))
+	for i, n := range nodes {
+		refs[i] = n.Ref
+	}
+	recs, err := e.store.Records(ctx, x.ID, refs)
+	if err != nil {
+		return nil, err
+	}
+	for i, ref := range refs {
+		attempts[i] = recs[ref].Attempt
+	}
+	values, err := e.store.TaskValues(ctx, x.ID, refs, attempts, true)
+	if err != nil {
+		return nil, err
+	}
+	tasks := make([]Task, len(nodes))
+	for i, n := range nodes {
+		rec := recs[n.Ref]
+		tasks[i] = Task{
+			Ref: n.Ref, Name: n.Task.Name, Type: n.Type, Needs: n.Needs, Status: rec.Status, Reason: rec.Reason,
+			Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: n.Retry.MaxAttempts,
+			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error,
+			Queue: n.Queue, Worker: rec.Worker, Effects: n.Effects, QueuedAt: at(rec.Queued), StartedAt: at(rec.Started),
+			EndedAt: at(rec.Ended), NextAttemptAt: at(rec.Due), Redrive: rec.Redrive,
+		}
+	}
+	return tasks, nil
+}
+
+func at(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(ms).UTC()
+	return &t
+}
+
+// Attempts answers every attempt ever made of a task, oldest first.
+func (e *Engine) Attempts(ctx context.Context, id, ref string, page Page) ([]Attempt, string, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	n := p.Node(ref)
+	if n == nil {
+		return nil, "", NotFound("task", ref)
+	}
+	recs, err := e.store.Records(ctx, x.ID, []string{ref})
+	if err != nil {
+		return nil, "", err
+	}
+	now := recs[ref]
+	former, err := e.store.Attempts(ctx, x.ID, ref, now.Attempt)
+	if err != nil {
+		return nil, "", err
+	}
+	all, err := e.readAttempts(ctx, x, n, former, false)
+	if err != nil {
+		return nil, "", err
+	}
+	// A task that waits for its retry, or to be reached again, shows its last attempt among the former ones.
+	if now.Attempt > 0 && (len(former) == 0 || former[len(former)-1].Attempt < now.Attempt) {
+		newest, err := e.readAttempts(ctx, x, n, []Record{now}, true)
+		if err != nil {
+			return nil, "", err
+		}
+		all = append(all, newest...)
+	}
+	items, next := pagedBy(all, page.filled(), func(a Attempt) int64 { return int64(a.Attempt) })
+	return items, next, nil
+}
+
+func (e *Engine) readAttempts(ctx context.Context, x *Execution, n *workflow.Node, recs []Record, current bool) ([]Attempt, error) {
+	refs, attempts := make([]string, len(recs)), make([]int, len(recs))
+	for i, rec := range recs {
+		refs[i], attempts[i] = n.Ref, rec.Attempt
+	}
+	values, err := e.store.TaskValues(ctx, x.ID, refs, attempts, current)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Attempt, len(recs))
+	for i, rec := range recs {
+		all[i] = Attempt{
+			Attempt: rec.Attempt, Redrive: rec.Redrive, Status: rec.Status, Worker: rec.Worker, Dispatch: rec.Dispatch,
+			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Queue: n.Queue,
+			QueuedAt: at(rec.Queued), StartedAt: at(rec.Started), EndedAt: at(rec.Ended),
+		}
+	}
+	return all, nil
+}
+
+// pagedBy cuts a page out of a list that is sorted by its numbers.
+func pagedBy[T any](all []T, page Page, number func(T) int64) ([]T, string) {
+	after, err := strconv.ParseInt(page.Cursor, 10, 64)
+	if err != nil {
+		after = 0
+	}
+	from := 0
+	for from < len(all) && number(all[from]) <= after {
+		from++
+	}
+	till := min(from+page.Limit, len(all))
+	if till < len(all) {
+		return all[from:till], strconv.FormatInt(number(all[till-1]), 10)
+	}
+	return all[from:till], ""
+}
+
+// History answers what happened to an execution, oldest first.
+func (e *Engine) History(ctx context.Context, id string, page Page) ([]Event, string, error) {
+	full, err := e.findID(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	page = page.filled()
+	after, err := seq(page.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	events, err := e.store.Events(ctx, full, after, page.Limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(events) == 0 {
+		if _, err := e.Execution(ctx, full); err != nil {
+			return nil, "", err
+		}
+	}
+	if len(events) > page.Limit {
+		return events[:page.Limit], events[page.Limit-1].Seq, nil
+	}
+	return events, "", nil
+}
+
+func seq(cursor string) (int64, error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(cursor, 10, 64)
+	if err != nil || n < 0 {
+		return 0, Invalid("cursor_invalid", "the list cannot be read from there", workflow.Problem{
+			Field: "cursor", Code: "cursor_invalid", Message: fmt.Sprintf("%q is no place in a history", cursor), Allowed: "a next_cursor, or the id of an event",
+		})
+	}
+	return n, nil
+}
+
+const (
+	watchPage  = 500
+	watchPause = 100 * time.Millisecond // between looks at an execution that is watched
+)
+
+// Watch answers the events behind `after` ("" = all), and waits for the first
+// of them. ended says that the execution ended and all its events were answered.
+func (e *Engine) Watch(ctx context.Context, id, after string) (events []Event, ended bool, err error) {
+	full, err := e.findID(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	from, err := seq(after)
+	if err != nil {
+		return nil, false, err
+	}
+	ticker := time.NewTicker(watchPause)
+	defer ticker.Stop()
+	for {
+		x, err := e.store.Execution(ctx, full, false)
+		if errors.Is(err, ErrGone) {
+			return nil, false, NotFound("execution", id)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		events, err := e.store.Events(ctx, full, from, watchPage)
+		if err != nil {
+			return nil, false, err
+		}
+		ended := x.Status.Ended() && len(events) < watchPage
+		if len(events) > 0 || ended {
+			return events, ended, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// StatusCounts counts the executions of a project by status.
+func (e *Engine) StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error) {
+	return e.store.StatusCounts(ctx, project)
+}
+
+// Graph is an execution's tasks and what depends on what.
+type Graph struct {
+	Nodes []GraphNode `json:"nodes"`
+	Edges []GraphEdge `json:"edges"`
+}
+
+// GraphNode is a task as a graph shows it.
+type GraphNode struct {
+	Ref     string              `json:"ref"`
+	Name    string              `json:"name"`
+	Type    string              `json:"type"`
+	Status  workflow.TaskStatus `json:"status"`
+	Attempt int                 `json:"attempt"`
+}
+
+// GraphEdge says that To needs From.
+type GraphEdge struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Graph answers an execution's graph with the present statuses.
+func (e *Engine) Graph(ctx context.Context, id string) (*Graph, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	recs, err := e.store.Records(ctx, x.ID, nil)
+	if err != nil {
+		return nil, err
+	}
+	g := &Graph{Nodes: []GraphNode{}, Edges: []GraphEdge{}}
+	for _, n := range p.Nodes {
+		g.Nodes = append(g.Nodes, GraphNode{Ref: n.Ref, Name: n.Task.Name, Type: n.Type, Status: recs[n.Ref].Status, Attempt: recs[n.Ref].Attempt})
+		for _, need := range n.Needs {
+			g.Edges = append(g.Edges, GraphEdge{From: need, To: n.Ref})
+		}
+	}
+	return g, nil
+}
+
+// statusColors are the fills of both drawings.
+var statusColors = map[workflow.TaskStatus]string{
+	workflow.TaskPending: "#e5e7eb", workflow.TaskQueued: "#dbeafe", workflow.TaskRunning: "#93c5fd", workflow.TaskRetrying: "#fde68a",
+	workflow.TaskWaiting: "#ddd6fe", workflow.TaskSucceeded: "#86efac", workflow.TaskFailed: "#fca5a5", workflow.TaskTimedOut: "#fdba74",
+	workflow.TaskCanceled: "#d1d5db", workflow.TaskSkipped: "#f3f4f6",
+}
+
+// Mermaid draws the graph as a Mermaid flowchart, statuses by colour.
+func (g *Graph) Mermaid() string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	at := map[string]string{}
+	for i, n := range g.Nodes {
+		at[n.Ref] = "n" + itoa(i)
+		fmt.Fprintf(&b, "  n%d[\"%s<br/>%s\"]:::%s\n", i, strings.ReplaceAll(n.Ref, `"`, "#quot;"), n.Status, n.Status)
+	}
+	for _, edge := range g.Edges {
+		fmt.Fprintf(&b, "  %s --> %s\n", at[edge.From], at[edge.To])
+	}
+	for _, s := range workflow.TaskStatuses {
+		fmt.Fprintf(&b, "  classDef %s fill:%s,stroke:#374151,color:#111827\n", s, statusColors[s])
+	}
+	return b.String()
+}
+
+// DOT draws the graph for Graphviz, statuses by colour.
+func (g *Graph) DOT() string {
+	var b strings.Builder
+	b.WriteString("digraph execution {\n  rankdir=LR\n  node [shape=box style=\"rounded,filled\" fontname=\"sans-serif\"]\n")
+	for _, n := range g.Nodes {
+		fmt.Fprintf(&b, "  %q [label=%q fillcolor=%q]\n", n.Ref, n.Ref+"\n"+string(n.Status), statusColors[n.Status])
+	}
+	for _, edge := range g.Edges {
+		fmt.Fprintf(&b, "  %q -> %q\n", edge.From, edge.To)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}

@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+const (
+	lookBudget  = 200              // jobs whose state asynq is asked for in one sweep
+	lookAgain   = 30 * time.Second // between two looks at a job that waits
+	youngJob    = 10 * time.Second // a job that asynq knows and that is younger is not asked for
+	crashedCode = "worker_crashed"
+)
+
+// repair does what one shard has to do now. One bad item never keeps the others from it.
+func (e *Engine) repair(ctx context.Context, d Due, looks *int) error {
+	var errs []error
+	for _, t := range d.Timers {
+		e.timers.add(t.Fence, t.In)
+	}
+	for _, f := range d.Leases {
+		errs = append(errs, e.expire(ctx, f))
+	}
+	errs = append(errs, e.lookAfter(ctx, d.Jobs, d.Now, looks))
+	for _, id := range d.Decide {
+		e.metrics.repaired("decide")
+		errs = append(errs, e.Advance(ctx, id))
+	}
+	if len(d.Index) > 0 {
+		errs = append(errs, e.store.Index(ctx, d.Index))
+	}
+	for _, id := range d.Expire[:min(len(d.Expire), purgesPerSweep)] {
+		errs = append(errs, e.purge(ctx, id))
+	}
+	for _, id := range d.Building {
+		e.metrics.repaired("building")
+		errs = append(errs, harmless(e.store.Purge(ctx, id)))
+	}
+	return errors.Join(errs...)
+}
+
+// harmless drops the refusals of a transition that somebody else made first.
+func harmless(err error) error {
+	if errors.Is(err, ErrStale) || errors.Is(err, ErrGone) || errors.Is(err, ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+// expire takes a run from a worker that stopped beating: the same attempt is
+// sent out again, or fails when too many workers died under it.
+func (e *Engine) expire(ctx context.Context, f Fence) error {
+	d, p, err := e.document(ctx, f.Execution)
+	if errors.Is(err, ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	recs, err := e.store.Records(ctx, f.Execution, []string{f.Ref})
+	if err != nil {
+		return err
+	}
+	e.metrics.repaired("lease")
+	rec, n := recs[f.Ref], p.Node(f.Ref)
+	e.log.Warn("a worker stopped beating; its task is taken over", "worker", rec.Worker,
+		"execution", f.Execution, "task", f.Ref, "attempt", f.Attempt, "dispatch", f.Dispatch)
+	if n == nil || rec.Lost+1 < e.o.CrashLimit {
+		return harmless(e.redispatch(ctx, f, WhyExpire))
+	}
+	failure := fingerprinted(n, &workflow.Error{
+		Code: crashedCode, Message: fmt.Sprintf("%d workers died while they ran this attempt; look for what it does to them before you retry it", rec.Lost+1),
+	})
+	x := Result{Fence: f, Error: failure, Lost: true, Simple: p.simple}
+	settled, err := e.fail(ctx, x, n, p)
+	if err != nil {
+		return harmless(err)
+	}
+	e.follow(ctx, f.Execution, d, p, settled)
+	return nil
+}
+
+// lookAfter sends out again what was never relayed or got lost on the way, and
+// leaves alone what waits in asynq.
+func (e *Engine) lookAfter(ctx context.Context, fences []Fence, now time.Time, looks *int) error {
+	var errs []error
+	for _, f := range fences {
+		if *looks <= 0 {
+			break
+		}
+		*looks--
+		errs = append(errs, e.lookAfterOne(ctx, f, now))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) lookAfterOne(ctx context.Context, f Fence, now time.Time) error {
+	d, p, err := e.document(ctx, f.Execution)
+	if errors.Is(err, ErrGone) {
+		return e.store.Look(ctx, f, lookAgain, "")
+	}
+	if err != nil {
+		return err
+	}
+	n := p.Node(f.Ref)
+	recs, err := e.store.Records(ctx, f.Execution, []string{f.Ref})
+	if err != nil {
+		return err
+	}
+	rec := recs[f.Ref]
+	switch {
+	case n == nil || rec.Status != workflow.TaskQueued || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch:
+		return e.store.Look(ctx, f, lookAgain, "") // forgets what is not waiting
+	case !e.fleet.serves(n.Queue, n.Type):
+		return e.store.Look(ctx, f, 2*unservedPause, ReasonNoWorker)
+	}
+	j := job(d, n, f)
+	sent, err := e.store.Relay(ctx, []Job{j})
+	if err != nil {
+		return err
+	}
+	if sent[0] {
+		e.metrics.repaired("relay")
+		return e.store.Look(ctx, f, lookAgain, "")
+	}
+	if now.Sub(time.UnixMilli(rec.Queued)) < youngJob {
+		return e.store.Look(ctx, f, youngJob, "")
+	}
+	return e.lookIntoAsynq(ctx, j)
+}
+
+func (e *Engine) lookIntoAsynq(ctx context.Context, j Job) error {
+	state, err := e.store.JobState(ctx, j)
+	if err != nil {
+		return err
+	}
+	if state == JobWaiting {
+		return e.store.Look(ctx, j.Fence, lookAgain, "")
+	}
+	e.metrics.repaired("job")
+	e.log.Warn("a job vanished from asynq and is sent out again", "job", j.JobID(), "state", state)
+	if err := harmless(e.redispatch(ctx, j.Fence, WhyVanish)); err != nil {
+		return err
+	}
+	if state == JobArchived {
+		return e.store.DeleteJob(ctx, j)
+	}
+	return nil
+}
+
+// purge removes an execution whose retention is over: the jobs that asynq may
+// still hold first, then its entries in the lists, then itself.
+func (e *Engine) purge(ctx context.Context, id string) error {
+	x, err := e.store.Execution(ctx, id, false)
+	if errors.Is(err, ErrGone) {
+		return harmless(e.store.Purge(ctx, id))
+	}
+	if err != nil {
+		return err
+	}
+	if !x.Status.Ended() {
+		return nil
+	}
+	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	if err != nil {
+		return err
+	}
+	recs, err := e.store.Records(ctx, id, nil)
+	if err != nil {
+		return err
+	}
+	d := &Document{Priority: x.Priority}
+	for ref, rec := range recs {
+		n := p.Node(ref)
+		if n == nil {
+			continue
+		}
+		fences, err := e.leftovers(ctx, id, ref, rec)
+		if err != nil {
+			return err
+		}
+		for _, f := range fences {
+			if err := e.store.DeleteJob(ctx, job(d, n, f)); err != nil {
+				e.log.Warn("a job of a purged execution stays in asynq", "job", f.JobID(), "error", err)
+			}
+		}
+	}
+	e.documents.Remove(id)
+	return harmless(e.store.Purge(ctx, id))
+}
+
+// leftovers are the deliveries of a task that asynq may still hold: archived
+// ones of attempts that failed for good, and waiting ones of a canceled attempt.
+func (e *Engine) leftovers(ctx context.Context, id, ref string, rec Record) ([]Fence, error) {
+	var all []Fence
+	if rec.Redrive > 0 || rec.Lost > 0 {
+		former, err := e.store.Attempts(ctx, id, ref, rec.Attempt-1)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range former {
+			if a.Final {
+				all = append(all, Fence{Execution: id, Ref: ref, Attempt: a.Attempt, Dispatch: a.Dispatch})
+			}
+		}
+	}
+	if rec.Attempt > 0 && (rec.Status != workflow.TaskSucceeded || rec.Dispatch > 1) {
+		for dispatch := 1; dispatch <= rec.Dispatch; dispatch++ {
+			all = append(all, Fence{Execution: id, Ref: ref, Attempt: rec.Attempt, Dispatch: dispatch})
+		}
+	}
+	return all, nil
+}

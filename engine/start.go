@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func random() float64 { return rand.Float64() }
+
+// Start makes an execution of a workflow and sends out its first tasks.
+// With an idempotency key that is known, it answers the execution it made
+// before and false; the same key with another request is refused.
+func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Execution, bool, error) {
+	w, err := e.Workflow(ctx, project, r.Workflow, r.Version)
+	if err != nil {
+		return nil, false, err
+	}
+	p, err := e.program(ctx, project, w.Hash)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := e.checkStart(p, &r); err != nil {
+		return nil, false, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, false, fmt.Errorf("engine: making an id: %w", err)
+	}
+	x := newExecution(id.String(), project, w, p, r)
+	if r.IdempotencyKey != "" {
+		if x.ID, err = e.reserve(ctx, project, x.ID, r); err != nil {
+			return nil, false, err
+		}
+		if known, err := e.store.Execution(ctx, x.ID, true); err == nil {
+			return known, false, nil
+		} else if !errors.Is(err, ErrGone) {
+			return nil, false, err
+		}
+	}
+	x.Root = x.ID
+	if x.Number, err = e.store.Number(ctx, x.ID); err != nil {
+		return nil, false, err
+	}
+	settled, created, err := e.store.Create(ctx, x)
+	if err != nil {
+		return nil, false, fmt.Errorf("engine: creating execution %s: %w", x.ID, err)
+	}
+	if created {
+		d := &Document{
+			Number: x.Number, Project: project, Workflow: w.Name, Version: w.Version, Definition: w.Hash,
+			Root: x.ID, Priority: x.Priority, Input: x.Input,
+		}
+		e.remember(x.ID, d)
+		e.follow(ctx, x.ID, d, p, settled)
+		e.index(ctx, x.ID)
+		e.metrics.started()
+	}
+	made, err := e.store.Execution(ctx, x.ID, true)
+	return made, created, err
+}
+
+func newExecution(id, project string, w *Workflow, p *program, r StartRequest) NewExecution {
+	x := NewExecution{Execution: Execution{
+		ID: id, Project: project, Workflow: w.Name, Version: w.Version, DefinitionHash: w.Hash, Input: r.Input,
+		CorrelationID: r.CorrelationID, Metadata: r.Metadata, Labels: r.Labels, Priority: r.Priority,
+	}}
+	for _, n := range p.Nodes {
+		x.Tasks = append(x.Tasks, NewTask{Ref: n.Ref, Needs: n.Needs})
+		if len(n.Needs) == 0 {
+			s := successor(n)
+			s.Decide = s.Decide || len(x.Roots) >= StepSize // the rest goes one by one
+			x.Roots = append(x.Roots, s)
+		}
+	}
+	return x
+}
+
+// reserve answers the execution id that holds the idempotency key.
+func (e *Engine) reserve(ctx context.Context, project, id string, r StartRequest) (string, error) {
+	body, err := json.Marshal(struct {
+		Workflow      string
+		Version       int
+		Input         json.RawMessage
+		CorrelationID string
+		Metadata      map[string]string
+		Labels        map[string]string
+		Priority      int
+	}{r.Workflow, r.Version, r.Input, r.CorrelationID, r.Metadata, r.Labels, r.Priority})
+	if err != nil {
+		return "", fmt.Errorf("engine: encoding the request: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	heldBy, heldHash, err := e.store.Reserve(ctx, project, r.IdempotencyKey, id, hash)
+	if err != nil {
+		return "", err
+	}
+	if heldHash != hash {
+		return "", Invalid("idempotency_key_reused", "the idempotency key was used for another request", workflow.Problem{
+			Field: "idempotency_key", Code: "idempotency_key_reused", Message: fmt.Sprintf("%q already started execution %s with another body", r.IdempotencyKey, heldBy),
+			Allowed: "the same request again, or a new key",
+		})
+	}
+	return heldBy, nil
+}
+
+// The limits of what may be attached to an execution.
+const (
+	maxLabels     = 64
+	maxLabelBytes = 256
+)
+
+func (e *Engine) checkStart(p *program, r *StartRequest) error {
+	var problems workflow.Problems
+	add := func(field, code, message, allowed string) {
+		problems = append(problems, workflow.Problem{Field: field, Code: code, Message: message, Allowed: allowed})
+	}
+	r.Input = bytes.TrimSpace(r.Input)
+	if len(r.Input) == 0 || bytes.Equal(r.Input, []byte("null")) {
+		r.Input = json.RawMessage("{}")
+	}
+	if len(r.Input) > e.o.Limits.ValueBytes {
+		add("input", "too_large", fmt.Sprintf("has %d bytes", len(r.Input)), fmt.Sprintf("at most %d", e.o.Limits.ValueBytes))
+	} else {
+		problems = append(problems, p.CheckInput(r.Input)...)
+	}
+	if r.Priority == 0 {
+		r.Priority = workflow.DefaultPriority
+	}
+	if r.Priority < 1 || r.Priority > 9 {
+		add("priority", "out_of_range", fmt.Sprintf("is %d", r.Priority), "1 to 9")
+	}
+	for field, text := range map[string]string{"correlation_id": r.CorrelationID, "idempotency_key": r.IdempotencyKey} {
+		if len(text) > maxLabelBytes {
+			add(field, "too_long", fmt.Sprintf("has %d bytes", len(text)), fmt.Sprintf("at most %d", maxLabelBytes))
+		}
+	}
+	for field, m := range map[string]map[string]string{"labels": r.Labels, "metadata": r.Metadata} {
+		if len(m) > maxLabels {
+			add(field, "too_many", fmt.Sprintf("has %d entries", len(m)), fmt.Sprintf("at most %d", maxLabels))
+		}
+		for k, v := range m {
+			if k == "" || len(k) > maxLabelBytes || len(v) > maxLabelBytes {
+				add(field+"."+k, "too_long", "has an empty name, or a name or value that is too long", fmt.Sprintf("1 to %d bytes each", maxLabelBytes))
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return Invalid("request_invalid", "the execution cannot be started", problems...)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redrive/redrive/engine"
+)
+
+const (
+	stepSize     = engine.StepSize
+	buildTimeout = 5 * time.Minute
+	keyTTL       = 24 * time.Hour // of an idempotency key
+)
+
+// numbers hands out execution numbers from blocks that this process reserved.
+type numbers struct {
+	mu         sync.Mutex
+	next, last int64
+}
+
+const reservedNumbers = 100
+
+// Number answers the next execution number and binds it to the id.
+func (r *Redis) Number(ctx context.Context, id string) (int64, error) {
+	n, err := r.nextNumber(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.client.HSet(ctx, numbersKey(n), strconv.FormatInt(n, 10), id).Err(); err != nil {
+		return 0, unreachable(err)
+	}
+	return n, nil
+}
+
+func (r *Redis) nextNumber(ctx context.Context) (int64, error) {
+	r.numbers.mu.Lock()
+	defer r.numbers.mu.Unlock()
+	if r.numbers.next == 0 || r.numbers.next > r.numbers.last {
+		last, err := r.client.IncrBy(ctx, numberKey, reservedNumbers).Result()
+		if err != nil {
+			return 0, unreachable(err)
+		}
+		r.numbers.next, r.numbers.last = last-reservedNumbers+1, last
+	}
+	n := r.numbers.next
+	r.numbers.next++
+	return n, nil
+}
+
+// FindNumber answers the id of an execution number, "" when there is none.
+func (r *Redis) FindNumber(ctx context.Context, number int64) (string, error) {
+	v, err := r.client.HMGet(ctx, numbersKey(number), strconv.FormatInt(number, 10)).Result()
+	if err != nil {
+		return "", unreachable(err)
+	}
+	return text(v, 0), nil
+}
+
+// Reserve binds an idempotency key to an execution id for 24 hours.
+func (r *Redis) Reserve(ctx context.Context, project, key, id, bodyHash string) (string, string, error) {
+	reply, err := r.run(ctx, scriptReserve, []string{idempotencyKey(project, key)}, id, bodyHash, keyTTL.Milliseconds())
+	return text(reply, 1), text(reply, 2), err
+}
+
+// Create makes the execution, its tasks and the jobs of its roots. Before the
+// script that makes it exist, the tasks are written in parts of stepSize; parts
+// without an execution are swept away.
+func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settled, bool, error) {
+	k := keysOf(x.ID)
+	if err := r.build(ctx, k, x); err != nil {
+		return engine.Settled{}, false, err
+	}
+	args := []any{x.ID, r.offset(), len(x.Tasks), len(x.Roots)}
+	for _, s := range x.Roots {
+		args = append(args, s.Ref, mode(s))
+	}
+	args = append(args, 1, "in", string(x.Input))
+	metadata, err := json.Marshal(x.Metadata)
+	if err != nil {
+		return engine.Settled{}, false, fmt.Errorf("queue: encoding metadata: %w", err)
+	}
+	labels, err := json.Marshal(x.Labels)
+	if err != nil {
+		return engine.Settled{}, false, fmt.Errorf("queue: encoding labels: %w", err)
+	}
+	args = append(args, "number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
+		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
+		"metadata", string(metadata), "labels", string(labels))
+	reply, err := r.run(ctx, scriptCreate, []string{
+		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
+		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building,
+	}, args...)
+	if err != nil {
+		return engine.Settled{}, false, err
+	}
+	if number(reply, 0) == 2 {
+		return engine.Settled{}, false, nil
+	}
+	return settled(x.ID, reply), true, nil
+}
+
+func (r *Redis) build(ctx context.Context, k executionKeys, x engine.NewExecution) error {
+	refs, preds := []any{}, []any{}
+	flush := func() error {
+		args := append([]any{x.ID, r.offset(), buildTimeout.Milliseconds(), len(refs)}, refs...)
+		args = append(append(args, len(preds)/2), preds...)
+		refs, preds = refs[:0], preds[:0]
+		_, err := r.run(ctx, scriptBuild, []string{k.execution, k.tasks, k.preds, k.shard.building}, args...)
+		return err
+	}
+	for _, t := range x.Tasks {
+		if len(refs) >= stepSize || len(preds) >= 2*stepSize {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		refs = append(refs, t.Ref)
+		if len(t.Needs) < 2 {
+			continue
+		}
+		preds = append(preds, "#"+t.Ref, len(t.Needs))
+		for _, need := range t.Needs {
+			if len(preds) >= 2*stepSize {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			preds = append(preds, t.Ref+" "+need, 1)
+		}
+	}
+	return flush()
+}

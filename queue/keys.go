@@ -1,0 +1,125 @@
+package queue
+
+import (
+	"fmt"
+	"strconv"
+)
+
+const (
+	prefix      = "redrive:"
+	shardCount  = 256
+	numberBlock = 1000 // execution numbers in one key
+)
+
+// shardOf chooses the shard by the last two hex digits of the id, so that a
+// child can be put into its parent's shard by choosing its last digits.
+func shardOf(id string) int {
+	if len(id) >= 2 {
+		if n, err := strconv.ParseUint(id[len(id)-2:], 16, 8); err == nil {
+			return int(n)
+		}
+	}
+	return 0
+}
+
+// executionKeys are the keys of one execution; all live until its retention is over.
+type executionKeys struct {
+	execution string // HASH status, epoch, revision, a counter per task status, what it runs
+	tasks     string // HASH ref -> record (JSON)
+	values    string // HASH in, out, error, failure, o:<ref>, i:<ref>#<n>, e:<ref>#<n>: users' JSON, opaque
+	attempts  string // HASH <ref>#<n> -> record of an attempt that another one followed
+	preds     string // HASH "<ref> <pred>" -> 1 while the predecessor is open, #<ref> -> how many are
+	open      string // SET refs that Go has to decide
+	held      string // SET refs that became ready, or were delivered, while it was paused
+	events    string // LIST history, tab-separated
+	shard     shardKeys
+}
+
+// shardKeys are the agenda of one shard; entries live until they are done.
+type shardKeys struct {
+	jobs     string // ZSET job id -> when to look after it, ms
+	leases   string // ZSET job id -> when its lease ends, ms
+	timers   string // ZSET retry:<execution>:<ref>:<attempt> -> due, ms
+	decide   string // ZSET execution -> since when something waits for Go, ms
+	index    string // ZSET execution -> since when its list entries are behind, ms
+	expire   string // ZSET execution -> end of its retention, ms
+	building string // ZSET execution -> when its unfinished creation is swept away, ms
+}
+
+func keysOfShard(shard int) shardKeys {
+	p := fmt.Sprintf("%s{s:%03d}:", prefix, shard)
+	return shardKeys{
+		jobs: p + "jobs", leases: p + "leases", timers: p + "timers", decide: p + "decide",
+		index: p + "index", expire: p + "expire", building: p + "building",
+	}
+}
+
+var shards = func() (all [shardCount]shardKeys) {
+	for i := range all {
+		all[i] = keysOfShard(i)
+	}
+	return all
+}()
+
+var shardPrefixes = func() (all [shardCount]string) {
+	for i := range all {
+		all[i] = fmt.Sprintf("%s{s:%03d}:", prefix, i)
+	}
+	return all
+}()
+
+func keysOf(id string) executionKeys {
+	n := shardOf(id)
+	p := shardPrefixes[n]
+	return executionKeys{
+		execution: p + "x:" + id, tasks: p + "t:" + id, values: p + "v:" + id, attempts: p + "a:" + id,
+		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id,
+		shard: shards[n],
+	}
+}
+
+// settle is the KEYS of the scripts that end a task.
+func (k executionKeys) settle() []string {
+	return []string{
+		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
+		k.shard.jobs, k.shard.leases, k.shard.decide, k.shard.index, k.shard.expire,
+	}
+}
+
+func projectKey(project, rest string) string { return prefix + "{p:" + project + "}:" + rest }
+
+// workflowKey is a HASH: newest -> version; h:<n> hash, s:<n> source, t:<n> ms of version n.
+func workflowKey(project, name string) string { return projectKey(project, "workflow:"+name) }
+
+// workflowsKey is a ZSET of workflow names, all with score 0.
+func workflowsKey(project string) string { return projectKey(project, "workflows") }
+
+// definitionKey is a STRING: canonical JSON by its hash.
+func definitionKey(project, hash string) string { return projectKey(project, "definition:"+hash) }
+
+// idempotencyKey is a HASH id, hash with a TTL of 24 hours.
+func idempotencyKey(project, key string) string { return projectKey(project, "idempotency:"+key) }
+
+// indexedKey is a HASH execution -> "<revision> <status>" that the lists show.
+func indexedKey(project string) string { return projectKey(project, "indexed") }
+
+// listKey is a ZSET of execution ids, all with score 0 so that they sort by id, which is by time.
+func listKey(project, list string) string { return projectKey(project, "list:"+list) }
+
+// numbersKey is a HASH execution number -> id.
+func numbersKey(number int64) string {
+	return prefix + "{n:" + strconv.FormatInt(number/numberBlock, 10) + "}"
+}
+
+const (
+	numberKey   = prefix + "number"           // STRING the last execution number given out
+	projectsKey = prefix + "{access}:project" // HASH name -> JSON
+	keysKey     = prefix + "{access}:key"     // HASH key id -> JSON
+	hashesKey   = prefix + "{access}:hash"    // HASH sha256 of the secret -> key id
+	workersKey  = prefix + "{fleet}:worker"   // HASH worker id -> JSON
+	seenKey     = prefix + "{fleet}:seen"     // ZSET worker id -> when its announcement expires, ms
+	cancelTopic = prefix + "cancel"           // channel: execution ids
+)
+
+// leadKey is a STRING: the owner, with a TTL.
+func leadKey(group int) string { return prefix + "{lead:" + strconv.Itoa(group) + "}" }

@@ -1,0 +1,19 @@
+-- Ends an execution in which nothing is left to do.
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 preds HASH, 6 open SET, 7 held SET,
+--       8 events LIST, 9 decide ZSET, 10 index ZSET, 11 expire ZSET
+-- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 status, 5 output ('' = none), 6 error ('' = none), 7 retention ms
+-- Returns {1, now} | {-1} gone | {-5} the state moved on
+local id, now, status = ARGV[1], clock(ARGV[2]), ARGV[4]
+local x = execution(KEYS[1])
+if not x then return {-1} end
+local from = status == 'canceled' and x.status == 'canceling' or status ~= 'canceled' and going(x)
+if not from or x.epoch ~= tonumber(ARGV[3]) or active(x) > 0 or x.n.pending > 0
+  or redis.call('SCARD', KEYS[6]) > 0 then return {-5} end
+local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
+  events = KEYS[8], decide = KEYS[9], index = KEYS[10], expire = KEYS[11]}
+-- writes follow
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[3], 'out', ARGV[5]) end
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'error', ARGV[6]) end
+finish(k, x, id, status, now, tonumber(ARGV[7]))
+save(x, 'status', status, 'ended', now)
+return {1, now}

@@ -1,0 +1,58 @@
+-- Runs failed tasks of an ended execution again, with what depends on them: one plan, applied at once.
+-- KEYS: as complete.lua
+-- ARGV: 1 id, 2 offset ms, 3 epoch, 4 revision the plan rested on, 5 by, 6 reason,
+--       7 number of tasks to reset, then per task: ref, number of open preds, preds...;
+--       then number of tasks to start, then ref, run|decide per task
+-- Returns {1, 0 goes on | 1 decide, now, ref, attempt, ...} | {-1} gone | {-5} moved on | {-6, status} not ended
+local id, now = ARGV[1], clock(ARGV[2])
+local x = execution(KEYS[1])
+if not x then return {-1} end
+if going(x) or x.status == 'canceling' or x.status == 'queued' then return {-6, x.status} end
+if x.epoch ~= tonumber(ARGV[3]) or x.rev ~= tonumber(ARGV[4]) then return {-5} end
+local at, resets = 7, {}
+for _ = 1, tonumber(ARGV[7]) do
+  local t = {ref = ARGV[at + 1], preds = {}}
+  local n = tonumber(ARGV[at + 2])
+  for i = 1, n do t.preds[i] = ARGV[at + 2 + i] end
+  at = at + 2 + n
+  t.rec = record(KEYS[2], t.ref)
+  if not t.rec then return {-5} end
+  resets[#resets + 1] = t
+end
+at = at + 1
+local starts, byref = {}, {}
+for _ = 1, tonumber(ARGV[at]) do
+  starts[#starts + 1] = {ref = ARGV[at + 1], mode = ARGV[at + 2]}
+  at = at + 2
+end
+-- writes follow
+local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
+for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]}) do redis.call('PERSIST', key) end
+redis.call('ZREM', KEYS[13], id)
+redis.call('HDEL', KEYS[3], 'out', 'error', 'failure')
+redis.call('HDEL', KEYS[1], 'ended')
+x.status, x.epoch = 'running', x.epoch + 1
+for _, t in ipairs(resets) do
+  local rec = t.rec
+  if (rec.attempt or 0) > 0 and rec.status ~= 'pending' then
+    local place = t.ref .. '#' .. rec.attempt
+    rec.outcome = rec.status
+    redis.call('HSET', KEYS[4], place, cjson.encode(rec))
+    local out = redis.call('HGET', KEYS[3], 'o:' .. t.ref)
+    if out then redis.call('HSET', KEYS[3], 'o:' .. place, out) end
+  end
+  redis.call('HDEL', KEYS[3], 'o:' .. t.ref)
+  move(x, rec, 'pending')
+  t.rec = {status = 'pending', attempt = rec.attempt}
+  byref[t.ref] = t.rec
+  redis.call('HSET', KEYS[2], t.ref, cjson.encode(t.rec))
+  for _, pred in ipairs(t.preds) do redis.call('HSET', KEYS[5], t.ref .. ' ' .. pred, 1) end
+  redis.call('HSET', KEYS[5], '#' .. t.ref, #t.preds)
+end
+for _, s in ipairs(starts) do s.rec = byref[s.ref] end
+event(KEYS[8], now, 'execution.redriven', nil, nil, ARGV[5], ARGV[6])
+local relay = release(k, x, id, '', starts, now)
+redis.call('ZADD', KEYS[12], now, id)
+local state = settle(k, x, id, now, '0', 0)
+save(x, 'status', 'running', 'epoch', x.epoch, 'reason', ARGV[6])
+return {1, state, now, unpack(relay)}

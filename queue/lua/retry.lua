@@ -1,0 +1,22 @@
+-- The back-off of a task is over: retrying -> queued, as the next attempt.
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 jobs ZSET, 5 timers ZSET
+-- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt that failed
+-- Returns {1, attempt, 1 when to relay else 0} | {-1} gone | {-2} stale | {-5, due, now} not yet
+local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
+local timer = 'retry:' .. id .. ':' .. ref .. ':' .. ARGV[4]
+local x = execution(KEYS[1])
+local rec = x and record(KEYS[2], ref)
+local stale = not rec or rec.status ~= 'retrying' or rec.attempt ~= tonumber(ARGV[4]) or not going(x)
+if not stale and rec.due > now then return {-5, rec.due, now} end
+-- writes follow
+redis.call('ZREM', KEYS[5], timer)
+if stale then return {x and -2 or -1} end
+enqueue(x, rec, now)
+redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
+save(x)
+if x.status == 'paused' then
+  redis.call('SADD', KEYS[3], ref)
+  return {1, rec.attempt, 0}
+end
+redis.call('ZADD', KEYS[4], now + RELAY_GRACE, job(id, ref, rec))
+return {1, rec.attempt, 1}

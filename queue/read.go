@@ -1,0 +1,329 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
+)
+
+func atoi(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func moment(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(ms).UTC()
+	return &t
+}
+
+// oneLine keeps text from breaking the tab-separated history.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Execution, map[string]string, error) {
+	f := cmd.Val()
+	if len(f) == 0 {
+		return nil, nil, engine.ErrGone
+	}
+	x := &engine.Execution{
+		ID: id, Number: atoi(f["number"]), Project: f["project"], Workflow: f["workflow"], Version: int(atoi(f["version"])),
+		DefinitionHash: f["definition"], Status: workflow.ExecutionStatus(f["status"]), CorrelationID: f["correlation_id"],
+		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Revision: atoi(f["rev"]), Reason: f["reason"],
+		StartedAt: moment(atoi(f["started"])), EndedAt: moment(atoi(f["ended"])),
+		TasksSummary: map[workflow.TaskStatus]int{},
+	}
+	if created := moment(atoi(f["created"])); created != nil {
+		x.CreatedAt = *created
+	}
+	for _, s := range workflow.TaskStatuses {
+		if n := atoi(f[string(s)]); n != 0 {
+			x.TasksSummary[s] = int(n)
+		}
+	}
+	for field, into := range map[string]*map[string]string{"metadata": &x.Metadata, "labels": &x.Labels} {
+		if f[field] == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(f[field]), into); err != nil {
+			return nil, nil, fmt.Errorf("queue: %s of execution %s cannot be read: %w", field, id, err)
+		}
+	}
+	return x, f, nil
+}
+
+// Execution reads an execution; withValues also its input, output and error.
+func (r *Redis) Execution(ctx context.Context, id string, withValues bool) (*engine.Execution, error) {
+	all, err := r.executions(ctx, []string{id}, withValues)
+	if err != nil {
+		return nil, err
+	}
+	if all[0] == nil {
+		return nil, engine.ErrGone
+	}
+	return all[0], nil
+}
+
+// executions reads many in one trip; nil where one is gone.
+func (r *Redis) executions(ctx context.Context, ids []string, withValues bool) ([]*engine.Execution, error) {
+	p := r.client.Pipeline()
+	heads := make([]*redis.MapStringStringCmd, len(ids))
+	values := make([]*redis.SliceCmd, len(ids))
+	for i, id := range ids {
+		k := keysOf(id)
+		heads[i] = p.HGetAll(ctx, k.execution)
+		if withValues {
+			values[i] = p.HMGet(ctx, k.values, "in", "out", "error")
+		}
+	}
+	if len(ids) > 0 {
+		if _, err := p.Exec(ctx); err != nil {
+			return nil, unreachable(err)
+		}
+	}
+	all := make([]*engine.Execution, len(ids))
+	for i, id := range ids {
+		if len(heads[i].Val()) == 0 {
+			continue
+		}
+		x, _, err := decodeExecution(id, heads[i])
+		if err != nil {
+			return nil, err
+		}
+		if withValues {
+			v := values[i].Val()
+			x.Input, x.Output = raw(text(v, 0)), raw(text(v, 1))
+			if x.Error, err = decodeError(text(v, 2)); err != nil {
+				return nil, err
+			}
+		}
+		all[i] = x
+	}
+	return all, nil
+}
+
+// TaskValues reads input, output and error of attempts of tasks: refs[i] at attempts[i].
+func (r *Redis) TaskValues(ctx context.Context, id string, refs []string, attempts []int, current bool) ([]engine.TaskValue, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	fields := make([]string, 0, 3*len(refs))
+	for i, ref := range refs {
+		place := ref + "#" + strconv.Itoa(attempts[i])
+		out := "o:" + place
+		if current {
+			out = "o:" + ref
+		}
+		fields = append(fields, "i:"+place, out, "e:"+place)
+	}
+	v, err := r.client.HMGet(ctx, keysOf(id).values, fields...).Result()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	all := make([]engine.TaskValue, len(refs))
+	for i := range refs {
+		all[i] = engine.TaskValue{Input: raw(text(v, 3*i)), Output: raw(text(v, 3*i+1))}
+		if all[i].Error, err = decodeError(text(v, 3*i+2)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Attempts reads the records of a task's attempts that another one followed, oldest first.
+func (r *Redis) Attempts(ctx context.Context, id, ref string, upTo int) ([]engine.Record, error) {
+	if upTo < 1 {
+		return nil, nil
+	}
+	fields := make([]string, upTo)
+	for i := range fields {
+		fields[i] = ref + "#" + strconv.Itoa(i+1)
+	}
+	v, err := r.client.HMGet(ctx, keysOf(id).attempts, fields...).Result()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	var recs []engine.Record
+	for i := range fields {
+		s := text(v, i)
+		if s == "" {
+			continue
+		}
+		var rec engine.Record
+		if err := json.Unmarshal([]byte(s), &rec); err != nil {
+			return nil, fmt.Errorf("queue: attempt %s of %s cannot be read: %w", fields[i], id, err)
+		}
+		rec.Final = rec.Status.Ended()
+		rec.Status = rec.Outcome
+		recs = append(recs, rec)
+	}
+	return recs, nil
+}
+
+// Events reads an execution's history from index on.
+func (r *Redis) Events(ctx context.Context, id string, from int64, limit int) ([]engine.Event, error) {
+	lines, err := r.client.LRange(ctx, keysOf(id).events, from, from+int64(limit)-1).Result()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	events := make([]engine.Event, len(lines))
+	for i, line := range lines {
+		f := append(strings.Split(line, "\t"), make([]string, 6)...)
+		kind, status, _ := strings.Cut(f[1], ".")
+		events[i] = engine.Event{
+			Seq: strconv.FormatInt(from+int64(i)+1, 10), At: time.UnixMilli(atoi(f[0])).UTC(), Type: f[1],
+			Ref: f[2], Attempt: int(atoi(f[3])), By: f[4], Reason: f[5],
+		}
+		if kind == "task" {
+			events[i].Status = status
+		}
+	}
+	return events, nil
+}
+
+// StatusCounts counts the executions of a project by status, as the lists show them.
+func (r *Redis) StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error) {
+	p := r.client.Pipeline()
+	cmds := make([]*redis.IntCmd, len(workflow.ExecutionStatuses))
+	for i, s := range workflow.ExecutionStatuses {
+		cmds[i] = p.ZCard(ctx, statusList(project, s))
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return nil, unreachable(err)
+	}
+	counts := map[workflow.ExecutionStatus]int64{}
+	for i, s := range workflow.ExecutionStatuses {
+		counts[s] = cmds[i].Val()
+	}
+	return counts, nil
+}
+
+func statusList(project string, s workflow.ExecutionStatus) string {
+	return listKey(project, "status:"+string(s))
+}
+
+// lists are the lists an execution is in whatever its status.
+func lists(x *engine.Execution) []string {
+	all := []string{listKey(x.Project, "all"), listKey(x.Project, "workflow:"+x.Workflow)}
+	if x.CorrelationID != "" {
+		all = append(all, listKey(x.Project, "correlation:"+x.CorrelationID))
+	}
+	for k, v := range x.Labels {
+		all = append(all, listKey(x.Project, "label:"+k+"="+v))
+	}
+	return all
+}
+
+// scanPages bounds how much of a list one page may read through.
+const scanPages = 20
+
+// List answers a page of executions, newest first. It walks the shortest list
+// that a filter names and checks the rest on what it reads; a page may be short.
+func (r *Redis) List(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error) {
+	list, err := r.shortest(ctx, project, f)
+	if err != nil {
+		return nil, "", err
+	}
+	high, low := "+", "-"
+	if !f.Until.IsZero() {
+		high = "(" + idAt(f.Until)
+	}
+	if !f.Since.IsZero() {
+		low = "[" + idAt(f.Since)
+	}
+	if page.Cursor != "" {
+		high = "(" + page.Cursor
+	}
+	var found []engine.Execution
+	cursor := page.Cursor
+	for range scanPages {
+		ids, err := r.client.ZRangeArgs(ctx, redis.ZRangeArgs{
+			Key: list, Start: low, Stop: high, ByLex: true, Rev: true, Count: int64(page.Limit),
+		}).Result()
+		if err != nil {
+			return nil, "", unreachable(err)
+		}
+		all, err := r.executions(ctx, ids, true)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, x := range all {
+			cursor = ids[i]
+			if x != nil && matches(x, f) {
+				if found = append(found, *x); len(found) == page.Limit {
+					return found, cursor, nil
+				}
+			}
+		}
+		if len(ids) < page.Limit {
+			return found, "", nil
+		}
+		high = "(" + cursor
+	}
+	return found, cursor, nil
+}
+
+// shortest answers the shortest list that holds everything the filter wants.
+func (r *Redis) shortest(ctx context.Context, project string, f engine.ExecutionFilter) (string, error) {
+	lists := []string{listKey(project, "all")}
+	if f.Workflow != "" {
+		lists = append(lists, listKey(project, "workflow:"+f.Workflow))
+	}
+	if f.CorrelationID != "" {
+		lists = append(lists, listKey(project, "correlation:"+f.CorrelationID))
+	}
+	if f.LabelKey != "" {
+		lists = append(lists, listKey(project, "label:"+f.LabelKey+"="+f.LabelValue))
+	}
+	if len(f.Status) == 1 {
+		lists = append(lists, statusList(project, f.Status[0]))
+	}
+	p := r.client.Pipeline()
+	sizes := make([]*redis.IntCmd, len(lists))
+	for i, l := range lists {
+		sizes[i] = p.ZCard(ctx, l)
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return "", unreachable(err)
+	}
+	best := 0
+	for i := range lists {
+		if sizes[i].Val() < sizes[best].Val() {
+			best = i
+		}
+	}
+	return lists[best], nil
+}
+
+func matches(x *engine.Execution, f engine.ExecutionFilter) bool {
+	return (len(f.Status) == 0 || slices.Contains(f.Status, x.Status)) &&
+		(f.Workflow == "" || x.Workflow == f.Workflow) &&
+		(f.CorrelationID == "" || x.CorrelationID == f.CorrelationID) &&
+		(f.LabelKey == "" || x.Labels[f.LabelKey] == f.LabelValue)
+}
+
+// idAt is the smallest UUIDv7 of a moment.
+func idAt(t time.Time) string {
+	ms := max(t.UnixMilli(), 0)
+	return fmt.Sprintf("%08x-%04x-", ms>>16, ms&0xffff)
+}

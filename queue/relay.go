@@ -1,0 +1,182 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redrive/redrive/engine"
+)
+
+// payload is what a job carries: ids only.
+type payload struct {
+	V         int    `json:"v"`
+	Execution string `json:"execution"`
+	Ref       string `json:"ref"`
+	Attempt   int    `json:"attempt"`
+	Dispatch  int    `json:"dispatch"`
+}
+
+const payloadVersion = 1
+
+// jobGrace is how much longer asynq waits than the engine does, so that asynq's
+// own deadline never comes first.
+const jobGrace = time.Minute
+
+// crashRetries is asynq's MaxRetry: its retries only cover crashes and lost replies.
+const crashRetries = 3
+
+// ReadJob answers which delivery an asynq task is.
+func ReadJob(t *asynq.Task) (engine.Fence, error) {
+	var p payload
+	if err := json.Unmarshal(t.Payload(), &p); err != nil {
+		return engine.Fence{}, fmt.Errorf("queue: the payload of the job cannot be read: %w", err)
+	}
+	if p.V != payloadVersion {
+		return engine.Fence{}, fmt.Errorf("queue: the payload of the job has version %d; this process knows %d", p.V, payloadVersion)
+	}
+	return engine.Fence{Execution: p.Execution, Ref: p.Ref, Attempt: p.Attempt, Dispatch: p.Dispatch}, nil
+}
+
+// relay sends jobs out. asynq has no call that enqueues many at once, so its
+// own client builds each message against a connection that only records what it
+// would have sent, and the recorded calls go out in one pipeline.
+type relay struct {
+	script    *redis.Script // asynq's enqueue script, as recorded
+	recorders sync.Pool
+}
+
+// recorder is a connection that answers asynq's client without sending anything.
+type recorder struct {
+	redis.UniversalClient
+	client *asynq.Client
+	source string // of the script, when asked for by Eval
+	keys   []string
+	args   []any
+	learn  bool // answer NOSCRIPT, so that the script's source is sent
+}
+
+func (r *recorder) SAdd(ctx context.Context, _ string, _ ...any) *redis.IntCmd {
+	return redis.NewIntResult(1, nil) // KeepQueues does it for good
+}
+
+func (r *recorder) EvalSha(ctx context.Context, _ string, keys []string, args ...any) *redis.Cmd {
+	if r.learn {
+		return redis.NewCmdResult(nil, noScript{})
+	}
+	r.keys, r.args = keys, args
+	return redis.NewCmdResult(int64(1), nil)
+}
+
+func (r *recorder) Eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
+	r.source, r.keys, r.args = source, keys, args
+	return redis.NewCmdResult(int64(1), nil)
+}
+
+type noScript struct{}
+
+func (noScript) Error() string { return "NOSCRIPT No matching script." }
+func (noScript) RedisError()   {}
+
+func newRecorder(client redis.UniversalClient) *recorder {
+	r := &recorder{UniversalClient: client}
+	r.client = asynq.NewClientFromRedisClient(r)
+	return r
+}
+
+func newRelay(client redis.UniversalClient) (*relay, error) {
+	first := newRecorder(client)
+	first.learn = true
+	if err := first.record(engine.Job{Type: "learn", Queue: "learn"}); err != nil {
+		return nil, err
+	}
+	if first.source == "" || len(first.keys) != 2 || len(first.args) != 3 {
+		return nil, errors.New("queue: this asynq enqueues in a way that is not known")
+	}
+	first.learn = false
+	l := &relay{script: redis.NewScript(first.source)}
+	l.recorders.New = func() any { return newRecorder(client) }
+	return l, nil
+}
+
+func (r *recorder) record(j engine.Job) error {
+	body, err := json.Marshal(payload{V: payloadVersion, Execution: j.Execution, Ref: j.Ref, Attempt: j.Attempt, Dispatch: j.Dispatch})
+	if err != nil {
+		return fmt.Errorf("queue: encoding a job: %w", err)
+	}
+	_, err = r.client.Enqueue(asynq.NewTask(j.Type, body), asynq.TaskID(j.JobID()), asynq.Queue(j.Queue),
+		asynq.MaxRetry(crashRetries), asynq.Timeout((j.Timeout + jobGrace).Truncate(time.Second)))
+	if err != nil {
+		return fmt.Errorf("queue: building job %s: %w", j.JobID(), err)
+	}
+	return nil
+}
+
+// Relay sends jobs out in one trip; sent is false where asynq knew the id already.
+func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	rec := r.relay.recorders.Get().(*recorder)
+	defer r.relay.recorders.Put(rec)
+	type call struct {
+		keys []string
+		args []any
+	}
+	calls := make([]call, len(jobs))
+	for i, j := range jobs {
+		if err := rec.record(j); err != nil {
+			return nil, err
+		}
+		calls[i] = call{rec.keys, rec.args}
+	}
+	sent := make([]bool, len(jobs))
+	if len(jobs) == 1 {
+		n, err := r.relay.script.Run(ctx, r.client, calls[0].keys, calls[0].args...).Int()
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		sent[0] = n == 1
+	} else {
+		cmds := make([]*redis.Cmd, len(calls))
+		err := r.pipeline(ctx, r.relay.script, func(p redis.Scripter) {
+			for i, c := range calls {
+				cmds[i] = r.relay.script.EvalSha(ctx, p, c.keys, c.args...)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i, cmd := range cmds {
+			n, err := cmd.Int()
+			if err != nil {
+				return nil, unreachable(err)
+			}
+			sent[i] = n == 1
+		}
+	}
+	r.wakeFor(jobs)
+	return sent, nil
+}
+
+func (r *Redis) wakeFor(jobs []engine.Job) {
+	if r.waker == nil {
+		return
+	}
+	last := ""
+	for _, j := range jobs {
+		if j.Queue != last {
+			r.waker.Notify(j.Queue)
+			last = j.Queue
+		}
+	}
+}
+
+// UseWaker makes Relay wake idle workers. Call it before the first Relay.
+func (r *Redis) UseWaker(w *Waker) { r.waker = w }

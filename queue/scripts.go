@@ -1,0 +1,136 @@
+package queue
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// One script per atomic change; the file says what it takes and answers.
+var (
+	scriptBuild      = script("build")
+	scriptCreate     = script("create")
+	scriptClaim      = script("claim")
+	scriptComplete   = script("complete")
+	scriptFail       = script("fail")
+	scriptBackOff    = script("back_off")
+	scriptRetry      = script("retry")
+	scriptRedispatch = script("redispatch")
+	scriptHeartbeat  = script("heartbeat")
+	scriptVerdict    = script("verdict")
+	scriptSpread     = script("spread")
+	scriptDrop       = script("drop")
+	scriptFinish     = script("finish")
+	scriptControl    = script("control")
+	scriptRedrive    = script("redrive")
+	scriptNote       = script("note")
+	scriptSweep      = script("sweep")
+	scriptPurge      = script("purge")
+	scriptReserve    = script("reserve")
+	scriptPublish    = script("publish")
+	scriptIndex      = script("index")
+	scriptLead       = script("lead")
+	scriptUnmark     = script("unmark")
+	scriptRest       = script("rest")
+)
+
+func script(name string) *redis.Script {
+	lib, err := luaFiles.ReadFile("lua/lib.lua")
+	if err == nil {
+		var body []byte
+		if body, err = luaFiles.ReadFile("lua/" + name + ".lua"); err == nil {
+			return redis.NewScript(string(lib) + "\n" + string(body))
+		}
+	}
+	panic("queue: " + err.Error()) // a file that the compiler embedded
+}
+
+// The refusals of the scripts. Each of them wrote nothing that changes a task.
+const (
+	refusedGone   = -1
+	refusedStale  = -2
+	refusedPaused = -3
+	refusedFailed = -4
+	refusedMoved  = -5
+	refusedStatus = -6
+)
+
+// run evaluates a script and maps its refusals to the engine's words.
+// A reply starts with a code: 1 and up = done, below 0 = refused.
+func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) ([]any, error) {
+	reply, err := s.Run(ctx, r.client, keys, args...).Slice()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	return reply, refusal(reply)
+}
+
+func refusal(reply []any) error {
+	if len(reply) == 0 {
+		return fmt.Errorf("queue: a script answered nothing")
+	}
+	code, ok := reply[0].(int64)
+	if !ok {
+		return fmt.Errorf("queue: a script answered %v", reply[0])
+	}
+	if code > 0 {
+		return nil
+	}
+	switch code {
+	case refusedGone:
+		return engine.ErrGone
+	case refusedStale:
+		return engine.ErrStale
+	case refusedPaused:
+		return engine.ErrPaused
+	case refusedMoved:
+		return engine.ErrMoved
+	case refusedFailed:
+		failure, _ := decodeError(text(reply, 1))
+		if failure == nil {
+			failure = &workflow.Error{Code: "unknown", Message: "the error of this attempt is not stored"}
+		}
+		return &engine.FailedBefore{Failure: failure}
+	case refusedStatus:
+		return &engine.StatusError{Status: workflow.ExecutionStatus(text(reply, 1))}
+	default:
+		return fmt.Errorf("queue: a script refused with unknown code %d", code)
+	}
+}
+
+func unreachable(err error) error {
+	return &engine.Error{Kind: engine.KindUnavailable, Code: "redis_unavailable", Message: "Redis did not answer as it should; try again", Err: err}
+}
+
+func text(reply []any, i int) string {
+	if i < len(reply) {
+		if s, ok := reply[i].(string); ok {
+			return s
+		}
+	}
+	return ""
+}
+
+func number(reply []any, i int) int64 {
+	if i < len(reply) {
+		switch v := reply[i].(type) {
+		case int64:
+			return v
+		case string:
+			var n int64
+			if _, err := fmt.Sscan(strings.TrimSpace(v), &n); err == nil {
+				return n
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,216 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
+)
+
+// writerGrace is how long the process that wrote an execution has to decide or
+// to index what follows from it, before a sweep does.
+const writerGrace = time.Second
+
+// Lead takes or keeps the lead over a group of shards.
+func (r *Redis) Lead(ctx context.Context, group int, owner string, ttl time.Duration) (bool, error) {
+	reply, err := r.run(ctx, scriptLead, []string{leadKey(group)}, owner, ttl.Milliseconds())
+	return number(reply, 1) == 1, err
+}
+
+// Resign gives up the lead over a group of shards.
+func (r *Redis) Resign(ctx context.Context, group int, owner string) error {
+	_, err := r.run(ctx, scriptLead, []string{leadKey(group)}, owner, 0)
+	return err
+}
+
+// Due reads what shards have to do now, and which timers end within ahead.
+func (r *Redis) Due(ctx context.Context, list []int, ahead time.Duration, limit int) ([]engine.Due, error) {
+	cmds := make([]*redis.Cmd, len(list))
+	err := r.pipeline(ctx, scriptSweep, func(p redis.Scripter) {
+		for i, shard := range list {
+			k := shards[shard]
+			cmds[i] = scriptSweep.EvalSha(ctx, p, []string{k.jobs, k.leases, k.timers, k.decide, k.index, k.expire, k.building},
+				r.offset(), ahead.Milliseconds(), limit, writerGrace.Milliseconds())
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]engine.Due, len(list))
+	for i, cmd := range cmds {
+		reply, err := cmd.Slice()
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		if all[i], err = decodeDue(reply); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func decodeDue(reply []any) (engine.Due, error) {
+	now := number(reply, 0)
+	d := engine.Due{Now: time.UnixMilli(now), Live: number(reply, 1) == 1}
+	list := func(i int) []string {
+		items, _ := reply[i].([]any)
+		all := make([]string, len(items))
+		for j := range items {
+			all[j] = text(items, j)
+		}
+		return all
+	}
+	if len(reply) != 9 {
+		return d, fmt.Errorf("queue: the sweep script answered %d values", len(reply))
+	}
+	var errs []error
+	jobs := func(i int) []engine.Fence {
+		var all []engine.Fence
+		for _, s := range list(i) {
+			f, err := engine.ParseJobID(s)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			all = append(all, f)
+		}
+		return all
+	}
+	d.Jobs, d.Leases = jobs(2), jobs(3)
+	timers := list(4)
+	for i := 0; i+1 < len(timers); i += 2 {
+		parts := strings.Split(timers[i], ":")
+		if len(parts) != 4 || parts[0] != "retry" {
+			errs = append(errs, fmt.Errorf("queue: %q is no timer", timers[i]))
+			continue
+		}
+		f := engine.Fence{Execution: parts[1], Ref: parts[2], Attempt: int(atoi(parts[3]))}
+		d.Timers = append(d.Timers, engine.Timer{Fence: f, In: time.Duration(atoi(timers[i+1])-now) * time.Millisecond})
+	}
+	d.Decide, d.Index, d.Expire, d.Building = list(5), list(6), list(7), list(8)
+	return d, errors.Join(errs...)
+}
+
+// Look puts off when a waiting job is looked after again and records why it waits.
+func (r *Redis) Look(ctx context.Context, f engine.Fence, in time.Duration, reason string) error {
+	k := keysOf(f.Execution)
+	_, err := r.run(ctx, scriptNote, []string{k.tasks, k.shard.jobs},
+		f.Execution, r.offset(), f.Ref, f.Attempt, f.Dispatch, in.Milliseconds(), reason)
+	if errors.Is(err, engine.ErrStale) {
+		return nil
+	}
+	return err
+}
+
+// Index brings the list entries of executions up to date. Marks are read before
+// the executions and removed only if unchanged, so a later change stays marked.
+func (r *Redis) Index(ctx context.Context, ids []string) error {
+	marks := make([]*redis.FloatCmd, len(ids))
+	p := r.client.Pipeline()
+	for i, id := range ids {
+		marks[i] = p.ZScore(ctx, keysOf(id).shard.index, id)
+	}
+	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
+		return unreachable(err)
+	}
+	all, err := r.executions(ctx, ids, false)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if x == nil {
+			continue
+		}
+		if err := r.indexOne(ctx, x); err != nil {
+			return err
+		}
+	}
+	return r.indexed(ctx, ids, all, marks)
+}
+
+// indexed removes the marks of what was indexed, and the entries of what was purged meanwhile.
+func (r *Redis) indexed(ctx context.Context, ids []string, all []*engine.Execution, marks []*redis.FloatCmd) error {
+	p := r.client.Pipeline()
+	exists := make([]*redis.IntCmd, len(ids))
+	for i, id := range ids {
+		exists[i] = p.Exists(ctx, keysOf(id).execution)
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return unreachable(err)
+	}
+	for i, x := range all {
+		if x == nil || exists[i].Val() == 1 {
+			continue
+		}
+		if err := r.unindex(ctx, x); err != nil {
+			return err
+		}
+	}
+	return r.pipeline(ctx, scriptUnmark, func(p redis.Scripter) {
+		for i, id := range ids {
+			if marks[i].Err() == nil {
+				scriptUnmark.EvalSha(ctx, p, []string{keysOf(id).shard.index}, id, int64(marks[i].Val()))
+			}
+		}
+	})
+}
+
+func (r *Redis) indexOne(ctx context.Context, x *engine.Execution) error {
+	former := ""
+	for {
+		keys := append([]string{indexedKey(x.Project), statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status)}, lists(x)...)
+		reply, err := r.run(ctx, scriptIndex, keys, x.ID, x.Revision, string(x.Status), former)
+		if !errors.Is(err, engine.ErrMoved) {
+			return err
+		}
+		former = text(reply, 1)
+	}
+}
+
+// unindex removes an execution from every list.
+func (r *Redis) unindex(ctx context.Context, x *engine.Execution) error {
+	p := r.client.Pipeline()
+	for _, s := range workflow.ExecutionStatuses {
+		p.ZRem(ctx, statusList(x.Project, s), x.ID)
+	}
+	for _, l := range lists(x) {
+		p.ZRem(ctx, l, x.ID)
+	}
+	p.HDel(ctx, indexedKey(x.Project), x.ID)
+	p.HDel(ctx, numbersKey(x.Number), fmt.Sprint(x.Number))
+	if _, err := p.Exec(ctx); err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+// Purge removes an execution whose retention is over: first from the lists, then itself.
+func (r *Redis) Purge(ctx context.Context, id string) error {
+	k := keysOf(id)
+	all, err := r.executions(ctx, []string{id}, false)
+	if err != nil {
+		return err
+	}
+	if all[0] != nil {
+		if !all[0].Status.Ended() {
+			return engine.ErrStale
+		}
+		if err := r.unindex(ctx, all[0]); err != nil {
+			return err
+		}
+	}
+	_, err = r.run(ctx, scriptPurge, []string{
+		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index,
+		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
+	}, id, r.offset())
+	if errors.Is(err, engine.ErrStale) && all[0] != nil {
+		return errors.Join(err, r.Index(ctx, []string{id})) // it was redriven meanwhile
+	}
+	return err
+}
