@@ -1,0 +1,80 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/problem"
+)
+
+// authorize finds out who asks and holds the rule of the route against them.
+// A route without a rule is closed to everybody.
+func (s *Server) authorize(c *gin.Context) {
+	if c.FullPath() == "" {
+		return // no route: the answer is 404 or 405, whoever asks
+	}
+	rule := s.rules[c.Request.Method+" "+c.FullPath()]
+	if rule.Open {
+		return
+	}
+	p, err := s.door.Enter(c.Request)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	c.Request = c.Request.WithContext(auth.With(c.Request.Context(), p))
+	if err := rule.Allows(p); err != nil {
+		fail(c, err)
+		return
+	}
+	if p.Limited() {
+		if err := s.withinProjects(c, p); err != nil {
+			fail(c, err)
+		}
+	}
+}
+
+// withinProjects keeps a limited key inside its projects. Executions elsewhere
+// are not there for it.
+func (s *Server) withinProjects(c *gin.Context, p *auth.Principal) error {
+	if project := c.Param("project"); project != "" {
+		return p.CheckProject(project)
+	}
+	if !strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
+		return nil
+	}
+	id := c.Param("id")
+	x, err := s.options.Engine.Execution(c.Request.Context(), id)
+	if err != nil {
+		return err
+	}
+	if !p.Sees(x.Project) {
+		return engine.NotFound("execution", id)
+	}
+	return nil
+}
+
+// crossOrigin refuses what another site makes a browser send.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// guard sets the headers that keep browsers in their place, and refuses
+// requests that a foreign page sends.
+func (s *Server) guard(c *gin.Context) {
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Header("X-Frame-Options", "DENY")
+	c.Header("Referrer-Policy", "no-referrer")
+	c.Header("Cross-Origin-Resource-Policy", "same-origin")
+	c.Header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	c.Header("Cache-Control", "no-store")
+	if err := crossOrigin.Check(c.Request); err != nil {
+		fail(c, problem.New(http.StatusForbidden, "cross_origin", "a page of another origin may not send this"))
+		return
+	}
+	if s.options.Open && loopback(s.options.Listen) && !localHost(c.Request.Host) {
+		fail(c, problem.New(http.StatusMisdirectedRequest, "host_denied", "an open server answers to localhost and addresses only, not to %q", c.Request.Host))
+	}
+}

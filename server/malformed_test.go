@@ -1,0 +1,150 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMalformed sends what cannot be used, and sees the right refusal, the
+// field it names, what is allowed, and that nothing was stored.
+func TestMalformed(t *testing.T) {
+	const (
+		start   = "/v1/projects/default/executions"
+		publish = "/v1/projects/default/workflows"
+		x       = "/v1/executions/" + idDefault
+	)
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
+	huge := `{"workflow":"w","input":"` + strings.Repeat("x", 1<<20+70<<10) + `"}`
+	many := `{"workflow":"w","labels":{` + strings.TrimSuffix(func() string {
+		var b strings.Builder
+		for i := range 65 {
+			b.WriteString(`"k` + strings.Repeat("x", i) + `":"v",`)
+		}
+		return b.String()
+	}(), ",") + `}}`
+	cases := []struct {
+		name    string
+		call    call
+		status  int
+		code    string
+		field   string // of errors[0]; "" = no field errors
+		allowed string // a part of errors[0].allowed
+	}{
+		{"unknown field", call{method: "POST", path: start, body: `{"workflow":"w","inputs":{}}`}, 422, "invalid_request", "inputs", "correlation_id, idempotency_key, input, labels"},
+		{"field of another case", call{method: "POST", path: start, body: `{"Workflow":"w"}`}, 422, "invalid_request", "workflow", ""},
+		{"later field", call{method: "POST", path: start, body: `{"workflow":"w","start_at":"2026-01-01T00:00:00Z"}`}, 422, "invalid_request", "start_at", "workflow"},
+		{"missing workflow", call{method: "POST", path: start, body: `{}`}, 422, "invalid_request", "workflow", ""},
+		{"empty workflow", call{method: "POST", path: start, body: `{"workflow":""}`}, 422, "invalid_request", "workflow", "1 to 255"},
+		{"long workflow", call{method: "POST", path: start, body: `{"workflow":"` + strings.Repeat("w", 256) + `"}`}, 422, "invalid_request", "workflow", "1 to 255"},
+		{"workflow is a number", call{method: "POST", path: start, body: `{"workflow":1}`}, 422, "invalid_request", "workflow", "a string"},
+		{"workflow is null", call{method: "POST", path: start, body: `{"workflow":null}`}, 422, "invalid_request", "workflow", "a string"},
+		{"version is text", call{method: "POST", path: start, body: `{"workflow":"w","version":"1"}`}, 422, "invalid_request", "version", "an integer, 1 to"},
+		{"version is zero", call{method: "POST", path: start, body: `{"workflow":"w","version":0}`}, 422, "invalid_request", "version", "1 to"},
+		{"version is broken", call{method: "POST", path: start, body: `{"workflow":"w","version":1.5}`}, 422, "invalid_request", "version", "integer"},
+		{"version is huge", call{method: "POST", path: start, body: `{"workflow":"w","version":1e30}`}, 422, "invalid_request", "version", "integer"},
+		{"priority too high", call{method: "POST", path: start, body: `{"workflow":"w","priority":10}`}, 422, "invalid_request", "priority", "1 to 9"},
+		{"priority negative", call{method: "POST", path: start, body: `{"workflow":"w","priority":-1}`}, 422, "invalid_request", "priority", "1 to 9"},
+		{"priority is a boolean", call{method: "POST", path: start, body: `{"workflow":"w","priority":true}`}, 422, "invalid_request", "priority", "1 to 9"},
+		{"label is a number", call{method: "POST", path: start, body: `{"workflow":"w","labels":{"team":7}}`}, 422, "invalid_request", "labels.team", "a string"},
+		{"label is an object", call{method: "POST", path: start, body: `{"workflow":"w","labels":{"team":{}}}`}, 422, "invalid_request", "labels.team", "a string"},
+		{"labels are a list", call{method: "POST", path: start, body: `{"workflow":"w","labels":[]}`}, 422, "invalid_request", "labels", "an object"},
+		{"label without name", call{method: "POST", path: start, body: `{"workflow":"w","labels":{"":"v"}}`}, 422, "invalid_request", "labels.", "1 to 255"},
+		{"too many labels", call{method: "POST", path: start, body: many}, 422, "invalid_request", "labels", "at most 64"},
+		{"long metadata", call{method: "POST", path: start, body: `{"workflow":"w","metadata":{"k":"` + strings.Repeat("v", 5000) + `"}}`}, 422, "invalid_request", "metadata.k", "0 to 4096"},
+		{"empty idempotency key", call{method: "POST", path: start, body: `{"workflow":"w","idempotency_key":""}`}, 422, "invalid_request", "idempotency_key", "1 to 255"},
+		{"long correlation id", call{method: "POST", path: start, body: `{"workflow":"w","correlation_id":"` + strings.Repeat("c", 300) + `"}`}, 422, "invalid_request", "correlation_id", "1 to 255"},
+		{"key twice", call{method: "POST", path: start, body: `{"workflow":"w","workflow":"v"}`}, 422, "invalid_request", "workflow", "each key once"},
+		{"key twice inside", call{method: "POST", path: start, body: `{"workflow":"w","input":{"a":[{"b":1,"b":2}]}}`}, 422, "invalid_request", "input.a[0].b", "each key once"},
+		{"too deep", call{method: "POST", path: start, body: `{"workflow":"w","input":` + deep + `}`}, 422, "too_deep", "input" + strings.Repeat("[0]", 31), "32 levels"},
+		{"too large", call{method: "POST", path: start, body: huge}, 413, "body_too_large", "", ""},
+		{"not JSON", call{method: "POST", path: start, body: "{\n  workflow: w}"}, 422, "invalid_json", "body", "one JSON object"},
+		{"JSON cut off", call{method: "POST", path: start, body: `{"workflow":"w"`}, 422, "invalid_json", "body", ""},
+		{"trailing comma", call{method: "POST", path: start, body: `{"workflow":"w",}`}, 422, "invalid_json", "body", ""},
+		{"two values", call{method: "POST", path: start, body: `{"workflow":"w"} {}`}, 422, "invalid_json", "body", ""},
+		{"body is a list", call{method: "POST", path: start, body: `[]`}, 422, "invalid_request", "body", "an object with correlation_id"},
+		{"body is null", call{method: "POST", path: start, body: `null`}, 422, "invalid_request", "body", "an object"},
+		{"no body", call{method: "POST", path: start}, 422, "body_missing", "workflow", ""},
+		{"invalid UTF-8", call{method: "POST", path: start, body: "{\"workflow\":\"\xff\"}"}, 422, "invalid_utf8", "", ""},
+		{"form", call{method: "POST", path: start, body: "workflow=w", media: "application/x-www-form-urlencoded"}, 415, "media_type_unsupported", "", ""},
+		{"text", call{method: "POST", path: start, body: `{"workflow":"w"}`, media: "text/plain"}, 415, "media_type_unsupported", "", ""},
+		{"no media type", call{method: "POST", path: start, body: `{"workflow":"w"}`, media: ";"}, 415, "media_type_unsupported", "", ""},
+		{"other charset", call{method: "POST", path: start, body: `{"workflow":"w"}`, media: "application/json; charset=latin1"}, 415, "media_type_unsupported", "", ""},
+		{"compressed", call{method: "POST", path: start, body: `{"workflow":"w"}`, header: map[string]string{"Content-Encoding": "gzip"}}, 415, "encoding_unsupported", "", ""},
+		{"YAML to start", call{method: "POST", path: start, body: "workflow: w", media: "application/yaml"}, 415, "media_type_unsupported", "", ""},
+		{"query on start", call{method: "POST", path: start + "?dry_run=true", body: `{"workflow":"w"}`}, 422, "invalid_request", "dry_run", "none"},
+		{"bad project", call{method: "POST", path: "/v1/projects/a%20b/executions", body: `{"workflow":"w"}`}, 422, "invalid_request", "project", "matches"},
+		{"long project", call{method: "PUT", path: "/v1/projects/" + strings.Repeat("p", 129)}, 422, "invalid_request", "project", "1 to 128"},
+		{"unknown project field", call{method: "PUT", path: "/v1/projects/p", body: `{"name":"p"}`}, 422, "invalid_request", "name", "description"},
+		{"publish as text", call{method: "POST", path: publish, body: "name: w", media: "text/plain"}, 415, "media_type_unsupported", "", ""},
+		{"publish no UTF-8", call{method: "POST", path: publish, body: "name: \xff", media: "application/yaml"}, 422, "invalid_utf8", "", ""},
+		{"publish problems", call{method: "POST", path: publish, body: "bad", media: "text/yaml"}, 422, "definition_invalid", "tasks[0].type", "http, exec"},
+		{"publish too large", call{method: "POST", path: publish, body: strings.Repeat("#", 1<<20+70<<10), media: "text/yaml"}, 413, "body_too_large", "", ""},
+		{"dry run as 1", call{method: "POST", path: publish + "?dry_run=1", body: "x", media: "text/yaml"}, 422, "invalid_request", "dry_run", "true or false"},
+		{"dry run twice", call{method: "POST", path: publish + "?dry_run=true&dry_run=false", body: "x", media: "text/yaml"}, 422, "invalid_request", "dry_run", "one value"},
+		{"limit zero", call{path: start + "?limit=0"}, 422, "invalid_request", "limit", "1 to 1000"},
+		{"limit too high", call{path: start + "?limit=1001"}, 422, "invalid_request", "limit", "1 to 1000"},
+		{"limit text", call{path: start + "?limit=ten"}, 422, "invalid_request", "limit", "1 to 1000"},
+		{"limit signed", call{path: start + "?limit=%2B5"}, 422, "invalid_request", "limit", "1 to 1000"},
+		{"limit empty", call{path: start + "?limit="}, 422, "invalid_request", "limit", "1 to 1000"},
+		{"unknown status", call{path: start + "?status=done"}, 422, "invalid_request", "status", "queued, running, paused, canceling, succeeded"},
+		{"unknown status in a list", call{path: start + "?status=failed,done"}, 422, "invalid_request", "status", "timed_out"},
+		{"since is no time", call{path: start + "?since=yesterday"}, 422, "invalid_request", "since", "RFC 3339"},
+		{"until without offset", call{path: start + "?until=2026-01-01T00:00:00"}, 422, "invalid_request", "until", "RFC 3339"},
+		{"label without value", call{path: start + "?label=team"}, 422, "invalid_request", "label", "matches"},
+		{"unknown parameter", call{path: start + "?state=failed"}, 422, "invalid_request", "state", "correlation_id, cursor, label, limit, since"},
+		{"broken query", call{path: start + "?workflow=%zz"}, 422, "invalid_request", "query", "percent"},
+		{"semicolon", call{path: start + "?a;b"}, 422, "invalid_request", "query", ""},
+		{"made-up cursor", call{path: start + "?cursor=abc"}, 422, "invalid_request", "cursor", "next_cursor"},
+		{"cursor no base64", call{path: start + "?cursor=***"}, 422, "invalid_request", "cursor", "next_cursor"},
+		{"control character", call{path: start + "?workflow=a%00b"}, 422, "invalid_request", "workflow", "printable"},
+		{"bad id", call{path: "/v1/executions/a:b"}, 422, "invalid_request", "id", "matches"},
+		{"long ref", call{path: x + "/tasks/" + strings.Repeat("r", 513)}, 422, "invalid_request", "ref", "1 to 512"},
+		{"ref no UTF-8", call{path: x + "/tasks/a%FFb"}, 422, "invalid_request", "ref", "UTF-8"},
+		{"unknown format", call{path: x + "/graph?format=svg"}, 422, "invalid_request", "format", "json, mermaid, dot"},
+		{"version zero", call{path: publish + "/w/versions/0"}, 422, "invalid_request", "version", "1 to"},
+		{"version text", call{path: publish + "/w/versions/latest"}, 422, "invalid_request", "version", "1 to"},
+		{"reason is a number", call{method: "POST", path: x + "/cancel", body: `{"reason":1}`}, 422, "invalid_request", "reason", "a string"},
+		{"resume with input", call{method: "POST", path: x + "/resume", body: `{"input":{}}`}, 422, "invalid_request", "input", "reason"},
+		{"too late", call{method: "POST", path: x + "/cancel", body: `{"reason":"late"}`}, 409, "execution_ended", "", ""},
+		{"odd event id", call{path: x + "/events?after=a%20b"}, 422, "invalid_request", "after", "matches"},
+		{"odd Last-Event-ID", call{path: x + "/events", header: map[string]string{"Last-Event-ID": "{}"}}, 422, "invalid_request", "Last-Event-ID", "matches"},
+		{"unknown event", call{path: x + "/events?after=9-9"}, 422, "event_unknown", "", ""},
+		{"key without scope", call{method: "POST", path: "/v1/keys", body: `{"name":"n"}`}, 422, "invalid_request", "scope", ""},
+		{"key of unknown scope", call{method: "POST", path: "/v1/keys", body: `{"name":"n","scope":"root"}`}, 422, "invalid_request", "scope", "read, write, admin"},
+		{"key for odd project", call{method: "POST", path: "/v1/keys", body: `{"name":"n","scope":"read","projects":["ok","no no"]}`}, 422, "invalid_request", "projects[1]", "matches"},
+		{"unknown route", call{path: "/v1/nothing"}, 404, "route_not_found", "", ""},
+		{"trailing slash", call{path: "/v1/projects/"}, 404, "route_not_found", "", ""},
+		{"unknown execution", call{path: "/v1/executions/999"}, 404, "execution_not_found", "", ""},
+		{"wrong method", call{method: "DELETE", path: "/v1/projects/default"}, 405, "method_not_allowed", "", ""},
+		{"made-up method", call{method: "BREW", path: "/v1/workers"}, 405, "method_not_allowed", "", ""},
+	}
+	r := newRig(t)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r.t = t
+			c.call.key = "rdr_admin"
+			w := r.do(c.call)
+			require.Equal(t, c.status, w.Code, w.Body.String())
+			p := problemOf(t, w)
+			require.Equal(t, c.code, p.Code)
+			require.NotEmpty(t, p.Detail)
+			require.Zero(t, r.fake.written(), "a refused request stored something")
+			if c.field == "" {
+				require.Empty(t, p.Errors)
+				return
+			}
+			require.NotEmpty(t, p.Errors, w.Body.String())
+			fields := map[string]string{}
+			for _, e := range p.Errors {
+				fields[e.Field] = e.Allowed
+				require.NotEmpty(t, e.Message)
+				require.NotEmpty(t, e.Code)
+			}
+			require.Contains(t, fields, c.field)
+			require.Contains(t, fields[c.field], c.allowed)
+		})
+	}
+	require.GreaterOrEqual(t, len(cases), 50)
+}
