@@ -258,7 +258,7 @@ func (r *Redis) List(ctx context.Context, project string, f engine.ExecutionFilt
 	cursor := page.Cursor
 	for range scanPages {
 		ids, err := r.client.ZRangeArgs(ctx, redis.ZRangeArgs{
-			Key: list, Start: low, Stop: high, ByLex: true, Rev: true, Count: int64(page.Limit),
+			Key: list, Start: high, Stop: low, ByLex: true, Rev: true, Count: int64(page.Limit),
 		}).Result()
 		if err != nil {
 			return nil, "", unreachable(err)
