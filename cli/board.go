@@ -54,9 +54,10 @@ func (b *board) add(ref, kind string) *boardRow {
 }
 
 func (b *board) apply(e client.Event) {
+	status := statusOf(e)
 	if e.Ref == "" {
-		if e.Status != "" {
-			b.status = e.Status
+		if status != "" {
+			b.status = status
 		}
 		if isEnded(b.status) {
 			b.end = e.At
@@ -67,15 +68,15 @@ func (b *board) apply(e client.Event) {
 	if row == nil {
 		row = b.add(e.Ref, "")
 	}
-	if e.Status == "" {
+	if status == "" {
 		return
 	}
-	row.status, row.note = e.Status, e.Reason
+	row.status, row.note = status, e.Reason
 	row.attempt = max(row.attempt, e.Attempt)
 	switch {
-	case e.Status == "running":
+	case status == "running":
 		row.started, row.ended = e.At, time.Time{}
-	case isEnded(e.Status) || e.Status == "retrying":
+	case isEnded(status) || status == "retrying":
 		row.ended = e.At
 	}
 }

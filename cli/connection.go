@@ -15,6 +15,7 @@ import (
 
 	"github.com/redrive/redrive/client"
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/worker/setup"
 )
 
 const defaultServer = "http://127.0.0.1:8080"
@@ -66,8 +67,11 @@ func asFailure(err error) *failure {
 	f := &failure{code: exitFailed, err: err}
 	var refusal *client.Error
 	var refused *engine.Error
+	var setting *setup.UsageError
 	var unreachable *url.Error
 	switch {
+	case errors.As(err, &setting):
+		f.code = exitUsage
 	case errors.As(err, &refusal):
 		f.code, f.next = codeOfStatus(refusal.Status), nextOf(refusal)
 	case errors.As(err, &refused):

@@ -50,7 +50,9 @@ func explained(c *cli.Command, examples []string, codes ...int) *cli.Command {
 	// The text goes through a template: braces of examples are escaped.
 	escaped := strings.ReplaceAll(b.String(), "{{", `{{"{{"}}`)
 	c.CustomHelpTemplate = commandHelp + escaped
-	c.OnUsageError = onUsageError
+	if c.OnUsageError == nil {
+		c.OnUsageError = onUsageError
+	}
 	c.HideHelpCommand = true
 	return c
 }

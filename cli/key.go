@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -15,18 +16,18 @@ import (
 func (p *program) keyCommand() *cli.Command {
 	return group("key", "create, list and revoke API keys", categoryManagement,
 		explained(&cli.Command{
-			Name: "create", Usage: "create an API key and show its secret, this once",
+			Name: "create", Usage: "create an API key and show its secret, this once", ArgsUsage: "[NAME]",
 			Description: "With --redis the key is written directly to Redis: that is how the first key is made, before a server accepts anybody.",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "name", Usage: "what the key is for", Required: true},
+				&cli.StringFlag{Name: "name", Usage: "what the key is for; or as an argument"},
 				&cli.StringFlag{Name: "scope", Usage: "`SCOPE`: read, write or admin; each includes the ones before it", Value: string(engine.ScopeWrite)},
-				&cli.StringSliceFlag{Name: "only", Usage: "limit the key to the project `NAME`; may be repeated; all projects when left out"},
+				&cli.StringSliceFlag{Name: "project", Usage: "limit the key to the project `NAME`; may be repeated; all projects when left out"},
 				&cli.StringFlag{Name: "redis", Usage: "write to the Redis at `URL` instead of asking a server"},
 			},
 			Action: p.createKey,
 		}, []string{
 			"redrive key create --name me --scope admin --redis redis://127.0.0.1:6379/0",
-			"redrive key create --name ci --scope write --only reports",
+			"redrive key create --name ci --scope write --project reports",
 			"export REDRIVE_API_KEY=$(redrive key create --name ci -o name)",
 		}),
 		explained(&cli.Command{
@@ -39,14 +40,18 @@ func (p *program) keyCommand() *cli.Command {
 }
 
 func (p *program) createKey(c *cli.Context) error {
-	if err := arguments(c, 0, 0); err != nil {
+	if err := arguments(c, 0, 1); err != nil {
 		return err
 	}
 	s, err := p.connect(c)
 	if err != nil {
 		return err
 	}
-	request := client.KeyRequest{Name: c.String("name"), Scope: client.Scope(c.String("scope")), Projects: c.StringSlice("only")}
+	name := cmp.Or(c.String("name"), c.Args().First())
+	if name == "" {
+		return usagef("the key needs a name that says what it is for: --name ci")
+	}
+	request := client.KeyRequest{Name: name, Scope: client.Scope(c.String("scope")), Projects: c.StringSlice("project")}
 	if !request.Scope.Valid() {
 		return usagef("--scope %s: want read, write or admin", request.Scope)
 	}

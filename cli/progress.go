@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/redrive/redrive/client"
@@ -83,7 +84,7 @@ func (l *lines) apply(e client.Event) {
 	if what == "" {
 		what = "execution"
 	}
-	status := e.Status
+	status := statusOf(e)
 	if status == "" {
 		status = e.Type
 	}
@@ -99,3 +100,18 @@ func (l *lines) apply(e client.Event) {
 
 func (l *lines) draw(time.Time)   {}
 func (l *lines) finish(time.Time) {}
+
+// statusOf is the status that an event leads to, "" when it changes none.
+func statusOf(e client.Event) string {
+	if e.Status != "" {
+		return e.Status
+	}
+	_, what, _ := strings.Cut(e.Type, ".")
+	if what == "started" || what == "resumed" {
+		return "running"
+	}
+	if _, known := looks[what]; known {
+		return what
+	}
+	return ""
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/redrive/redrive/client"
+)
+
+func (p *program) workerCommand() *cli.Command {
+	return &cli.Command{Name: "worker", Usage: "a worker process; worker list shows the live ones", Category: categoryProcesses, Subcommands: []*cli.Command{p.workerListCommand()}}
+}
+
+func (p *program) workerListCommand() *cli.Command {
+	return explained(&cli.Command{
+		Name: "list", Usage: "list the live workers", Action: p.listWorkers,
+	}, []string{"redrive worker list", "redrive worker list -o wide"})
+}
+
+func (p *program) listWorkers(c *cli.Context) error {
+	if err := arguments(c, 0, 0); err != nil {
+		return err
+	}
+	s, err := p.connect(c)
+	if err != nil {
+		return err
+	}
+	workers, err := s.api.Workers(c.Context)
+	if err != nil {
+		return err
+	}
+	type w = client.Worker
+	return printList(s.printer, workers, []column[w]{
+		{title: "id", value: func(w w) string { return w.ID }},
+		{title: "state", value: func(w w) string {
+			if w.Draining {
+				return s.style.paint(yellow, "draining")
+			}
+			return s.style.paint(green, "serving")
+		}},
+		{title: "running", value: func(w w) string { return fmt.Sprintf("%d/%d", w.Running, w.Concurrency) }},
+		{title: "queues", value: func(w w) string { return weights(w.Queues) }},
+		{title: "types", value: func(w w) string { return strings.Join(w.Types, ",") }},
+		{title: "started", value: func(w w) string { return s.time(w.StartedAt) }},
+		{title: "seen", value: func(w w) string { return s.time(w.SeenAt) }},
+		{title: "host", wide: true, value: func(w w) string { return w.Host }},
+		{title: "pid", wide: true, value: func(w w) string { return strconv.Itoa(w.Pid) }},
+		{title: "version", wide: true, value: func(w w) string { return w.Version }},
+	}, func(w w) string { return w.ID })
+}
+
+func weights(queues map[string]int) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(queues)) {
+		list = append(list, fmt.Sprintf("%s=%d", name, queues[name]))
+	}
+	return strings.Join(list, ",")
+}
