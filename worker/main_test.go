@@ -30,6 +30,7 @@ const databases = 256
 
 var (
 	socket   string
+	address  string // of the same server
 	database atomic.Int64
 )
 
@@ -43,7 +44,14 @@ func withRedis(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	socket = filepath.Join(dir, "redis.sock")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "",
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	address = free.Addr().String()
+	_, port, _ := net.SplitHostPort(address)
+	_ = free.Close()
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", socket, "--save", "",
 		"--appendonly", "no", "--databases", fmt.Sprint(databases))
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "the tests need redis-server on PATH:", err)
@@ -307,7 +315,12 @@ func (f *fleet) send(x engine.Fence, kind string, more ...asynq.Option) {
 
 func (f *fleet) eventually(what string, ok func() bool) {
 	f.t.Helper()
-	require.Eventually(f.t, ok, 30*time.Second, 2*time.Millisecond, what)
+	eventually(f.t, ok, what)
+}
+
+func eventually(t *testing.T, ok func() bool, what ...any) {
+	t.Helper()
+	require.Eventually(t, ok, 30*time.Second, 2*time.Millisecond, what...)
 }
 
 // gone waits until asynq has forgotten the job: it was acknowledged.

@@ -60,7 +60,12 @@ func newID() string {
 	return host + ":" + strconv.Itoa(os.Getpid()) + ":" + strconv.FormatUint(rand.Uint64()>>24, 36)
 }
 
-const maxWeight = 100 // asynq makes a list as long as all weights together at each look
+// The largest values.
+const (
+	maxWeight      = 100 // asynq makes a list as long as all weights together at each look
+	maxConcurrency = 10_000
+	maxDrain       = 24 * time.Hour
+)
 
 // queueName leaves out what asynq's keys and the job ids cannot hold.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -83,14 +88,14 @@ func (o Options) Validate() error {
 			bad("Queues: the weight of %q is %d; allowed: 1 to %d", q, w, maxWeight)
 		}
 	}
-	if o.Concurrency < 1 || o.Concurrency > 10_000 {
-		bad("Concurrency is %d; allowed: 1 to 10000", o.Concurrency)
+	if o.Concurrency < 1 || o.Concurrency > maxConcurrency {
+		bad("Concurrency is %d; allowed: 1 to %d", o.Concurrency, maxConcurrency)
 	}
 	if o.Types == nil || len(o.Types.Names()) == 0 {
 		bad("Types has no task type; register at least one")
 	}
-	if o.Drain < 0 || o.Drain > 24*time.Hour {
-		bad("Drain is %s; allowed: 0s to 24h", o.Drain)
+	if o.Drain < 0 || o.Drain > maxDrain {
+		bad("Drain is %s; allowed: 0s to %s", o.Drain, maxDrain)
 	}
 	if o.Heartbeat <= 0 {
 		bad("Heartbeat is %s; allowed: more than 0s", o.Heartbeat)
