@@ -160,7 +160,7 @@ func (b *board) row(r *boardRow, widest int, now time.Time) string {
 		tail += "  " + oneLine(r.note)
 	}
 	if room := b.width - used - 1; room > 1 {
-		text += b.style.dim(clipEnd(tail, room))
+		text += b.style.dim(strings.TrimRight(clipEnd(tail, room), " "))
 	}
 	return text
 }

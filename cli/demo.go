@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -70,7 +71,11 @@ func (p *program) demoRun(ctx context.Context, d *dev) error {
 	}
 	fmt.Fprintf(p.out, "%s %s version %d: %s\n", style.bold("published"), published.Name, published.Version, published.Description)
 
-	report := filepath.Join(os.TempDir(), "redrive-weather-report.md")
+	folder, err := os.MkdirTemp("", "redrive-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the report: %w", err)
+	}
+	report := filepath.Join(folder, "weather-report.md")
 	input, err := json.Marshal(map[string]string{"csv": weather.Sample, "report": report})
 	if err != nil {
 		return fmt.Errorf("write the demo's input: %w", err)
@@ -103,12 +108,17 @@ func (p *program) demoReport(style style, x *client.Execution) error {
 	}
 	fmt.Fprintf(p.out, "\n%s\n\n", output.Chart)
 	fmt.Fprintf(p.out, "%d tasks in %s. The report: %s\n\n", total(x.TasksSummary), took(p.now(), at(x.StartedAt), at(x.EndedAt)), output.Report)
-	fmt.Fprintf(p.out, `%s  redrive demo --keep --listen 127.0.0.1:8080    and then, in another terminal:
-  redrive execution tasks 1          what each task did
-  redrive task get 1 compare         input, output, attempts of one
-  redrive execution history 1        everything that happened
-  redrive execution graph 1          the graph, as mermaid
-`, style.bold("look further:"))
+	name := commandName()
+	fmt.Fprintf(p.out, "%s keep it running, and ask it from another terminal:\n", style.bold("Look further:"))
+	for _, line := range [][2]string{
+		{"demo --keep --listen 127.0.0.1:8080", "runs it once more and goes on, with the API, docs and monitoring"},
+		{"execution tasks 1", "what each task did"},
+		{"task get 1 compare", "input, output and attempts of one"},
+		{"execution history 1", "everything that happened"},
+		{"execution graph 1", "the graph, as mermaid"},
+	} {
+		fmt.Fprintf(p.out, "  %s %-36s  %s\n", name, line[0], style.dim(line[1]))
+	}
 	return nil
 }
 
@@ -118,4 +128,12 @@ func total(counts map[string]int) int {
 		sum += n
 	}
 	return sum
+}
+
+// commandName is how this program is called, which is not always by its name.
+func commandName() string {
+	if strings.Contains(filepath.ToSlash(os.Args[0]), "/go-build") {
+		return "go run ./cli/redrive"
+	}
+	return "redrive"
 }

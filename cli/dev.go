@@ -163,7 +163,7 @@ func (d *dev) banner(s style) string {
 	if address := d.url(); address != defaultServer {
 		fmt.Fprintf(&b, "  export REDRIVE_SERVER=%s\n", address)
 	}
-	b.WriteString("  redrive workflow publish FILE    redrive run NAME --wait    redrive execution list\n")
+	fmt.Fprintf(&b, "  %s workflow publish FILE\n  %[1]s run NAME --wait\n  %[1]s execution list\n", commandName())
 	return b.String()
 }
 

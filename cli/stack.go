@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,7 +68,7 @@ func (s *stack) start(ctx context.Context, o stackOptions) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := engine.DefaultOptions()
 	options.Store, options.Catalog, options.Logger = store, o.types.Catalog(), o.log
-	options.Metrics = engine.NewMetrics(registry)
+	options.Metrics, options.Secrets = engine.NewMetrics(registry), secret
 	if s.engine, err = engine.New(options); err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func (s *stack) startServer(ctx context.Context, o stackOptions, store *queue.Re
 
 func (s *stack) startWorker(ctx context.Context, o stackOptions, store *queue.Redis, waker *queue.Waker, registry *prometheus.Registry) error {
 	options := *o.worker
-	options.Engine, options.Client, options.Waker, options.Logger = s.engine, store.Client(), waker, o.log
+	options.Engine, options.Client, options.NewClient, options.Waker, options.Logger = s.engine, store.Client(), store.NewClient, waker, o.log
 	options.Metrics = worker.NewMetrics(registry)
 	fleet, err := worker.New(options)
 	if err != nil {
@@ -149,4 +151,15 @@ func openEngine(ctx context.Context, url string) (*engine.Engine, func(), error)
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	return e, func() { _ = store.Close() }, nil
+}
+
+// secret is secrets.<name> in expressions, as worker processes read it:
+// secrets.api_token is REDRIVE_SECRET_API_TOKEN.
+func secret(name string) (string, error) {
+	variable := "REDRIVE_SECRET_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name))
+	value, set := os.LookupEnv(variable)
+	if !set {
+		return "", fmt.Errorf("there is no secret %q: set %s where this runs", name, variable)
+	}
+	return value, nil
 }

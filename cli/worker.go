@@ -10,10 +10,29 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/redrive/redrive/client"
+	"github.com/redrive/redrive/worker"
 )
 
+// workerCommand is the worker process; as a noun it has verbs, too.
 func (p *program) workerCommand() *cli.Command {
-	return &cli.Command{Name: "worker", Usage: "a worker process; worker list shows the live ones", Category: categoryProcesses, Subcommands: []*cli.Command{p.workerListCommand()}}
+	c := worker.Command(nil, p.version)
+	c.Usage = "a worker process; `worker list` shows the live ones"
+	c.Category = categoryProcesses
+	c.Description = "Takes jobs from the queues and runs them until SIGINT or SIGTERM; then it drains. A second signal ends it at once. Task types of your own need a worker binary of your own: examples/worker is one."
+	c.Subcommands = []*cli.Command{p.workerListCommand()}
+	run := c.Action
+	c.Action = func(c *cli.Context) error {
+		if c.Args().Present() {
+			return unknownCommand(c, c.Args().First(), c.Command.Subcommands)
+		}
+		return run(c)
+	}
+	return explained(c, []string{
+		"redrive worker --redis redis://127.0.0.1:6379/0",
+		"redrive worker --queues critical=6,default=3 --concurrency 50 --allow-exec awk",
+		"redrive worker --config worker.yaml",
+		"redrive worker list",
+	})
 }
 
 func (p *program) workerListCommand() *cli.Command {
