@@ -55,15 +55,19 @@ func (e *deniedError) Error() string {
 	return fmt.Sprintf("%s is not allowed: it is %s; %s", where, e.why, e.hint)
 }
 
+const (
+	listed  = "on the worker's list of denied addresses"
+	takeOff = "if tasks may call it, take it off that list (Options.HTTPDeny)"
+)
+
 // dial connects to addr (host:port) if the guard allows it.
 func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("reading the address: %w", err)
 	}
-	const listed = "on the list of denied addresses"
 	if g.deny.hasHost(host) {
-		return nil, &deniedError{host: host, why: listed, hint: "take it off --deny-http of the worker, if it should be called"}
+		return nil, &deniedError{host: host, why: listed, hint: takeOff}
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: g.resolver}
 	dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
@@ -73,14 +77,14 @@ func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error
 		}
 		ip := ap.Addr().Unmap().WithZone("")
 		if g.deny.hasIP(ip) {
-			return &deniedError{host: host, ip: ip.String(), why: listed, hint: "take it off --deny-http of the worker, if it should be called"}
+			return &deniedError{host: host, ip: ip.String(), why: listed, hint: takeOff}
 		}
 		if g.allow.any || g.allow.hasHost(host) || g.allow.hasIP(ip) {
 			return nil
 		}
 		if why := special(ip); why != "" {
 			return &deniedError{host: host, ip: ip.String(), why: why,
-				hint: fmt.Sprintf("if tasks may call it, start the worker with --allow-http %s", host)}
+				hint: fmt.Sprintf("if tasks may call it, start the worker with --allow-address %s", host)}
 		}
 		return nil
 	}

@@ -74,7 +74,7 @@ func TestServerModeConnectsToNothingPrivate(t *testing.T) {
 		if strings.HasPrefix(failure.Code, "http_") && failure.Code != "http_unreachable" {
 			require.Equal(t, "http_address_denied", failure.Code, url)
 			require.False(t, failure.Retryable, url)
-			require.Contains(t, failure.Message, "--allow-http", url)
+			require.Contains(t, failure.Message, "--allow-address", url)
 		}
 	}
 	for _, url := range []string{"http://127.0.0.1:%p/", "http://localhost:%p/", "http://local.test:%p/", "http://[::ffff:127.0.0.1]:%p/", "http://0.0.0.0:%p/"} {
