@@ -20,7 +20,6 @@ func (s *Server) route() {
 	r := gin.New()
 	r.UseRawPath, r.UnescapePathValues = true, true // a ref is one escaped segment
 	r.RedirectTrailingSlash, r.HandleMethodNotAllowed = false, true
-	r.ContextWithFallback = true // handlers see the context of the request
 	_ = r.SetTrustedProxies(nil) // fails only for addresses it cannot parse
 	s.router, s.rules = r, s.spec.Rules()
 
