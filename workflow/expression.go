@@ -69,12 +69,12 @@ const (
 	maxExpressionNodes = 10_000
 	maxExpressionDepth = 64
 	maxRegexProgram    = 1_000
-	maxRange           = 100_000
+	maxRange           = 10_000
 )
 
 // environment is the CEL that every expression is written in.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
+	base, err := cel.NewEnv(
 		cel.Variable("workflow", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("tasks", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.DynType))),
 		cel.Variable("secrets", cel.MapType(cel.StringType, cel.StringType)),
@@ -88,6 +88,14 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ExpressionNodeLimit(maxExpressionNodes),
 		cel.RegexProgramSizeLimit(maxRegexProgram),
 	)
+	if err != nil {
+		return nil, err
+	}
+	options, err := guards(base)
+	if err != nil {
+		return nil, err
+	}
+	return base.Extend(options...)
 })
 
 // usage says where an expression stands and what it may read there.

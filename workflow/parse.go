@@ -67,10 +67,12 @@ func checkEncoding(source []byte) Problems {
 	return Problems{{Line: pos.line, Column: pos.column, Code: CodeEncoding, Message: "the definition holds " + what, Allowed: "text in UTF-8"}}
 }
 
-// lines turns offsets into positions.
+// lines turns offsets into positions. Asked in rising order, it reads the source once.
 type lines struct {
 	source []byte
 	starts []int
+	offset int // of the last answer
+	last   position
 }
 
 func newLines(source []byte) *lines {
@@ -85,8 +87,13 @@ func newLines(source []byte) *lines {
 
 func (l *lines) at(offset int) position {
 	line := sort.SearchInts(l.starts, offset+1)
-	start := l.starts[line-1]
-	return position{line: line, column: 1 + utf8.RuneCount(l.source[start:offset])}
+	start, column := l.starts[line-1], 1
+	if l.last.line == line && l.offset <= offset {
+		start, column = l.offset, l.last.column
+	}
+	l.offset = offset
+	l.last = position{line: line, column: column + utf8.RuneCount(l.source[start:offset])}
+	return l.last
 }
 
 // builder is what both parsers share: the limits and the problems found.

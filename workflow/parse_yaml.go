@@ -67,42 +67,87 @@ func parseYAMLFile(source []byte, limits Limits) (file *ast.File, problems Probl
 	return nil, Problems{problem}
 }
 
-// checkTokens bounds the depth that the parser will recurse to.
+// What the YAML library reads in reasonable time: it copies the keys of a block
+// mapping for each further one. JSON has no such bounds.
+const (
+	maxYAMLTokens = 100_000
+	maxYAMLKeys   = 2_000 // of one block mapping
+	maxYAMLMarks  = 1_000 // anchors, aliases, tags and complex keys
+)
+
+// tokenCheck bounds what the parser is given: how deep it will recurse and how much it will copy.
+type tokenCheck struct {
+	limits      Limits
+	flow, marks int
+	open        []block
+}
+
+// block is an open block collection: where it begins and how many keys it has.
+type block struct{ column, keys int }
+
 func checkTokens(tokens token.Tokens, limits Limits) Problems {
-	var columns []int // of the open block collections
-	flow, marks := 0, 0
+	c := tokenCheck{limits: limits}
 	for i, tk := range tokens {
-		switch tk.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow--
-		case token.AnchorType, token.TagType, token.MappingKeyType, token.AliasType:
-			marks++
-		case token.SequenceEntryType:
-			columns = openColumn(columns, tk.Position.Column)
-		case token.MappingValueType:
-			if i > 0 && flow == 0 {
-				columns = openColumn(columns, tokens[i-1].Position.Column)
-			}
+		if i >= maxYAMLTokens {
+			return tokenProblem(tk, CodeTooLarge, fmt.Sprintf("at most %d YAML tokens; a larger definition may be JSON", maxYAMLTokens), "the YAML is too large")
 		}
-		if flow+len(columns) > 2*limits.Depth || marks > 1000 {
-			return Problems{{Line: tk.Position.Line, Column: tk.Position.Column, Code: CodeTooDeep,
-				Message: "nested too deep", Allowed: fmt.Sprintf("at most %d levels", limits.Depth)}}
+		if i > 0 && c.flow == 0 && ends(tokens[i-1]) && begins(tk) {
+			return tokenProblem(tk, CodeSyntax, "a workflow in YAML or JSON", "the YAML cannot be read: a list or object begins where another just ended")
+		}
+		if p := c.token(tokens, i); p != nil {
+			return p
 		}
 	}
 	return nil
 }
 
-// openColumn closes the collections that begin right of the column and opens one there.
-func openColumn(columns []int, column int) []int {
-	for len(columns) > 0 && columns[len(columns)-1] > column {
-		columns = columns[:len(columns)-1]
+func begins(tk *token.Token) bool {
+	return tk.Type == token.SequenceStartType || tk.Type == token.MappingStartType
+}
+
+func ends(tk *token.Token) bool {
+	return tk.Type == token.SequenceEndType || tk.Type == token.MappingEndType
+}
+
+func (c *tokenCheck) token(tokens token.Tokens, i int) Problems {
+	tk := tokens[i]
+	switch tk.Type {
+	case token.SequenceStartType, token.MappingStartType:
+		c.flow++
+	case token.SequenceEndType, token.MappingEndType:
+		c.flow = max(c.flow-1, 0)
+	case token.AnchorType, token.TagType, token.MappingKeyType, token.AliasType:
+		c.marks++
+	case token.SequenceEntryType:
+		c.at(tk.Position.Column)
+	case token.MappingValueType:
+		if i > 0 && c.flow == 0 {
+			if b := c.at(tokens[i-1].Position.Column); b.keys < maxYAMLKeys {
+				b.keys++
+			} else {
+				return tokenProblem(tk, CodeTooLarge, fmt.Sprintf("at most %d keys in one object; a larger one may be written as JSON", maxYAMLKeys), "the object has too many keys")
+			}
+		}
 	}
-	if len(columns) == 0 || columns[len(columns)-1] < column {
-		columns = append(columns, column)
+	if c.flow+len(c.open) > 2*c.limits.Depth || c.marks > maxYAMLMarks {
+		return tokenProblem(tk, CodeTooDeep, fmt.Sprintf("at most %d levels, and %d anchors, aliases and tags", c.limits.Depth, maxYAMLMarks), "nested too deep")
 	}
-	return columns
+	return nil
+}
+
+// at closes the blocks that begin right of the column and answers the one there.
+func (c *tokenCheck) at(column int) *block {
+	for len(c.open) > 0 && c.open[len(c.open)-1].column > column {
+		c.open = c.open[:len(c.open)-1]
+	}
+	if len(c.open) == 0 || c.open[len(c.open)-1].column < column {
+		c.open = append(c.open, block{column: column})
+	}
+	return &c.open[len(c.open)-1]
+}
+
+func tokenProblem(tk *token.Token, code, allowed, message string) Problems {
+	return Problems{{Line: tk.Position.Line, Column: tk.Position.Column, Code: code, Message: message, Allowed: allowed}}
 }
 
 type yamlParser struct {
