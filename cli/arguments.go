@@ -42,10 +42,17 @@ func arrange(app *cli.App, args []string) []string {
 	for i, level := range levels[1:] {
 		line = append(append(line, level.Name), out[i+1]...)
 	}
+	if slices.ContainsFunc(out[len(out)-1], isHelp) {
+		return line // urfave/cli would take an argument for a help topic
+	}
 	if slices.ContainsFunc(rest, isFlag) {
 		line = append(line, "--")
 	}
 	return append(line, rest...)
+}
+
+func isHelp(word string) bool {
+	return isFlag(word) && (flagName(word) == "help" || flagName(word) == "h")
 }
 
 // commandLevels is the chain of commands that the words name, the app first.

@@ -30,6 +30,7 @@ func TestArrange(t *testing.T) {
 		{"redrive run run --wait", "redrive run --wait run"},
 		{"redrive run x --unknown", "redrive run --unknown x"},
 		{"redrive run --help", "redrive run --help"},
+		{"redrive run x --help", "redrive run --help"},
 		{"redrive frob --wait", "redrive --wait frob"},
 	} {
 		got := arrange(testProgram().app(), strings.Fields(c.line))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func (s *stack) startServer(ctx context.Context, o stackOptions, store *queue.Re
 		if err != nil {
 			return fmt.Errorf("look for API keys: %w", err)
 		}
-		options.Open = !has
+		options.Open = !has && (options.AllowOpen || loopback(options.Listen))
 	}
 	s.open = options.Open
 	api, err := server.New(options)
@@ -162,4 +163,14 @@ func secret(name string) (string, error) {
 		return "", fmt.Errorf("there is no secret %q: set %s where this runs", name, variable)
 	}
 	return value, nil
+}
+
+// loopback reports whether only this machine can reach the address.
+func loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }

@@ -92,8 +92,10 @@ func publishedText(w *client.Published, dryRun bool) string {
 	switch {
 	case dryRun && w.Created:
 		return fmt.Sprintf("%s is valid; it would become version %d", w.Name, w.Version)
-	case dryRun:
+	case dryRun && w.Version > 0:
 		return fmt.Sprintf("%s is valid and equal to version %d", w.Name, w.Version)
+	case dryRun:
+		return fmt.Sprintf("%s is valid; nothing was stored", w.Name)
 	case w.Created:
 		return fmt.Sprintf("%s version %d published\nRun it: redrive run %s --wait", w.Name, w.Version, w.Name)
 	default:
