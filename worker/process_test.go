@@ -108,6 +108,9 @@ func testEngine(t *testing.T, url string) *engine.Engine {
 	o.Store, o.Logger, o.Catalog = store, quiet, workflow.Catalog{"sum": nil, "exec": nil}
 	e, err := engine.New(o)
 	require.NoError(t, err)
+	pump := engine.NewPump(e)
+	require.NoError(t, pump.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, pump.Stop(context.Background())) })
 	return e
 }
 

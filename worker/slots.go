@@ -21,6 +21,9 @@ func newSlots(n int, hold, resume func()) *slots {
 }
 
 func (s *slots) acquire(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	select {
 	case s.free <- struct{}{}:
 		s.adjust(0)

@@ -30,7 +30,7 @@ func succeed(context.Context, *tasks.Job) (json.RawMessage, error) {
 func TestSuccessIsReportedAndAcknowledged(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.start(f.options(func(_ context.Context, job *tasks.Job) (json.RawMessage, error) {
+	w := f.start(f.options(func(_ context.Context, job *tasks.Job) (json.RawMessage, error) {
 		return json.Marshal(job.Ref + strconv.Itoa(job.Attempt))
 	}))
 	for _, q := range []string{"q", "q.high", "q.low"} {
@@ -40,6 +40,7 @@ func TestSuccessIsReportedAndAcknowledged(t *testing.T) {
 	f.eventually("all lanes are served", func() bool { return get(f.engine, func() int { return f.engine.completes }) == 3 })
 	f.gone(fence("q"))
 	require.Equal(t, `"q.low1"`, f.engine.outputs["q.low"])
+	f.eventually("nothing is left to give signs of life for", func() bool { return w.beats.count() == 0 && len(w.slots.free) == 0 })
 }
 
 func TestFailureIsShownInAsynqAndRunRetriesIt(t *testing.T) {
@@ -199,6 +200,34 @@ func TestZombieKeepsItsSlot(t *testing.T) {
 	require.EqualValues(t, 1, most.Load())
 	require.GreaterOrEqual(t, w.hook.Stats().Skipped, before)
 	f.eventually("the zombie is forgotten", func() bool { return w.zombies.Load() == 0 })
+}
+
+func TestZombiesKeepAsynqFromTakingJobs(t *testing.T) {
+	var calls []string
+	s := newSlots(2, func() { calls = append(calls, "hold") }, func() { calls = append(calls, "resume") })
+	require.True(t, s.acquire(t.Context()))
+	require.True(t, s.acquire(t.Context()))
+	require.Empty(t, calls, "without zombies asynq counts for itself")
+	s.adjust(1)
+	s.release()
+	require.True(t, s.acquire(t.Context()))
+	s.adjust(-1)
+	require.Equal(t, []string{"hold", "resume", "hold", "resume"}, calls)
+	full, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.False(t, s.acquire(full))
+}
+
+func TestDrainingWorkerGivesJobsBackUnclaimed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	w, err := New(f.options(succeed))
+	require.NoError(t, err)
+	require.NoError(t, w.Stop(t.Context()))
+	body, err := json.Marshal(payload{V: 1, Fence: fence("a")})
+	require.NoError(t, err)
+	require.ErrorIs(t, w.process(t.Context(), asynq.NewTask("work", body)), errNotNow)
+	require.Zero(t, f.engine.claims)
 }
 
 func TestCancellationReachesTheHandler(t *testing.T) {
