@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -117,6 +118,68 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	slices.Sort(hops)
 	t.Logf("hop p50 %v p99 %v, %+v", hops[len(hops)/2], hops[len(hops)*99/100], h.Stats())
 	require.Zero(t, h.Stats().Late)
+}
+
+// TestClusterClientIsWoken runs the hook in a cluster client, on a cluster of one node.
+func TestClusterClientIsWoken(t *testing.T) {
+	leaks(t)
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not on PATH")
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := free.Addr().String()
+	_, port, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(),
+		"--cluster-enabled", "yes", "--cluster-port", "0")
+	if n, err := strconv.Atoi(port); err == nil && n > 55_000 { // the default cluster port would be too high
+		cmd.Args = append(cmd.Args[:len(cmd.Args)-1], strconv.Itoa(n-10_000))
+	}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	node := wakeClient(t, &redis.Options{Addr: addr})
+	require.Eventually(t, func() bool { return node.Ping(t.Context()).Err() == nil }, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, node.Do(t.Context(), "cluster", "addslotsrange", 0, 16383).Err())
+	require.Eventually(t, func() bool {
+		info, err := node.ClusterInfo(t.Context()).Result()
+		return err == nil && strings.Contains(info, "cluster_state:ok")
+	}, 30*time.Second, 10*time.Millisecond)
+	cluster := func() *redis.ClusterClient {
+		c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}})
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	far, near := startWaker(t, cluster()), startWaker(t, cluster())
+	h := far.Hook([]string{"q"})
+	h.wait = time.Hour
+	c := cluster()
+	c.AddHook(h)
+	done := make(chan struct{}, 1)
+	s := asynq.NewServerFromRedisClient(c, asynq.Config{Concurrency: 2, Queues: map[string]int{"q": 1},
+		TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel})
+	require.NoError(t, s.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+		done <- struct{}{}
+		return nil
+	})))
+	t.Cleanup(func() { h.Stop(); s.Shutdown() })
+	jobs := asynq.NewClientFromRedisClient(cluster())
+	for range 100 {
+		_, err := jobs.Enqueue(asynq.NewTask("t", nil), asynq.Queue("q"))
+		require.NoError(t, err)
+		near.Notify("q")
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			require.FailNow(t, "the wake-up was lost", "%+v", h.Stats())
+		}
+	}
+	require.NotZero(t, h.Stats().Asked)
 }
 
 // TestWakeUpsMerge floods one Waker and expects far fewer messages than calls.
