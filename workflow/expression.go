@@ -166,7 +166,7 @@ func (c *compiler) parseExpression(source string) *parsedExpression {
 	if p.path = w.path(parsed.NativeRep().Expr()); p.path != nil {
 		return p
 	}
-	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(c.limits.ExpressionCost))
+	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(callCost{}), cel.CostLimit(c.limits.ExpressionCost))
 	if err != nil {
 		return fail(CodeBadExpression, "a CEL expression", "%v", err)
 	}

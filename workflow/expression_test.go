@@ -139,6 +139,8 @@ func TestExpressionBombsStop(t *testing.T) {
 		"${cel.bind(a, tasks.load.output.text + tasks.load.output.text, cel.bind(b, a + a + a + a, cel.bind(c, b + b + b + b, c + c + c + c)))}",
 		"${lists.range(1000).map(x, 'a').join(tasks.load.output.text)}",
 		"${lists.range(10000).map(x, [x]).distinct()}",
+		"${cel.bind(a0, lists.range(1000) + lists.range(1000), cel.bind(a1, a0 + a0, cel.bind(a2, a1 + a1, cel.bind(a3, a2 + a2, cel.bind(a4, a3 + a3, cel.bind(a5, a4 + a4, cel.bind(a6, a5 + a5, cel.bind(a7, a6 + a6, cel.bind(a8, a7 + a7, cel.bind(a9, a8 + a8, cel.bind(a10, a9 + a9, cel.bind(a11, a10 + a10, cel.bind(a12, a11 + a11, cel.bind(a13, a12 + a12, cel.bind(a14, a13 + a13, cel.bind(a15, a14 + a14, cel.bind(a16, a15 + a15, cel.bind(a17, a16 + a16, cel.bind(a18, a17 + a17, cel.bind(a19, a18 + a18, cel.bind(a20, a19 + a19, cel.bind(a21, a20 + a20, cel.bind(a22, a21 + a21, cel.bind(a23, a22 + a22, cel.bind(a24, a23 + a23, a24 == a23 + a23)))))))))))))))))))))))))}",
+		"${lists.range(10000).map(x, bytes(tasks.load.output.text))}",
 		"${sets.contains(tasks.load.output.list, tasks.load.output.list.map(x, x + 1))}",
 		"${tasks.load.output.text.indexOf(tasks.load.output.text.substring(0, 100000) + 'b')}",
 		"${'%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s'.format(lists.range(100).map(x, tasks.load.output.text))}",

@@ -8,6 +8,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/decls"
 	"cel.dev/cel-go/common/functions"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -24,6 +25,9 @@ var guarded = map[string]func(args []ref.Val) float64{
 	"indexOf":         product,
 	"lastIndexOf":     product,
 	"distinct":        func(a []ref.Val) float64 { return length(a[0]) * length(a[0]) },
+	"reverse":         func(a []ref.Val) float64 { return length(a[0]) },
+	"flatten":         func(a []ref.Val) float64 { return length(a[0]) },
+	"slice":           func(a []ref.Val) float64 { return length(a[0]) },
 	"sets.contains":   product,
 	"sets.equivalent": product,
 	"sets.intersects": product,
@@ -31,6 +35,31 @@ var guarded = map[string]func(args []ref.Val) float64{
 	"hasAny":          product,
 	"hasAll":          product,
 	"hasExactly":      product,
+}
+
+// callCost charges for what a call made where CEL, not knowing the types of its
+// arguments, would charge 1: text by its length, joined lists by theirs.
+type callCost struct{}
+
+func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
+	made := 0.0
+	switch result.(type) {
+	case types.String, types.Bytes:
+		made = length(result)
+		for _, a := range args {
+			made += length(a)
+		}
+		made /= 10
+	case traits.Lister:
+		if function == operators.Add && length(args[0]) > 1 && length(args[1]) > 1 {
+			made = length(result) / 100
+		}
+	}
+	if made < 10 {
+		return nil // what CEL charges will do
+	}
+	cost := uint64(min(made, math.MaxInt32))
+	return &cost
 }
 
 const maxWork = 16 << 20 // characters made, or pairs compared, in one call
