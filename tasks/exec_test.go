@@ -227,12 +227,22 @@ func (l *lifeline) watch(t *testing.T, started func()) {
 	}()
 }
 
+// await waits until nobody holds the pipe; a process that lives on would hold it for minutes.
+func (l *lifeline) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-l.gone:
+	case <-time.After(30 * time.Second):
+		t.Fatal("a process of the command's group outlived it")
+	}
+}
+
 func TestExecEndsTheWholeGroup(t *testing.T) {
 	for _, c := range []struct{ name, script string }{
-		{"a child that waits", `exec 9>"$FIFO"; echo r >&9; sleep 3600`},
-		{"a grandchild", `(exec 9>"$FIFO"; echo r >&9; sleep 3600) & wait`},
-		{"a grandchild that ignores the signal and holds the output", `(trap '' TERM; exec 9>"$FIFO"; echo r >&9; while :; do sleep 3600; done) & wait`},
-		{"a child that ignores the signal", `trap '' TERM; exec 9>"$FIFO"; echo r >&9; while :; do sleep 3600; done`},
+		{"a child that waits", `exec 9>"$FIFO"; echo r >&9; sleep 600`},
+		{"a grandchild", `(exec 9>"$FIFO"; echo r >&9; sleep 600) & wait`},
+		{"a grandchild that ignores the signal and holds the output", `(trap '' TERM; exec 9>"$FIFO"; echo r >&9; while :; do sleep 600; done) & wait`},
+		{"a child that ignores the signal", `trap '' TERM; exec 9>"$FIFO"; echo r >&9; while :; do sleep 600; done`},
 		{"output without end", `exec 9>"$FIFO"; echo r >&9; exec yes`},
 	} {
 		for cause, code := range map[error]string{ErrCanceled: "canceled", context.DeadlineExceeded: "timed_out"} {
@@ -244,7 +254,7 @@ func TestExecEndsTheWholeGroup(t *testing.T) {
 				_, failure := runShell(t, ctx, line, c.script)
 				require.NotNil(t, failure)
 				require.Equal(t, code, failure.Code, failure.Message)
-				<-line.gone
+				line.await(t)
 			})
 		}
 	}
@@ -260,8 +270,8 @@ func runShell(t *testing.T, ctx context.Context, line *lifeline, script string) 
 
 func TestExecLeavesNothingBehindWhenItEndsWell(t *testing.T) {
 	for _, c := range []struct{ name, script string }{
-		{"output held open", `(exec 9>"$FIFO"; echo r >&9; sleep 3600) & while [ ! -e "$FIFO.on" ]; do sleep 0.01; done; echo done`},
-		{"output closed", `(exec 9>"$FIFO" >/dev/null 2>&1; echo r >&9; sleep 3600) & while [ ! -e "$FIFO.on" ]; do sleep 0.01; done; echo done`},
+		{"output held open", `(exec 9>"$FIFO"; echo r >&9; sleep 600) & while [ ! -e "$FIFO.on" ]; do sleep 0.01; done; echo done`},
+		{"output closed", `(exec 9>"$FIFO" >/dev/null 2>&1; echo r >&9; sleep 600) & while [ ! -e "$FIFO.on" ]; do sleep 0.01; done; echo done`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			line := newLifeline(t)
@@ -273,7 +283,7 @@ func TestExecLeavesNothingBehindWhenItEndsWell(t *testing.T) {
 			output, failure := runShell(t, t.Context(), line, c.script)
 			require.Nil(t, failure)
 			require.Contains(t, output, `"stdout":"done\n"`)
-			<-line.gone
+			line.await(t)
 		})
 	}
 }
