@@ -94,8 +94,8 @@ func flagName(word string) string {
 // to the deepest of all, where it is refused.
 func definingLevel(levels []*cli.Command, word string) int {
 	name := flagName(word)
-	for i := len(levels) - 1; i >= 0; i-- {
-		for _, f := range levels[i].Flags {
+	for i, level := range slices.Backward(levels) {
+		for _, f := range level.Flags {
 			if slices.Contains(f.Names(), name) {
 				return i
 			}
@@ -111,8 +111,8 @@ func takesNext(app *cli.App, levels []*cli.Command, word string) bool {
 		return false
 	}
 	name := flagName(word)
-	for i := len(levels) - 1; i >= 0; i-- {
-		if takes, known := takesValue(levels[i].Flags, name); known {
+	for _, level := range slices.Backward(levels) {
+		if takes, known := takesValue(level.Flags, name); known {
 			return takes
 		}
 	}

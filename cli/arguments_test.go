@@ -27,7 +27,7 @@ func TestArrange(t *testing.T) {
 		{"redrive execution --limit 3 list", "redrive execution list --limit 3"},
 		{"redrive workflow publish -", "redrive workflow publish -"},
 		{"redrive cancel -- -x", "redrive cancel -- -x"},
-		{"redrive run run --wait", "redrive run --wait run"},
+		{"redrive run list --wait", "redrive run --wait list"},
 		{"redrive run x --unknown", "redrive run --unknown x"},
 		{"redrive run --help", "redrive run --help"},
 		{"redrive run x --help", "redrive run --help"},

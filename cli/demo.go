@@ -47,7 +47,7 @@ func (p *program) demo(c *cli.Context) error {
 	outcome := p.demoRun(c.Context, d)
 	if outcome == nil && c.Bool("keep") {
 		fmt.Fprintf(p.out, "\n%s", d.banner(styleFor(p.out)))
-		<-c.Context.Done()
+		<-c.Done()
 	}
 	// The demo has ended, by itself or by a signal; stopping has its own time.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(c.Context), stopTime)

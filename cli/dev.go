@@ -55,7 +55,7 @@ func (p *program) dev(c *cli.Context) error {
 		return err
 	}
 	fmt.Fprint(p.out, d.banner(styleFor(p.out)))
-	<-c.Context.Done()
+	<-c.Done()
 	return p.end(c.Context, d.stop)
 }
 

@@ -54,8 +54,8 @@ func startRedisServer(ctx context.Context, dir string) (*redisServer, error) {
 		return nil, fmt.Errorf("find a free port: %w", err)
 	}
 	r := &redisServer{addr: addr, done: make(chan struct{}), log: &tail{}}
-	// Its life is ended by stop, in order, and not by a context.
-	r.cmd = exec.Command(binary, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--pidfile", filepath.Join(dir, pidFile),
+	// Its life is ended by stop, in order, and not by the context of the start.
+	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--pidfile", filepath.Join(dir, pidFile),
 		"--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning")
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	ownGroup(r.cmd)
@@ -139,14 +139,19 @@ func refuseSecond(dir string) error {
 	if err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil || !alive(pid) {
+	pid, ok := parsePID(string(content))
+	if !ok || !alive(pid) {
 		return nil
 	}
 	return &failure{
 		code: exitConflict, err: fmt.Errorf("--data %s is used by the redis-server with process id %d", dir, pid),
 		next: fmt.Sprintf("Stop the other `redrive dev`, or that server (kill %d), or use another folder.", pid),
 	}
+}
+
+func parsePID(text string) (int, bool) {
+	pid, err := strconv.Atoi(strings.TrimSpace(text))
+	return pid, err == nil
 }
 
 func freeAddr(ctx context.Context) (string, error) {

@@ -57,7 +57,7 @@ func (p *program) server(c *cli.Context) error {
 		log.Warn("there is no API key: everybody who reaches this server may do everything; create a key and start the server again to close it",
 			slog.String("listen", options.Listen))
 	}
-	<-c.Context.Done()
+	<-c.Done()
 	return p.end(c.Context, s.stop)
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,8 +130,8 @@ func (s *stack) onStop(stop func(context.Context) error) { s.stops = append(s.st
 // stop stops the parts in reverse. It may be called twice.
 func (s *stack) stop(ctx context.Context) error {
 	var errs []error
-	for i := len(s.stops) - 1; i >= 0; i-- {
-		errs = append(errs, s.stops[i](ctx))
+	for _, stop := range slices.Backward(s.stops) {
+		errs = append(errs, stop(ctx))
 	}
 	s.stops = nil
 	return errors.Join(errs...)

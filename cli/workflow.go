@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -53,7 +54,7 @@ var workflowColumns = []column[client.WorkflowSummary]{
 
 // workflowRows adds the column whose form depends on the format.
 func workflowRows(p *printer) []column[client.WorkflowSummary] {
-	return append(workflowColumns[:len(workflowColumns):len(workflowColumns)],
+	return append(slices.Clip(workflowColumns),
 		column[client.WorkflowSummary]{title: "published", value: func(w client.WorkflowSummary) string { return p.time(w.CreatedAt) }})
 }
 

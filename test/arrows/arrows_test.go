@@ -64,6 +64,7 @@ func TestPlanted(t *testing.T) {
 		{"client imports engine", "client/x.go", imports("client", Module+"/engine"), CheckImports, "client/ may import nothing of ours"},
 		{"engine imports asynq", "engine/x.go", imports("engine", "github.com/hibiken/asynq"), CheckImports, "asynq is a wake-up hint"},
 		{"cli imports redis", "cli/x.go", imports("cli", "github.com/redis/go-redis/v9"), CheckImports, "only place that knows a Redis key"},
+		{"server imports redis", "server/api/x.go", imports("api", "github.com/redis/go-redis/v9"), CheckImports, "only place that knows a Redis key"},
 		{"dialect imports dialect", "server/compat/a/x.go", imports("a", Module+"/server/compat/b"), CheckImports, "a dialect is an island"},
 		{"dialect imports native API", "server/compat/a/x.go", imports("a", Module+"/server/api"), CheckImports, "a dialect is an island"},
 		{"dialect imports its own part", "server/compat/a/x.go", imports("a", Module+"/server/compat/a/wire"), CheckImports, ""},

@@ -24,15 +24,15 @@ var rooms = map[string]room{
 	"client":   {nil, "the SDK is what others import; it speaks HTTP and carries none of the implementation"},
 }
 
-// foreign are modules that one kind of room owns.
+// foreign are modules that belong to some folders, at the top or below.
 var foreign = []struct {
-	prefix string
-	rooms  []string
-	why    string
+	prefix  string
+	folders []string
+	why     string
 }{
 	{"github.com/gin-gonic/", []string{"server"}, "HTTP routing stays behind the API server"},
 	{"github.com/hibiken/asynq", []string{"queue", "worker", "server", "cli"}, "asynq is a wake-up hint; the engine must not know it"},
-	{"github.com/redis/go-redis/", []string{"queue", "worker"}, "queue/ is the only place that knows a Redis key"},
+	{"github.com/redis/go-redis/", []string{"queue", "worker", "server/monitoring"}, "queue/ is the only place that knows a Redis key; the others hand a connection to asynq"},
 	{"github.com/alicebob/miniredis/", []string{"queue"}, "queue/ starts the embedded Redis"},
 	{"github.com/urfave/cli/", []string{"cli", "worker"}, "flags are read where processes are put together"},
 }
@@ -58,7 +58,7 @@ func refused(dir, imported string) string {
 	house, known := rooms[from]
 	inner, ours := strings.CutPrefix(imported, Module+"/")
 	if !ours {
-		return refusedForeign(from, imported)
+		return refusedForeign(dir, imported)
 	}
 	to := top(inner)
 	if to == from {
@@ -74,13 +74,14 @@ func refused(dir, imported string) string {
 	return ""
 }
 
-func refusedForeign(from, imported string) string {
+func refusedForeign(dir, imported string) string {
+	from := top(dir)
 	if _, known := rooms[from]; !known && from != "cli" {
 		return ""
 	}
 	for _, f := range foreign {
-		if strings.HasPrefix(imported, f.prefix) && !slices.Contains(f.rooms, from) {
-			return fmt.Sprintf("only %s may, because %s", strings.Join(f.rooms, ", "), f.why)
+		if strings.HasPrefix(imported, f.prefix) && !slices.Contains(f.folders, from) && !slices.Contains(f.folders, dir) {
+			return fmt.Sprintf("only %s may, because %s", strings.Join(f.folders, ", "), f.why)
 		}
 	}
 	return ""

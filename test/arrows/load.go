@@ -73,7 +73,8 @@ func Parse(name string, source []byte) (File, error) {
 	}
 	f := File{
 		Path: name, Dir: path.Dir(name), AST: tree,
-		Test:      strings.HasSuffix(name, "_test.go"),
+		// A package as queuetest is for tests only.
+		Test:      strings.HasSuffix(name, "_test.go") || strings.HasSuffix(tree.Name.Name, "test"),
 		Generated: ast.IsGenerated(tree),
 		Lines:     strings.Count(string(source), "\n"),
 	}

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	step("redis-server %s at %s", server.version, server.path)
+	stepf("redis-server %s at %s", server.version, server.path)
 	// The tests find the server on PATH, wherever the installer put it.
 	path := filepath.Dir(server.path) + string(os.PathListSeparator) + os.Getenv("PATH")
 	if err := os.Setenv("PATH", path); err != nil {
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 	if reason := withoutRace(ctx); reason == "" {
 		test = append(test, "-race")
 	} else {
-		step("without the race detector: %s", reason)
+		stepf("without the race detector: %s", reason)
 	}
 	if len(args) == 0 {
 		args = []string{"./..."}
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	if err := command(ctx, "go", append(test, args...)...); err != nil {
 		return err
 	}
-	step("all passed in %s", time.Since(begin).Round(time.Second))
+	stepf("all passed in %s", time.Since(begin).Round(time.Second))
 	return nil
 }
 
@@ -79,13 +79,13 @@ func withoutRace(ctx context.Context) string {
 	return ""
 }
 
-func step(format string, args ...any) {
+func stepf(format string, args ...any) {
 	fmt.Printf("==> "+format+"\n", args...)
 }
 
 // command shows a command, runs it and lets its output through.
 func command(ctx context.Context, name string, args ...string) error {
-	step("%s %s", name, strings.Join(args, " "))
+	stepf("%s %s", name, strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {

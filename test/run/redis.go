@@ -41,7 +41,7 @@ func ensureRedis(ctx context.Context) (redisServer, error) {
 	if err == nil || !errors.Is(err, exec.ErrNotFound) {
 		return found, err
 	}
-	step("no redis-server on this machine; the tests need one (%s or newer) to run against", minimum)
+	stepf("no redis-server on this machine; the tests need one (%s or newer) to run against", minimum)
 	if err := install(ctx); err != nil {
 		return redisServer{}, err
 	}
@@ -107,7 +107,7 @@ func install(ctx context.Context) error {
 			}
 			sudo = []string{"sudo", "--preserve-env=DEBIAN_FRONTEND,RUNLEVEL"}
 		}
-		step("installing redis-server with %s", in.tool)
+		stepf("installing redis-server with %s", in.tool)
 		// RUNLEVEL=1 keeps Debian from starting a Redis of its own on port 6379.
 		for key, value := range map[string]string{"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"} {
 			if err := os.Setenv(key, value); err != nil {
