@@ -268,8 +268,7 @@ type Decisions interface {
 type Due struct {
 	Now      time.Time
 	Live     bool    // the shard holds anything that may become due
-	Jobs     []Fence // sent out, or to be, and not claimed for a while
-	Leases   []Fence // ran out
+	Jobs     []Fence // waited for long, or runs whose lease ended
 	Timers   []Timer // due soon
 	Decide   []string
 	Index    []string

@@ -150,7 +150,7 @@ func (p *Pump) sweep(ctx context.Context) error {
 }
 
 func full(d Due) bool {
-	return len(d.Jobs) == dueLimit || len(d.Leases) == dueLimit || len(d.Decide) == dueLimit || len(d.Index) == dueLimit || len(d.Expire) == dueLimit
+	return len(d.Jobs) == dueLimit || len(d.Decide) == dueLimit || len(d.Index) == dueLimit || len(d.Expire) == dueLimit
 }
 
 // due answers the shards to look at now: all that were not empty, and every so often the empty ones.

@@ -22,9 +22,6 @@ func (e *Engine) repair(ctx context.Context, d Due, looks *int) error {
 	for _, t := range d.Timers {
 		e.timers.add(t.Fence, t.In)
 	}
-	for _, f := range d.Leases {
-		errs = append(errs, e.expire(ctx, f))
-	}
 	errs = append(errs, e.lookAfter(ctx, d.Jobs, d.Now, looks))
 	for _, id := range d.Decide {
 		e.metrics.repaired("decide")
@@ -53,20 +50,9 @@ func harmless(err error) error {
 
 // expire takes a run from a worker that stopped beating: the same attempt is
 // sent out again, or fails when too many workers died under it.
-func (e *Engine) expire(ctx context.Context, f Fence) error {
-	d, p, err := e.document(ctx, f.Execution)
-	if errors.Is(err, ErrGone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	recs, err := e.store.Records(ctx, f.Execution, []string{f.Ref})
-	if err != nil {
-		return err
-	}
+func (e *Engine) expire(ctx context.Context, f Fence, rec Record, d *Document, p *program) error {
 	e.metrics.repaired("lease")
-	rec, n := recs[f.Ref], p.Node(f.Ref)
+	n := p.Node(f.Ref)
 	e.log.Warn("a worker stopped beating; its task is taken over", "worker", rec.Worker,
 		"execution", f.Execution, "task", f.Ref, "attempt", f.Attempt, "dispatch", f.Dispatch)
 	if n == nil || rec.Lost+1 < e.o.CrashLimit {
@@ -84,8 +70,8 @@ func (e *Engine) expire(ctx context.Context, f Fence) error {
 	return nil
 }
 
-// lookAfter sends out again what was never relayed or got lost on the way, and
-// leaves alone what waits in asynq.
+// lookAfter takes runs from workers that stopped beating, sends out again what
+// was never relayed or got lost on the way, and leaves alone what waits in asynq.
 func (e *Engine) lookAfter(ctx context.Context, fences []Fence, now time.Time, looks *int) error {
 	var errs []error
 	for _, f := range fences {
@@ -113,6 +99,8 @@ func (e *Engine) lookAfterOne(ctx context.Context, f Fence, now time.Time) error
 	}
 	rec := recs[f.Ref]
 	switch {
+	case rec.Status == workflow.TaskRunning && rec.Attempt == f.Attempt && rec.Dispatch == f.Dispatch:
+		return e.expire(ctx, f, rec, d, p)
 	case n == nil || rec.Status != workflow.TaskQueued || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch:
 		return e.store.Look(ctx, f, lookAgain, "") // forgets what is not waiting
 	case !e.fleet.serves(n.Queue, n.Type):

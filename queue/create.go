@@ -67,19 +67,17 @@ func (r *Redis) Reserve(ctx context.Context, project, key, id, bodyHash string) 
 	return text(reply, 1), text(reply, 2), err
 }
 
-// Create makes the execution, its tasks and the jobs of its roots. Before the
-// script that makes it exist, the tasks are written in parts of stepSize; parts
-// without an execution are swept away.
+// Create makes the execution, its tasks and the jobs of its roots. A larger one
+// has its tasks written in parts before; parts without an execution are swept away.
 func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settled, bool, error) {
 	k := keysOf(x.ID)
-	if err := r.build(ctx, k, x); err != nil {
-		return engine.Settled{}, false, err
+	refs, preds := graph(x.Tasks)
+	if len(refs) > stepSize || len(preds) > 2*stepSize {
+		if err := r.build(ctx, k, x.ID, refs, preds); err != nil {
+			return engine.Settled{}, false, err
+		}
+		refs, preds = nil, nil
 	}
-	args := []any{x.ID, r.offset(), len(x.Tasks), len(x.Roots)}
-	for _, s := range x.Roots {
-		args = append(args, s.Ref, mode(s))
-	}
-	args = append(args, 1, "in", string(x.Input))
 	metadata, err := json.Marshal(x.Metadata)
 	if err != nil {
 		return engine.Settled{}, false, fmt.Errorf("queue: encoding metadata: %w", err)
@@ -87,6 +85,12 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	labels, err := json.Marshal(x.Labels)
 	if err != nil {
 		return engine.Settled{}, false, fmt.Errorf("queue: encoding labels: %w", err)
+	}
+	args := append([]any{x.ID, r.offset(), len(x.Tasks), string(x.Input), len(refs)}, refs...)
+	args = append(append(args, len(preds)/2), preds...)
+	args = append(args, len(x.Roots))
+	for _, s := range x.Roots {
+		args = append(args, s.Ref, mode(s))
 	}
 	args = append(args, "number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
 		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
@@ -104,34 +108,31 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	return settled(x.ID, reply), true, nil
 }
 
-func (r *Redis) build(ctx context.Context, k executionKeys, x engine.NewExecution) error {
-	refs, preds := []any{}, []any{}
-	flush := func() error {
-		args := append([]any{x.ID, r.offset(), buildTimeout.Milliseconds(), len(refs)}, refs...)
-		args = append(append(args, len(preds)/2), preds...)
-		refs, preds = refs[:0], preds[:0]
-		_, err := r.run(ctx, scriptBuild, []string{k.execution, k.tasks, k.preds, k.shard.building}, args...)
-		return err
-	}
-	for _, t := range x.Tasks {
-		if len(refs) >= stepSize || len(preds) >= 2*stepSize {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
+// graph answers the refs, and the open predecessors of the joins as field, value.
+func graph(tasks []engine.NewTask) (refs, preds []any) {
+	for _, t := range tasks {
 		refs = append(refs, t.Ref)
 		if len(t.Needs) < 2 {
 			continue
 		}
 		preds = append(preds, "#"+t.Ref, len(t.Needs))
 		for _, need := range t.Needs {
-			if len(preds) >= 2*stepSize {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
 			preds = append(preds, t.Ref+" "+need, 1)
 		}
 	}
-	return flush()
+	return refs, preds
+}
+
+// build writes the tasks in parts of stepSize refs and stepSize predecessors.
+func (r *Redis) build(ctx context.Context, k executionKeys, id string, refs, preds []any) error {
+	for len(refs) > 0 || len(preds) > 0 {
+		n, m := min(len(refs), stepSize), min(len(preds), 2*stepSize)
+		args := append([]any{id, r.offset(), buildTimeout.Milliseconds(), n}, refs[:n]...)
+		args = append(append(args, m/2), preds[:m]...)
+		refs, preds = refs[n:], preds[m:]
+		if _, err := r.run(ctx, scriptBuild, []string{k.execution, k.tasks, k.preds, k.shard.building}, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

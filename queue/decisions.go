@@ -142,7 +142,7 @@ func (r *Redis) Drop(ctx context.Context, id string, epoch int, reason string, r
 		args = append(args, ref)
 	}
 	reply, err := r.run(ctx, scriptDrop, []string{
-		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.leases, k.shard.timers,
+		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers,
 	}, args...)
 	return fences(id, reply, 2), err
 }

@@ -7,7 +7,7 @@
 //
 //	{s:042}  one of 256 shards, chosen by the last two hex digits of the execution id
 //	         x: t: v: a: p: d: h: e:   the eight keys of one execution
-//	         jobs leases timers decide index expire building   what becomes due in the shard
+//	         jobs timers decide index expire building   what becomes due in the shard
 //	{p:name} one project: workflows, definitions, lists of executions, idempotency keys
 //	{n:7}    execution numbers 7000 to 7999
 //	{fleet} {access} {lead:3}

@@ -24,7 +24,7 @@ func shardOf(id string) int {
 
 // executionKeys are the keys of one execution; all live until its retention is over.
 type executionKeys struct {
-	execution string // HASH status, epoch, revision, a counter per task status, what it runs
+	execution string // HASH status, epoch, counts (the revision, then a counter per task status), what it runs
 	tasks     string // HASH ref -> record (JSON)
 	values    string // HASH in, out, error, failure, o:<ref>, i:<ref>#<n>, e:<ref>#<n>: users' JSON, opaque
 	attempts  string // HASH <ref>#<n> -> record of an attempt that another one followed
@@ -37,8 +37,7 @@ type executionKeys struct {
 
 // shardKeys are the agenda of one shard; entries live until they are done.
 type shardKeys struct {
-	jobs     string // ZSET job id -> when to look after it, ms
-	leases   string // ZSET job id -> when its lease ends, ms
+	jobs     string // ZSET job id -> when to look after it, ms: a job that waits, or the end of a run's lease
 	timers   string // ZSET retry:<execution>:<ref>:<attempt> -> due, ms
 	decide   string // ZSET execution -> since when something waits for Go, ms
 	index    string // ZSET execution -> since when its list entries are behind, ms
@@ -49,7 +48,7 @@ type shardKeys struct {
 func keysOfShard(shard int) shardKeys {
 	p := fmt.Sprintf("%s{s:%03d}:", prefix, shard)
 	return shardKeys{
-		jobs: p + "jobs", leases: p + "leases", timers: p + "timers", decide: p + "decide",
+		jobs: p + "jobs", timers: p + "timers", decide: p + "decide",
 		index: p + "index", expire: p + "expire", building: p + "building",
 	}
 }
@@ -82,7 +81,7 @@ func keysOf(id string) executionKeys {
 func (k executionKeys) settle() []string {
 	return []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
-		k.shard.jobs, k.shard.leases, k.shard.decide, k.shard.index, k.shard.expire,
+		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.expire,
 	}
 }
 

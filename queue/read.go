@@ -49,15 +49,20 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	x := &engine.Execution{
 		ID: id, Number: atoi(f["number"]), Project: f["project"], Workflow: f["workflow"], Version: int(atoi(f["version"])),
 		DefinitionHash: f["definition"], Status: workflow.ExecutionStatus(f["status"]), CorrelationID: f["correlation_id"],
-		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Revision: atoi(f["rev"]), Reason: f["reason"],
+		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Reason: f["reason"],
 		StartedAt: moment(atoi(f["started"])), EndedAt: moment(atoi(f["ended"])),
 		TasksSummary: map[workflow.TaskStatus]int{},
 	}
 	if created := moment(atoi(f["created"])); created != nil {
 		x.CreatedAt = *created
 	}
-	for _, s := range workflow.TaskStatuses {
-		if n := atoi(f[string(s)]); n != 0 {
+	counts := strings.Fields(f["counts"]) // the revision, then one per task status
+	if len(counts) != 1+len(workflow.TaskStatuses) {
+		return nil, nil, fmt.Errorf("queue: the counts of execution %s are %q", id, f["counts"])
+	}
+	x.Revision = atoi(counts[0])
+	for i, s := range workflow.TaskStatuses {
+		if n := atoi(counts[i+1]); n != 0 {
 			x.TasksSummary[s] = int(n)
 		}
 	}

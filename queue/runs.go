@@ -21,7 +21,7 @@ func (r *Redis) Claim(ctx context.Context, f engine.Fence, worker string, lease 
 	for _, ref := range reads {
 		args = append(args, ref)
 	}
-	reply, err := r.run(ctx, scriptClaim, []string{k.execution, k.tasks, k.values, k.held, k.events, k.shard.jobs, k.shard.leases}, args...)
+	reply, err := r.run(ctx, scriptClaim, []string{k.execution, k.tasks, k.values, k.held, k.events, k.shard.jobs}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func outcome(x engine.Result) string {
 func (r *Redis) BackOff(ctx context.Context, x engine.Result, delay time.Duration) (time.Duration, error) {
 	k := keysOf(x.Execution)
 	reply, err := r.run(ctx, scriptBackOff,
-		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.leases, k.shard.timers},
+		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers},
 		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), string(x.Input), delay.Milliseconds())
 	if err != nil {
 		return 0, err
@@ -171,7 +171,7 @@ func (r *Redis) Retry(ctx context.Context, f engine.Fence) (engine.Fence, bool, 
 // Redispatch sends the same attempt out again under its next dispatch number.
 func (r *Redis) Redispatch(ctx context.Context, f engine.Fence, why engine.Why, relayIn time.Duration) (engine.Fence, bool, error) {
 	k := keysOf(f.Execution)
-	reply, err := r.run(ctx, scriptRedispatch, []string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.leases},
+	reply, err := r.run(ctx, scriptRedispatch, []string{k.execution, k.tasks, k.held, k.events, k.shard.jobs},
 		f.Execution, r.offset(), f.Ref, f.Attempt, f.Dispatch, string(why), relayIn.Milliseconds())
 	next := f
 	next.Dispatch = int(number(reply, 1))
@@ -197,7 +197,7 @@ func (r *Redis) Heartbeat(ctx context.Context, fences []engine.Fence, lease time
 			for _, i := range at {
 				args = append(args, fences[i].JobID())
 			}
-			calls = append(calls, call{at, scriptHeartbeat.EvalSha(ctx, p, []string{shards[shard].leases}, args...)})
+			calls = append(calls, call{at, scriptHeartbeat.EvalSha(ctx, p, []string{shards[shard].jobs}, args...)})
 		}
 	}
 	if err := r.pipeline(ctx, scriptHeartbeat, send); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -18,20 +19,20 @@ var luaFiles embed.FS
 // One script per atomic change; the file says what it takes and answers.
 var (
 	scriptBuild      = script("build")
-	scriptCreate     = script("create")
+	scriptCreate     = script("create", "lib_release")
 	scriptClaim      = script("claim")
-	scriptComplete   = script("complete")
-	scriptFail       = script("fail")
+	scriptComplete   = script("complete", "lib_release")
+	scriptFail       = script("fail", "lib_release")
 	scriptBackOff    = script("back_off")
 	scriptRetry      = script("retry")
 	scriptRedispatch = script("redispatch")
 	scriptHeartbeat  = script("heartbeat")
-	scriptVerdict    = script("verdict")
-	scriptSpread     = script("spread")
+	scriptVerdict    = script("verdict", "lib_release")
+	scriptSpread     = script("spread", "lib_release")
 	scriptDrop       = script("drop")
-	scriptFinish     = script("finish")
+	scriptFinish     = script("finish", "lib_release")
 	scriptControl    = script("control")
-	scriptRedrive    = script("redrive")
+	scriptRedrive    = script("redrive", "lib_release")
 	scriptNote       = script("note")
 	scriptSweep      = script("sweep")
 	scriptPurge      = script("purge")
@@ -43,15 +44,17 @@ var (
 	scriptRest       = script("rest")
 )
 
-func script(name string) *redis.Script {
-	lib, err := luaFiles.ReadFile("lua/lib.lua")
-	if err == nil {
-		var body []byte
-		if body, err = luaFiles.ReadFile("lua/" + name + ".lua"); err == nil {
-			return redis.NewScript(string(lib) + "\n" + string(body))
+func script(name string, libs ...string) *redis.Script {
+	var source strings.Builder
+	for _, file := range slices.Concat([]string{"lib"}, libs, []string{name}) {
+		text, err := luaFiles.ReadFile("lua/" + file + ".lua")
+		if err != nil {
+			panic("queue: " + err.Error()) // a file that the compiler embedded
 		}
+		source.Write(text)
+		source.WriteByte('\n')
 	}
-	panic("queue: " + err.Error()) // a file that the compiler embedded
+	return redis.NewScript(source.String())
 }
 
 // The refusals of the scripts. Each of them wrote nothing that changes a task.

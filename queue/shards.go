@@ -35,7 +35,7 @@ func (r *Redis) Due(ctx context.Context, list []int, ahead time.Duration, limit 
 	err := r.pipeline(ctx, scriptSweep, func(p redis.Scripter) {
 		for i, shard := range list {
 			k := shards[shard]
-			cmds[i] = scriptSweep.EvalSha(ctx, p, []string{k.jobs, k.leases, k.timers, k.decide, k.index, k.expire, k.building},
+			cmds[i] = scriptSweep.EvalSha(ctx, p, []string{k.jobs, k.timers, k.decide, k.index, k.expire, k.building},
 				r.offset(), ahead.Milliseconds(), limit, writerGrace.Milliseconds())
 		}
 	})
@@ -66,7 +66,7 @@ func decodeDue(reply []any) (engine.Due, error) {
 		}
 		return all
 	}
-	if len(reply) != 9 {
+	if len(reply) != 8 {
 		return d, fmt.Errorf("queue: the sweep script answered %d values", len(reply))
 	}
 	var errs []error
@@ -82,8 +82,8 @@ func decodeDue(reply []any) (engine.Due, error) {
 		}
 		return all
 	}
-	d.Jobs, d.Leases = jobs(2), jobs(3)
-	timers := list(4)
+	d.Jobs = jobs(2)
+	timers := list(3)
 	for i := 0; i+1 < len(timers); i += 2 {
 		parts := strings.Split(timers[i], ":")
 		if len(parts) != 4 || parts[0] != "retry" {
@@ -93,7 +93,7 @@ func decodeDue(reply []any) (engine.Due, error) {
 		f := engine.Fence{Execution: parts[1], Ref: parts[2], Attempt: int(atoi(parts[3]))}
 		d.Timers = append(d.Timers, engine.Timer{Fence: f, In: time.Duration(atoi(timers[i+1])-now) * time.Millisecond})
 	}
-	d.Decide, d.Index, d.Expire, d.Building = list(5), list(6), list(7), list(8)
+	d.Decide, d.Index, d.Expire, d.Building = list(4), list(5), list(6), list(7)
 	return d, errors.Join(errs...)
 }
 

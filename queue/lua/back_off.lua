@@ -1,5 +1,5 @@
 -- An attempt failed and another will follow: running -> retrying, until the timer is due.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 events LIST, 6 leases ZSET, 7 timers ZSET
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 events LIST, 6 jobs ZSET, 7 timers ZSET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 failed|timed_out, 7 error, 8 input ('' = none kept), 9 delay ms
 -- Returns {1, due, now} | {-1} gone | {-2} stale
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
@@ -9,17 +9,17 @@ local rec = record(KEYS[2], ref)
 if not rec or rec.status ~= 'running' or rec.attempt ~= tonumber(ARGV[4])
   or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
 -- writes follow
-redis.call('ZREM', KEYS[6], job(id, ref, rec))
+call('ZREM', KEYS[6], job(id, ref, rec))
 local place = ref .. '#' .. rec.attempt
 rec.ended, rec.outcome = now, ARGV[6]
-redis.call('HSET', KEYS[4], place, cjson.encode(rec))
-redis.call('HSET', KEYS[3], 'e:' .. place, ARGV[7])
-if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], 'i:' .. place, ARGV[8]) end
+call('HSET', KEYS[4], place, cjson.encode(rec))
+call('HSET', KEYS[3], 'e:' .. place, ARGV[7])
+if ARGV[8] ~= '' then call('HSET', KEYS[3], 'i:' .. place, ARGV[8]) end
 rec.outcome, rec.ended = nil, nil
 move(x, rec, 'retrying')
 rec.due = now + tonumber(ARGV[9])
-redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
-redis.call('ZADD', KEYS[7], rec.due, 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
+call('HSET', KEYS[2], ref, cjson.encode(rec))
+call('ZADD', KEYS[7], rec.due, 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
 save(x)
 event(KEYS[5], now, 'task.retrying', ref, rec.attempt)
 return {1, rec.due, now}

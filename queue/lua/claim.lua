@@ -1,5 +1,5 @@
 -- A worker takes one dispatch of one attempt: queued -> running, at most once.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 leases ZSET
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 held SET, 5 events LIST, 6 jobs ZSET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 worker, 7 lease ms, 8 the epoch whose document the
 --       caller knows (-1 = none), then per read task: ref
 -- Returns {1, now, epoch, try, document or false, then per read task: record, output, error}
@@ -8,33 +8,33 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not rec or rec.attempt ~= tonumber(ARGV[4]) then return {-2} end
-if (rec.status == 'failed' or rec.status == 'timed_out') and rec.dispatch == tonumber(ARGV[5]) then
-  return {-4, redis.call('HGET', KEYS[3], 'e:' .. ref .. '#' .. ARGV[4])}
+if not rec or rec.attempt ~= tonumber(ARGV[4]) or rec.dispatch ~= tonumber(ARGV[5]) then return {-2} end
+if rec.status == 'failed' or rec.status == 'timed_out' then
+  return {-4, call('HGET', KEYS[3], 'e:' .. ref .. '#' .. ARGV[4])}
 end
-if rec.status ~= 'queued' or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
+if rec.status ~= 'queued' or not going(x) then return {-2} end
 local reply = {1, now, x.epoch, rec.try, false}
 if x.epoch ~= tonumber(ARGV[8]) then
-  reply[5] = redis.call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority')
-  reply[5][8] = redis.call('HGET', KEYS[3], 'in')
+  reply[5] = call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority')
+  reply[5][8] = call('HGET', KEYS[3], 'in')
 end
 for i = 9, #ARGV do
-  local raw = redis.call('HGET', KEYS[2], ARGV[i])
+  local raw = call('HGET', KEYS[2], ARGV[i])
   local read = raw and cjson.decode(raw) or {}
   reply[#reply + 1] = raw
-  reply[#reply + 1] = redis.call('HGET', KEYS[3], 'o:' .. ARGV[i])
-  reply[#reply + 1] = redis.call('HGET', KEYS[3], 'e:' .. ARGV[i] .. '#' .. (read.attempt or 0))
+  reply[#reply + 1] = call('HGET', KEYS[3], 'o:' .. ARGV[i])
+  reply[#reply + 1] = call('HGET', KEYS[3], 'e:' .. ARGV[i] .. '#' .. (read.attempt or 0))
 end
 -- writes follow
-redis.call('ZREM', KEYS[6], job(id, ref, rec))
 if x.status == 'paused' then
-  redis.call('SADD', KEYS[4], ref)
+  call('ZREM', KEYS[6], job(id, ref, rec))
+  call('SADD', KEYS[4], ref)
   return {-3}
 end
 move(x, rec, 'running')
 rec.worker, rec.started, rec.reason = ARGV[6], now, nil
-redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
-redis.call('ZADD', KEYS[7], now + tonumber(ARGV[7]), job(id, ref, rec))
+call('HSET', KEYS[2], ref, cjson.encode(rec))
+call('ZADD', KEYS[6], now + ARGV[7], job(id, ref, rec))
 save(x)
 event(KEYS[5], now, 'task.running', ref, rec.attempt)
 return reply

@@ -1,8 +1,8 @@
 -- A handler succeeded: running -> succeeded; what depended on it alone becomes ready.
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 preds HASH, 6 open SET, 7 held SET,
---       8 events LIST, 9 jobs ZSET, 10 leases ZSET, 11 decide ZSET, 12 index ZSET, 13 expire ZSET
+--       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 expire ZSET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 output, 7 input ('' = none kept), 8 input hash,
---       9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib)
+--       9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib_release)
 -- Returns {1, 0 goes on | 1 decide | 2 ended, now, ref, attempt, ...} | {-1} gone | {-2} stale
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
@@ -12,16 +12,18 @@ if not rec or rec.status ~= 'running' or rec.attempt ~= tonumber(ARGV[4])
   or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
 local list = successors(KEYS[2], KEYS[5], ref, 11)
 local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
-  events = KEYS[8], jobs = KEYS[9], decide = KEYS[11], index = KEYS[12], expire = KEYS[13]}
+  events = KEYS[8], jobs = KEYS[9], decide = KEYS[10], index = KEYS[11], expire = KEYS[12]}
 -- writes follow
-redis.call('ZREM', KEYS[10], job(id, ref, rec))
+call('ZREM', KEYS[9], job(id, ref, rec))
 move(x, rec, 'succeeded')
 rec.ended, rec.hash = now, ARGV[8]
-redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
-redis.call('HSET', KEYS[3], 'o:' .. ref, ARGV[6])
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[7]) end
+if ARGV[7] == '' then
+  call('HSET', KEYS[3], 'o:' .. ref, ARGV[6])
+else
+  call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'i:' .. ref .. '#' .. rec.attempt, ARGV[7])
+end
 event(KEYS[8], now, 'task.succeeded', ref, rec.attempt)
-local relay = release(k, x, id, ref, list, now)
-local state = settle(k, x, id, now, ARGV[9], tonumber(ARGV[10]))
+local relay = release(k, x, id, ref, list, now, rec)
+local state = settle(k, x, id, now, ARGV[9], ARGV[10])
 if state == 2 then save(x, 'status', x.status, 'ended', now) else save(x) end
 return {1, state, now, unpack(relay)}

@@ -8,11 +8,11 @@ if not x then return {-1} end
 local to
 if op == 'pause' and (x.status == 'queued' or x.status == 'running') then to = 'paused'
 elseif op == 'resume' and x.status == 'paused' then to = 'running'
-elseif op == 'resume' and x.status == 'running' and redis.call('SCARD', KEYS[3]) > 0 then to = x.status
+elseif op == 'resume' and x.status == 'running' and call('SCARD', KEYS[3]) > 0 then to = x.status
 elseif op == 'cancel' and (going(x) or x.status == 'queued') then to = 'canceling'
 else return {-6, x.status} end
 local held, recs = {}, {}
-if op == 'resume' then held = redis.call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
+if op == 'resume' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
 for i, ref in ipairs(held) do recs[i] = record(KEYS[2], ref) end
 -- writes follow
 local changed = x.status ~= to
@@ -20,19 +20,19 @@ x.status = to
 local reply = {1, to, 0, now}
 for i, ref in ipairs(held) do
   local rec = recs[i]
-  redis.call('SREM', KEYS[3], ref)
+  call('SREM', KEYS[3], ref)
   if rec and rec.status == 'queued' then
     rec.dispatch = rec.dispatch + 1
-    redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
-    redis.call('ZADD', KEYS[5], now + RELAY_GRACE, job(id, ref, rec))
+    call('HSET', KEYS[2], ref, cjson.encode(rec))
+    call('ZADD', KEYS[5], now + RELAY_GRACE, job(id, ref, rec))
     reply[#reply + 1] = ref
     reply[#reply + 1] = rec.attempt
     reply[#reply + 1] = rec.dispatch
   end
 end
-reply[3] = redis.call('SCARD', KEYS[3])
-if op == 'cancel' or reply[3] > 0 and to == 'running' then redis.call('ZADD', KEYS[6], 'NX', now, id) end
-redis.call('ZADD', KEYS[7], now, id)
+reply[3] = call('SCARD', KEYS[3])
+if op == 'cancel' or reply[3] > 0 and to == 'running' then call('ZADD', KEYS[6], 'NX', now, id) end
+call('ZADD', KEYS[7], now, id)
 if changed then
   save(x, 'status', to, 'reason', ARGV[5])
   local word = {pause = 'paused', resume = 'resumed', cancel = 'canceling'}

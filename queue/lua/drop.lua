@@ -1,6 +1,6 @@
 -- Cancels tasks that have not ended: on the way to `canceled`, after a failure with fail_fast, or because
 -- nothing can reach them any more. Idempotent, at most 500 a call.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 leases ZSET, 8 timers ZSET
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 timers ZSET
 -- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, then refs
 -- Returns {1, now, then ref, attempt, dispatch of every job that was out} | {-1} gone | {-5} the state moved on
 local id, now = ARGV[1], clock(ARGV[2])
@@ -16,19 +16,18 @@ for i = 5, #ARGV do
   if rec and not rec.ended then
     local was = rec.status
     if was == 'queued' or was == 'running' then
-      redis.call('ZREM', KEYS[6], job(id, ref, rec))
-      redis.call('ZREM', KEYS[7], job(id, ref, rec))
+      call('ZREM', KEYS[6], job(id, ref, rec))
       reply[#reply + 1] = ref
       reply[#reply + 1] = rec.attempt
       reply[#reply + 1] = rec.dispatch
     elseif was == 'retrying' then
-      redis.call('ZREM', KEYS[8], 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
+      call('ZREM', KEYS[7], 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
     end
-    redis.call('SREM', KEYS[3], ref)
-    redis.call('SREM', KEYS[4], ref)
+    call('SREM', KEYS[3], ref)
+    call('SREM', KEYS[4], ref)
     move(x, rec, 'canceled')
     rec.ended, rec.due, rec.reason = now, nil, ARGV[4]
-    redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
+    call('HSET', KEYS[2], ref, cjson.encode(rec))
     event(KEYS[5], now, 'task.canceled', ref, rec.attempt, nil, ARGV[4])
   end
 end

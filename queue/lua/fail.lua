@@ -2,7 +2,7 @@
 -- KEYS: as complete.lua
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 failed|timed_out, 7 error, 8 input ('' = none kept),
 --       9 input hash, 10 continue|stop|stop_all (cancel the rest), 11 1 = only when its lease ran out,
---       12 retention ms, 13 successors (see lib)
+--       12 retention ms, 13 successors (see lib_release)
 -- Returns {1, 0 goes on | 1 decide, now, ref, attempt, ...} | {-1} gone | {-2} stale
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
@@ -11,29 +11,28 @@ local rec = record(KEYS[2], ref)
 if not rec or rec.status ~= 'running' or rec.attempt ~= tonumber(ARGV[4])
   or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
 if ARGV[11] == '1' then
-  local lease = redis.call('ZSCORE', KEYS[10], job(id, ref, rec))
+  local lease = call('ZSCORE', KEYS[9], job(id, ref, rec))
   if lease and tonumber(lease) > now then return {-2} end
 end
 local list = ARGV[10] == 'continue' and successors(KEYS[2], KEYS[5], ref, 13) or {}
 local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
-  events = KEYS[8], jobs = KEYS[9], decide = KEYS[11], index = KEYS[12], expire = KEYS[13]}
+  events = KEYS[8], jobs = KEYS[9], decide = KEYS[10], index = KEYS[11], expire = KEYS[12]}
 -- writes follow
-redis.call('ZREM', KEYS[10], job(id, ref, rec))
+call('ZREM', KEYS[9], job(id, ref, rec))
 move(x, rec, ARGV[6])
 rec.ended, rec.hash = now, ARGV[9]
 if ARGV[10] == 'continue' then
   rec.continued = true
 else
-  redis.call('HSETNX', KEYS[3], 'failure', ARGV[7])
+  call('HSETNX', KEYS[3], 'failure', ARGV[7])
 end
-redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
-redis.call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
-if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[8]) end
+call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
+if ARGV[8] ~= '' then call('HSET', KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[8]) end
 event(KEYS[8], now, 'task.' .. ARGV[6], ref, rec.attempt)
-local relay = release(k, x, id, ref, list, now)
-local state = settle(k, x, id, now, '0', tonumber(ARGV[12]))
+local relay = release(k, x, id, ref, list, now, rec)
+local state = settle(k, x, id, now, '0', ARGV[12])
 if ARGV[10] == 'stop_all' then
-  redis.call('ZADD', KEYS[11], 'NX', now, id)
+  call('ZADD', KEYS[10], 'NX', now, id)
   state = 1
 end
 save(x)

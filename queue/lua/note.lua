@@ -7,12 +7,12 @@ local member = ARGV[1] .. ':' .. ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[5]
 local stale = not rec or rec.status ~= 'queued' or job(ARGV[1], ARGV[3], rec) ~= member
 -- writes follow
 if stale then
-  redis.call('ZREM', KEYS[2], member)
+  call('ZREM', KEYS[2], member)
   return {-2}
 end
-redis.call('ZADD', KEYS[2], 'XX', clock(ARGV[2]) + tonumber(ARGV[6]), member)
+call('ZADD', KEYS[2], 'XX', clock(ARGV[2]) + tonumber(ARGV[6]), member)
 if (rec.reason or '') ~= ARGV[7] then
   rec.reason = ARGV[7] ~= '' and ARGV[7] or nil
-  redis.call('HSET', KEYS[1], ARGV[3], cjson.encode(rec))
+  call('HSET', KEYS[1], ARGV[3], cjson.encode(rec))
 end
 return {1}

@@ -1,6 +1,6 @@
 -- The same attempt is sent out again under the next dispatch number: a draining worker handed it back (release),
 -- its lease ran out (lose), its job vanished from asynq (lose), or a worker without its type passed it on (decline).
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 events LIST, 5 jobs ZSET, 6 leases ZSET
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 events LIST, 5 jobs ZSET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 release|expire|vanish|decline, 7 ms until it is relayed by the sweep
 -- Returns {1, dispatch, 1 when to relay now else 0} | {-1} gone | {-2} stale
 local id, now, ref, why = ARGV[1], clock(ARGV[2]), ARGV[3], ARGV[6]
@@ -12,12 +12,11 @@ local was = (why == 'release' or why == 'expire') and 'running' or 'queued'
 if rec.status ~= was then return {-2} end
 local old = job(id, ref, rec)
 if why == 'expire' then
-  local lease = redis.call('ZSCORE', KEYS[6], old)
+  local lease = call('ZSCORE', KEYS[5], old)
   if lease and tonumber(lease) > now then return {-2} end
 end
 -- writes follow
-redis.call('ZREM', KEYS[5], old)
-redis.call('ZREM', KEYS[6], old)
+call('ZREM', KEYS[5], old)
 if was == 'running' then
   move(x, rec, 'queued')
   rec.started, rec.worker = nil, nil
@@ -25,11 +24,11 @@ if was == 'running' then
   event(KEYS[4], now, why == 'expire' and 'task.lost' or 'task.released', ref, rec.attempt)
 end
 rec.dispatch = rec.dispatch + 1
-redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
+call('HSET', KEYS[2], ref, cjson.encode(rec))
 save(x)
 if x.status == 'paused' then
-  redis.call('SADD', KEYS[3], ref)
+  call('SADD', KEYS[3], ref)
   return {1, rec.dispatch, 0}
 end
-redis.call('ZADD', KEYS[5], now + tonumber(ARGV[7]), job(id, ref, rec))
+call('ZADD', KEYS[5], now + tonumber(ARGV[7]), job(id, ref, rec))
 return {1, rec.dispatch, 1}

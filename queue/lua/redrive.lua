@@ -27,32 +27,32 @@ for _ = 1, tonumber(ARGV[at]) do
 end
 -- writes follow
 local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
-for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]}) do redis.call('PERSIST', key) end
-redis.call('ZREM', KEYS[13], id)
-redis.call('HDEL', KEYS[3], 'out', 'error', 'failure')
-redis.call('HDEL', KEYS[1], 'ended')
+for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]}) do call('PERSIST', key) end
+call('ZREM', KEYS[12], id)
+call('HDEL', KEYS[3], 'out', 'error', 'failure')
+call('HDEL', KEYS[1], 'ended')
 x.status, x.epoch = 'running', x.epoch + 1
 for _, t in ipairs(resets) do
   local rec = t.rec
   if (rec.attempt or 0) > 0 and rec.status ~= 'pending' then
     local place = t.ref .. '#' .. rec.attempt
     rec.outcome = rec.status
-    redis.call('HSET', KEYS[4], place, cjson.encode(rec))
-    local out = redis.call('HGET', KEYS[3], 'o:' .. t.ref)
-    if out then redis.call('HSET', KEYS[3], 'o:' .. place, out) end
+    call('HSET', KEYS[4], place, cjson.encode(rec))
+    local out = call('HGET', KEYS[3], 'o:' .. t.ref)
+    if out then call('HSET', KEYS[3], 'o:' .. place, out) end
   end
-  redis.call('HDEL', KEYS[3], 'o:' .. t.ref)
+  call('HDEL', KEYS[3], 'o:' .. t.ref)
   move(x, rec, 'pending')
   t.rec = {status = 'pending', attempt = rec.attempt}
   byref[t.ref] = t.rec
-  redis.call('HSET', KEYS[2], t.ref, cjson.encode(t.rec))
-  for _, pred in ipairs(t.preds) do redis.call('HSET', KEYS[5], t.ref .. ' ' .. pred, 1) end
-  redis.call('HSET', KEYS[5], '#' .. t.ref, #t.preds)
+  call('HSET', KEYS[2], t.ref, cjson.encode(t.rec))
+  for _, pred in ipairs(t.preds) do call('HSET', KEYS[5], t.ref .. ' ' .. pred, 1) end
+  call('HSET', KEYS[5], '#' .. t.ref, #t.preds)
 end
 for _, s in ipairs(starts) do s.rec = byref[s.ref] end
 event(KEYS[8], now, 'execution.redriven', nil, nil, ARGV[5], ARGV[6])
 local relay = release(k, x, id, '', starts, now)
-redis.call('ZADD', KEYS[12], now, id)
+call('ZADD', KEYS[11], now, id)
 local state = settle(k, x, id, now, '0', 0)
 save(x, 'status', 'running', 'epoch', x.epoch, 'reason', ARGV[6])
 return {1, state, now, unpack(relay)}

@@ -4,9 +4,9 @@
 -- Returns {1} | {-1} gone | {-5} something waits
 local x = execution(KEYS[1])
 if x then
-  local held = x.status == 'running' and redis.call('SCARD', KEYS[3]) or 0
-  if x.status == 'canceling' or going(x) and (active(x) == 0 or redis.call('SCARD', KEYS[2]) > 0 or held > 0) then return {-5} end
+  local held = x.status == 'running' and call('SCARD', KEYS[3]) or 0
+  if x.status == 'canceling' or going(x) and (active(x) == 0 or call('SCARD', KEYS[2]) > 0 or held > 0) then return {-5} end
 end
 -- writes follow
-redis.call('ZREM', KEYS[4], ARGV[1])
+call('ZREM', KEYS[4], ARGV[1])
 return {x and 1 or -1}

@@ -9,14 +9,14 @@ local rec = x and record(KEYS[2], ref)
 local stale = not rec or rec.status ~= 'retrying' or rec.attempt ~= tonumber(ARGV[4]) or not going(x)
 if not stale and rec.due > now then return {-5, rec.due, now} end
 -- writes follow
-redis.call('ZREM', KEYS[5], timer)
+call('ZREM', KEYS[5], timer)
 if stale then return {x and -2 or -1} end
 enqueue(x, rec, now)
-redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
+call('HSET', KEYS[2], ref, cjson.encode(rec))
 save(x)
 if x.status == 'paused' then
-  redis.call('SADD', KEYS[3], ref)
+  call('SADD', KEYS[3], ref)
   return {1, rec.attempt, 0}
 end
-redis.call('ZADD', KEYS[4], now + RELAY_GRACE, job(id, ref, rec))
+call('ZADD', KEYS[4], now + RELAY_GRACE, job(id, ref, rec))
 return {1, rec.attempt, 1}

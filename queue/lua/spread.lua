@@ -1,16 +1,16 @@
 -- Releases a part of the successors of a task that ended and has too many for one call.
 -- KEYS: as complete.lua
--- ARGV: 1 id, 2 offset ms, 3 ref that ended, 4 epoch, 5 1 when this is the last part, 6 successors (see lib)
+-- ARGV: 1 id, 2 offset ms, 3 ref that ended, 4 epoch, 5 1 when this is the last part, 6 successors (see lib_release)
 -- Returns {1, 1, now, ref, attempt, ...} | {-1} gone | {-5} the state moved on
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
-if not going(x) or x.epoch ~= tonumber(ARGV[4]) or redis.call('SISMEMBER', KEYS[6], '>' .. ref) == 0 then return {-5} end
+if not going(x) or x.epoch ~= tonumber(ARGV[4]) or call('SISMEMBER', KEYS[6], '>' .. ref) == 0 then return {-5} end
 local list = successors(KEYS[2], KEYS[5], ref, 6)
 local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
 -- writes follow
 local relay = release(k, x, id, ref, list, now)
-if ARGV[5] == '1' then redis.call('SREM', KEYS[6], '>' .. ref) end
-redis.call('ZADD', KEYS[11], 'NX', now, id)
+if ARGV[5] == '1' then call('SREM', KEYS[6], '>' .. ref) end
+call('ZADD', KEYS[10], 'NX', now, id)
 save(x)
 return {1, 1, now, unpack(relay)}

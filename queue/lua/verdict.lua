@@ -1,20 +1,20 @@
 -- Applies what Go decided about a task whose predecessors have all ended: run, skip or fail it.
 -- KEYS: as complete.lua
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 epoch the decision rested on, 5 run|skip|fail, 6 reason, 7 error ('' = none),
---       8 continue|stop|stop_all after fail, 9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib)
+--       8 continue|stop|stop_all after fail, 9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib_release)
 -- Returns {1, 0 goes on | 1 decide | 2 ended, now, ref, attempt, ...} | {-1} gone | {-5} the state moved on
 local id, now, ref, action = ARGV[1], clock(ARGV[2]), ARGV[3], ARGV[5]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
 if not going(x) or x.epoch ~= tonumber(ARGV[4]) or not rec or rec.status ~= 'pending'
-  or redis.call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
+  or call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
 local onward = action == 'skip' or (action == 'fail' and ARGV[8] == 'continue')
 local list = onward and successors(KEYS[2], KEYS[5], ref, 11) or {}
 local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
-  events = KEYS[8], jobs = KEYS[9], decide = KEYS[11], index = KEYS[12], expire = KEYS[13]}
+  events = KEYS[8], jobs = KEYS[9], decide = KEYS[10], index = KEYS[11], expire = KEYS[12]}
 -- writes follow
-redis.call('SREM', KEYS[6], ref)
+call('SREM', KEYS[6], ref)
 local relay = {}
 if action == 'run' then
   relay = release(k, x, id, '', {{ref = ref, mode = 'run', rec = rec}}, now)
@@ -23,17 +23,16 @@ else
   rec.ended, rec.reason = now, ARGV[6]
   if action == 'fail' then
     rec.attempt = rec.attempt or 0
-    redis.call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
-    if onward then rec.continued = true else redis.call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
+    call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
+    if onward then rec.continued = true else call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
   end
-  redis.call('HSET', KEYS[2], ref, cjson.encode(rec))
   event(KEYS[8], now, 'task.' .. rec.status, ref, rec.attempt, nil, ARGV[6])
-  relay = release(k, x, id, ref, list, now)
+  relay = release(k, x, id, ref, list, now, rec)
 end
-redis.call('ZREM', KEYS[11], id)
-local state = settle(k, x, id, now, ARGV[9], tonumber(ARGV[10]))
+call('ZREM', KEYS[10], id)
+local state = settle(k, x, id, now, ARGV[9], ARGV[10])
 if action == 'fail' and ARGV[8] == 'stop_all' then
-  redis.call('ZADD', KEYS[11], 'NX', now, id)
+  call('ZADD', KEYS[10], 'NX', now, id)
   state = 1
 end
 if state == 2 then save(x, 'status', x.status, 'ended', now) else save(x) end
