@@ -100,7 +100,7 @@ func TestSegments(t *testing.T) {
 	r := newRig(t)
 	for escaped, want := range map[string]string{
 		"each%5Beu%5D.load": "each[eu].load", "each[eu].load": "each[eu].load", "a+b": "a+b", "a%2Bb": "a+b",
-		"a%20b": "a b", "year%5B~7E1%5D": "year[~7E1]", "a%2Fb": "a/b", "%E2%82%AC": "€", "a%25b": "a%b",
+		"a%20b": "a b", "a+b%2Fc": "a+b/c", "year%5B~7E1%5D": "year[~7E1]", "a%2Fb": "a/b", "%E2%82%AC": "€", "a%25b": "a%b",
 	} {
 		w := r.do(call{key: "rdr_read", path: "/v1/executions/41/tasks/" + escaped + "/attempts"})
 		require.Equal(t, 200, w.Code, escaped)

@@ -12,6 +12,11 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
+var (
+	_ Engine = (*engine.Engine)(nil)
+	_ Engine = (*fake)(nil)
+)
+
 // fake is an engine in memory: enough truth for the wire, and a count of what
 // was written, so that a refused request can be shown to have stored nothing.
 type fake struct {
