@@ -71,13 +71,13 @@ func TestSourceIsBounded(t *testing.T) {
 		"too many bytes":      {strings.Repeat("# comment\n", 200_000), CodeTooLarge},
 		"deep JSON":           {deep("[", "]", 40), CodeTooDeep},
 		"very deep JSON":      {deep(`{"a":`, "}", 5_000), CodeTooDeep},
-		"deeper than JSON":    {deep("[", "]", 100_000), CodeTooDeep},
-		"deep YAML":           {"a: " + strings.Repeat("[", 400_000), CodeTooDeep},
-		"deep YAML in lines":  {strings.Repeat("- ", 300_000) + "a", CodeTooDeep},
-		"deep keys":           {strings.Repeat("? ", 100_000) + "a", CodeTooDeep},
-		"many anchors":        {strings.Repeat("&a ", 100_000) + "a", CodeTooDeep},
+		"deeper than JSON":    {deep("[", "]", 20_000), CodeTooDeep},
+		"deep YAML":           {"a: " + strings.Repeat("[", 50_000), CodeTooDeep},
+		"deep YAML in lines":  {strings.Repeat("- ", 50_000) + "a", CodeTooDeep},
+		"deep keys":           {strings.Repeat("? ", 30_000) + "a", CodeTooDeep},
+		"many anchors":        {strings.Repeat("&a ", 30_000) + "a", CodeTooDeep},
 		"many tags":           {strings.Repeat("!a ", 100_000) + "a", CodeTooDeep},
-		"many values":         {`{"name":"w","tasks":[{"name":"a","type":"noop","with":[0` + strings.Repeat(",0", 200_000) + `]}]}`, CodeTooLarge},
+		"many values":         {`{"name":"w","tasks":[{"name":"a","type":"noop","with":[0` + strings.Repeat(",0", 101_000) + `]}]}`, CodeTooLarge},
 		"billion laughs":      {laughs, CodeTooLarge},
 		"long text, repeated": {long, CodeTooLarge},
 		"alias of itself":     {"name: &a [*a]\n", CodeBadYAML},
@@ -116,6 +116,7 @@ func TestWhatIsAllowedLoads(t *testing.T) {
 		"null means nothing": "name: w\noutput:\ntasks:\n  - {name: a, type: noop, with: , needs: , retry: ~}\n",
 		"longest workflow":   "name: " + strings.Repeat("a", 128) + "\ntasks: [{name: a, type: noop}]\n",
 		"reserved in CEL":    "name: w\ntasks:\n  - {name: loop, type: noop}\n  - {name: b, type: noop, needs: [loop], with: '${tasks.loop.output}'}\n",
+		"a thousand tasks":   "name: w\ntasks:\n" + thousandTasks(),
 		"local names":        "name: w\ntasks:\n  - {name: a, type: noop, with: '${[1, 2].map(item, item + 1).filter(tasks, tasks > 1)}'}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,4 +124,12 @@ func TestWhatIsAllowedLoads(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
+}
+
+func thousandTasks() string {
+	var b strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&b, "- name: t%d\n  type: noop\n  timeout: 5s\n  retry:\n    max_attempts: 3\n    delay: 1s\n  with:\n    a: ${workflow.input.x}\n    b: [1, 2, 3]\n", i)
+	}
+	return b.String()
 }

@@ -67,12 +67,13 @@ func parseYAMLFile(source []byte, limits Limits) (file *ast.File, problems Probl
 	return nil, Problems{problem}
 }
 
-// What the YAML library reads in reasonable time: it copies the keys of a block
-// mapping for each further one. JSON has no such bounds.
+// What the YAML library reads in reasonable time: it copies what is in a block
+// collection for each further entry. JSON has no such bounds.
 const (
 	maxYAMLTokens = 100_000
-	maxYAMLKeys   = 2_000 // of one block mapping
-	maxYAMLMarks  = 1_000 // anchors, aliases, tags and complex keys
+	maxYAMLKeys   = 2_000  // of one block mapping
+	maxYAMLItems  = 20_000 // of one block sequence
+	maxYAMLMarks  = 1_000  // anchors, aliases, tags and complex keys
 )
 
 // tokenCheck bounds what the parser is given: how deep it will recurse and how much it will copy.
@@ -82,8 +83,8 @@ type tokenCheck struct {
 	open        []block
 }
 
-// block is an open block collection: where it begins and how many keys it has.
-type block struct{ column, keys int }
+// block is an open block collection: where it begins and how much is in it.
+type block struct{ column, keys, items int }
 
 func checkTokens(tokens token.Tokens, limits Limits) Problems {
 	c := tokenCheck{limits: limits}
@@ -119,14 +120,17 @@ func (c *tokenCheck) token(tokens token.Tokens, i int) Problems {
 	case token.AnchorType, token.TagType, token.MappingKeyType, token.AliasType:
 		c.marks++
 	case token.SequenceEntryType:
-		c.at(tk.Position.Column)
+		b := c.at(tk.Position.Column)
+		if b.items++; b.items > maxYAMLItems {
+			return tokenProblem(tk, CodeTooLarge, fmt.Sprintf("at most %d items in one list; a longer one may be written as JSON", maxYAMLItems), "the list has too many items")
+		}
 	case token.MappingValueType:
-		if i > 0 && c.flow == 0 {
-			if b := c.at(tokens[i-1].Position.Column); b.keys < maxYAMLKeys {
-				b.keys++
-			} else {
-				return tokenProblem(tk, CodeTooLarge, fmt.Sprintf("at most %d keys in one object; a larger one may be written as JSON", maxYAMLKeys), "the object has too many keys")
-			}
+		if i == 0 || c.flow > 0 {
+			break
+		}
+		b := c.at(tokens[i-1].Position.Column)
+		if b.keys++; b.keys > maxYAMLKeys {
+			return tokenProblem(tk, CodeTooLarge, fmt.Sprintf("at most %d keys in one object; a larger one may be written as JSON", maxYAMLKeys), "the object has too many keys")
 		}
 	}
 	if c.flow+len(c.open) > 2*c.limits.Depth || c.marks > maxYAMLMarks {
