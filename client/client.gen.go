@@ -327,13 +327,13 @@ type Problem struct {
 	// Instance The path of the request.
 	Instance string `json:"instance,omitempty"`
 
-	// RequestID The id of the request
+	// RequestID The id of the request, also in the server's log.
 	RequestID string `json:"request_id,omitempty"`
 
 	// Status The HTTP status.
 	Status int `json:"status"`
 
-	// Title The kind of problem
+	// Title The kind of problem, always the same for a status.
 	Title string `json:"title"`
 
 	// Type A reference for the code, urn:redrive:problem:<code>.
