@@ -29,6 +29,9 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 	}
 	x := r.result()
 	x.Output, x.Successors = output, r.program.successors[r.Ref]
+	if r.document.Epoch == 0 {
+		x.Ahead = e.ahead(r.document, r.program, r.Execution, x.Successors)
+	}
 	settled, err := e.store.Complete(ctx, x)
 	if err != nil {
 		return e.refused("complete", r.Fence, err)

@@ -48,7 +48,7 @@ func (e *Engine) control(ctx context.Context, id string, op Operation, r Request
 		}
 		e.relay(ctx, d, p, c.Relay)
 	}
-	e.index(ctx, x.ID)
+	e.indexed(ctx, x.ID)
 	if op != OperationPause {
 		if err := e.Advance(ctx, x.ID); err != nil {
 			e.log.Warn("an execution could not be advanced; a sweep will", "execution", x.ID, "error", err)

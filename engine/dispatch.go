@@ -26,14 +26,26 @@ func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program,
 func (e *Engine) ended(ctx context.Context, id string, status workflow.ExecutionStatus) {
 	e.documents.Remove(id)
 	e.metrics.ended(status)
-	e.index(ctx, id)
+	e.lister.add(id, nil)
 }
 
-// index brings an execution's list entries up to date.
-func (e *Engine) index(ctx context.Context, id string) {
-	if err := e.store.Index(ctx, []string{id}); err != nil {
-		e.log.Warn("an execution could not be listed; a sweep will", "execution", id, "error", err)
+// ahead answers the jobs that are bound to become ready: those of tasks that wait
+// for nothing else and need no decision, in an execution that was never redriven,
+// where every task's first job has attempt 1 and dispatch 1.
+func (e *Engine) ahead(d *Document, p *program, id string, list []Successor) []Job {
+	if len(list) > StepSize {
+		return nil
 	}
+	var jobs []Job
+	for _, s := range list {
+		if s.Decide || s.Join {
+			continue
+		}
+		if n := p.Node(s.Ref); e.fleet.serves(n.Queue, n.Type) {
+			jobs = append(jobs, job(d, n, Fence{Execution: id, Ref: s.Ref, Attempt: 1, Dispatch: 1}))
+		}
+	}
+	return jobs
 }
 
 // job says how a delivery is sent out.

@@ -49,6 +49,7 @@ type Engine struct {
 	documents *lru.Cache[string, *Document]
 	fleet     fleetView
 	timers    *timers
+	lister    *lister
 }
 
 const (
@@ -100,6 +101,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("engine: making a cache: %w", err)
 	}
 	e.timers = newTimers(e.fireRetry)
+	e.lister = newLister(e)
 	return e, nil
 }
 

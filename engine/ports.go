@@ -28,6 +28,8 @@ type Definitions interface {
 	PutWorkflow(ctx context.Context, w Workflow) (Workflow, bool, error)
 	// Workflow answers one version, 0 = the newest; nil when there is none.
 	Workflow(ctx context.Context, project, name string, version int) (*Workflow, error)
+	// Head answers the version (0 = the newest) and the hash of a workflow; 0 when there is none.
+	Head(ctx context.Context, project, name string, version int) (int, string, error)
 	Workflows(ctx context.Context, project string, page Page) ([]Workflow, string, error)
 	Versions(ctx context.Context, project, name string, page Page) ([]Workflow, string, error)
 	// Definition answers canonical JSON by its hash; nil when there is none.
@@ -40,6 +42,7 @@ type NewExecution struct {
 	Root  string      // of the lineage; the execution itself when it has no parent
 	Tasks []NewTask   // every task
 	Roots []Successor // the tasks that may run at once
+	Ahead []Job       // jobs of roots, which may be sent out in the same trip
 }
 
 // NewTask is a task of a new execution: its ref and its direct predecessors.
@@ -60,8 +63,8 @@ type Executions interface {
 	// Reserve binds the idempotency key to id for 24 hours and answers the id and
 	// body hash that hold it now; they are the given ones when the key was free.
 	Reserve(ctx context.Context, project, key, id, bodyHash string) (heldBy, heldHash string, err error)
-	// Number answers the next execution number and binds it to the id.
-	Number(ctx context.Context, id string) (int64, error)
+	// Number answers the next execution number. Create binds it to the id.
+	Number(ctx context.Context) (int64, error)
 	// Create is idempotent: created is false when the execution existed already.
 	Create(ctx context.Context, x NewExecution) (s Settled, created bool, err error)
 	// Execution reads an execution; withValues also its input, output and error. ErrGone when it is not there.
@@ -153,6 +156,7 @@ type Result struct {
 	Lost       bool // only when the lease ran out
 	OnFailure  Onward
 	Successors []Successor
+	Ahead      []Job // jobs of successors that are bound to become ready, which may be sent out in the same trip
 	Simple     bool // the end of the execution needs no computing
 }
 

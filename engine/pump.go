@@ -63,6 +63,7 @@ func (p *Pump) Start(ctx context.Context) error {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.cancel = cancel
 	p.wg.Go(func() { p.e.timers.run(run) })
+	p.wg.Go(func() { p.e.lister.run(run) })
 	p.wg.Go(func() { p.loop(run) })
 	return nil
 }

@@ -74,7 +74,7 @@ func (e *Engine) redrive(ctx context.Context, x *Execution, p *program, plan wor
 	if err != nil {
 		return err
 	}
-	e.index(ctx, x.ID)
+	e.indexed(ctx, x.ID)
 	e.follow(ctx, x.ID, d, p, settled)
 	return nil
 }

@@ -24,7 +24,7 @@ func random() float64 { return rand.Float64() }
 // With an idempotency key that is known, it answers the execution it made
 // before and false; the same key with another request is refused.
 func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Execution, bool, error) {
-	w, err := e.Workflow(ctx, project, r.Workflow, r.Version)
+	w, err := e.head(ctx, project, r.Workflow, r.Version)
 	if err != nil {
 		return nil, false, err
 	}
@@ -51,25 +51,41 @@ func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Ex
 		}
 	}
 	x.Root = x.ID
-	if x.Number, err = e.store.Number(ctx, x.ID); err != nil {
+	if x.Number, err = e.store.Number(ctx); err != nil {
 		return nil, false, err
 	}
+	d := &Document{
+		Number: x.Number, Project: project, Workflow: w.Name, Version: w.Version, Definition: w.Hash,
+		Root: x.ID, Priority: x.Priority, Input: x.Input,
+	}
+	x.Ahead = e.ahead(d, p, x.ID, x.Roots)
 	settled, created, err := e.store.Create(ctx, x)
 	if err != nil {
 		return nil, false, fmt.Errorf("engine: creating execution %s: %w", x.ID, err)
 	}
 	if created {
-		d := &Document{
-			Number: x.Number, Project: project, Workflow: w.Name, Version: w.Version, Definition: w.Hash,
-			Root: x.ID, Priority: x.Priority, Input: x.Input,
-		}
 		e.remember(x.ID, d)
 		e.follow(ctx, x.ID, d, p, settled)
-		e.index(ctx, x.ID)
+		e.indexed(ctx, x.ID)
 		e.metrics.started()
 	}
 	made, err := e.store.Execution(ctx, x.ID, true)
 	return made, created, err
+}
+
+// head finds the version of a workflow that is asked for.
+func (e *Engine) head(ctx context.Context, project, name string, version int) (*Workflow, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return nil, err
+	}
+	found, hash, err := e.store.Head(ctx, project, name, version)
+	if err != nil {
+		return nil, err
+	}
+	if found == 0 {
+		return e.Workflow(ctx, project, name, version) // says what is missing
+	}
+	return &Workflow{Project: project, Name: name, Version: found, Hash: hash}, nil
 }
 
 func newExecution(id, project string, w *Workflow, p *program, r StartRequest) NewExecution {

@@ -25,19 +25,8 @@ type numbers struct {
 
 const reservedNumbers = 100
 
-// Number answers the next execution number and binds it to the id.
-func (r *Redis) Number(ctx context.Context, id string) (int64, error) {
-	n, err := r.nextNumber(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if err := r.client.HSet(ctx, numbersKey(n), strconv.FormatInt(n, 10), id).Err(); err != nil {
-		return 0, unreachable(err)
-	}
-	return n, nil
-}
-
-func (r *Redis) nextNumber(ctx context.Context) (int64, error) {
+// Number answers the next execution number. Create binds it to the id.
+func (r *Redis) Number(ctx context.Context) (int64, error) {
 	r.numbers.mu.Lock()
 	defer r.numbers.mu.Unlock()
 	if r.numbers.next == 0 || r.numbers.next > r.numbers.last {
@@ -95,17 +84,20 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	args = append(args, "number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
 		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
 		"metadata", string(metadata), "labels", string(labels))
-	reply, err := r.run(ctx, scriptCreate, []string{
+	if err := r.client.HSet(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10), x.ID).Err(); err != nil {
+		return engine.Settled{}, false, unreachable(err)
+	}
+	reply, err := r.runAhead(ctx, scriptCreate, []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building,
-	}, args...)
+	}, args, x.Ahead)
 	if err != nil {
 		return engine.Settled{}, false, err
 	}
 	if number(reply, 0) == 2 {
 		return engine.Settled{}, false, nil
 	}
-	return settled(x.ID, reply), true, nil
+	return r.without(settled(x.ID, reply), x.Ahead), true, nil
 }
 
 // graph answers the refs, and the open predecessors of the joins as field, value.

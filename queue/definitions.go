@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -32,19 +33,14 @@ func (r *Redis) PutWorkflow(ctx context.Context, w engine.Workflow) (engine.Work
 
 // Workflow answers one version, 0 = the newest; nil when there is none.
 func (r *Redis) Workflow(ctx context.Context, project, name string, version int) (*engine.Workflow, error) {
-	key := workflowKey(project, name)
 	if version == 0 {
-		newest, err := r.client.HGet(ctx, key, "newest").Result()
-		if isNil(err) {
-			return nil, nil
+		var err error
+		if version, _, err = r.Head(ctx, project, name, 0); err != nil || version == 0 {
+			return nil, err
 		}
-		if err != nil {
-			return nil, unreachable(err)
-		}
-		version = int(atoi(newest))
 	}
 	n := strconv.Itoa(version)
-	v, err := r.client.HMGet(ctx, key, "h:"+n, "s:"+n, "t:"+n).Result()
+	v, err := r.client.HMGet(ctx, workflowKey(project, name), "h:"+n, "s:"+n, "t:"+n).Result()
 	if err != nil {
 		return nil, unreachable(err)
 	}
@@ -57,6 +53,26 @@ func (r *Redis) Workflow(ctx context.Context, project, name string, version int)
 	}
 	w.Definition, err = r.Definition(ctx, project, w.Hash)
 	return w, err
+}
+
+// Head answers the version (0 = the newest) and the hash of a workflow; 0 when there is none.
+func (r *Redis) Head(ctx context.Context, project, name string, version int) (int, string, error) {
+	field := "head"
+	if version != 0 {
+		field = "h:" + strconv.Itoa(version)
+	}
+	v, err := r.client.HGet(ctx, workflowKey(project, name), field).Result()
+	if isNil(err) {
+		return 0, "", nil
+	}
+	if err != nil {
+		return 0, "", unreachable(err)
+	}
+	if version != 0 {
+		return version, v, nil
+	}
+	newest, hash, _ := strings.Cut(v, " ")
+	return int(atoi(newest)), hash, nil
 }
 
 // Definition answers canonical JSON by its hash; nil when there is none.

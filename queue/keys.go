@@ -87,7 +87,7 @@ func (k executionKeys) settle() []string {
 
 func projectKey(project, rest string) string { return prefix + "{p:" + project + "}:" + rest }
 
-// workflowKey is a HASH: newest -> version; h:<n> hash, s:<n> source, t:<n> ms of version n.
+// workflowKey is a HASH: head -> "<newest version> <its hash>"; h:<n> hash, s:<n> source, t:<n> ms of version n.
 func workflowKey(project, name string) string { return projectKey(project, "workflow:"+name) }
 
 // workflowsKey is a ZSET of workflow names, all with score 0.

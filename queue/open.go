@@ -41,6 +41,7 @@ type Redis struct {
 	relay   *relay
 	waker   *Waker
 	numbers numbers
+	ordered bool // one connection's commands run in the order they were sent
 
 	closeOnce sync.Once
 	closeErr  error
@@ -64,6 +65,7 @@ func Open(ctx context.Context, o Options) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{client: redis.NewUniversalClient(options), options: options, o: o}
+	_, r.ordered = r.client.(*redis.Client)
 	if err := r.check(ctx); err != nil {
 		_ = r.client.Close()
 		return nil, err

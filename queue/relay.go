@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,17 +119,15 @@ func (r *recorder) record(j engine.Job) error {
 	return nil
 }
 
-// Relay sends jobs out in one trip; sent is false where asynq knew the id already.
-func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
-	if len(jobs) == 0 {
-		return nil, nil
-	}
-	rec := r.relay.recorders.Get().(*recorder)
-	defer r.relay.recorders.Put(rec)
-	type call struct {
-		keys []string
-		args []any
-	}
+type call struct {
+	keys []string
+	args []any
+}
+
+// calls answers asynq's enqueue calls of jobs.
+func (l *relay) calls(jobs []engine.Job) ([]call, error) {
+	rec := l.recorders.Get().(*recorder)
+	defer l.recorders.Put(rec)
 	calls := make([]call, len(jobs))
 	for i, j := range jobs {
 		if err := rec.record(j); err != nil {
@@ -136,33 +135,92 @@ func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
 		}
 		calls[i] = call{rec.keys, rec.args}
 	}
+	return calls, nil
+}
+
+// Relay sends jobs out in one trip; sent is false where asynq knew the id already.
+func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	calls, err := r.relay.calls(jobs)
+	if err != nil {
+		return nil, err
+	}
+	cmds := make([]*redis.Cmd, len(calls))
+	if len(calls) == 1 {
+		cmds[0] = r.relay.script.Run(ctx, r.client, calls[0].keys, calls[0].args...)
+	} else if err := r.pipeline(ctx, r.relay.script, func(p redis.Scripter) {
+		for i, c := range calls {
+			cmds[i] = r.relay.script.EvalSha(ctx, p, c.keys, c.args...)
+		}
+	}); err != nil {
+		return nil, err
+	}
 	sent := make([]bool, len(jobs))
-	if len(jobs) == 1 {
-		n, err := r.relay.script.Run(ctx, r.client, calls[0].keys, calls[0].args...).Int()
+	for i, cmd := range cmds {
+		n, err := cmd.Int()
 		if err != nil {
 			return nil, unreachable(err)
 		}
-		sent[0] = n == 1
-	} else {
-		cmds := make([]*redis.Cmd, len(calls))
-		err := r.pipeline(ctx, r.relay.script, func(p redis.Scripter) {
-			for i, c := range calls {
-				cmds[i] = r.relay.script.EvalSha(ctx, p, c.keys, c.args...)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		for i, cmd := range cmds {
-			n, err := cmd.Int()
-			if err != nil {
-				return nil, unreachable(err)
-			}
-			sent[i] = n == 1
-		}
+		sent[i] = n == 1
 	}
 	r.wakeFor(jobs)
 	return sent, nil
+}
+
+// runAhead evaluates a script and, in the same trip, sends out the jobs that it
+// is bound to make ready. Redis runs a connection's commands in order, so a
+// worker never sees such a job before the script ran; when the script refuses,
+// they are hints about nothing and their claims are refused. A Cluster has no
+// such order: there the jobs are sent afterwards, as all others are.
+func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, args []any, ahead []engine.Job) ([]any, error) {
+	if len(ahead) == 0 || !r.ordered {
+		return r.run(ctx, s, keys, args...)
+	}
+	calls, err := r.relay.calls(ahead)
+	if err != nil {
+		return nil, err
+	}
+	p := r.client.Pipeline()
+	first := s.EvalSha(ctx, p, keys, args...)
+	jobs := make([]*redis.Cmd, len(calls))
+	for i, c := range calls {
+		jobs[i] = r.relay.script.EvalSha(ctx, p, c.keys, c.args...)
+	}
+	_, err = p.Exec(ctx)
+	switch {
+	case err == nil:
+		r.wakeFor(ahead)
+	case redis.HasErrorPrefix(first.Err(), "NOSCRIPT"):
+		reply, err := r.run(ctx, s, keys, args...)
+		if err == nil {
+			_, err = r.Relay(ctx, ahead)
+		}
+		return reply, err
+	case first.Err() == nil:
+		if _, err := r.Relay(ctx, ahead); err != nil {
+			r.o.Logger.Warn("jobs could not be sent out; a sweep will", "error", err)
+		}
+	}
+	reply, err := first.Slice()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	return reply, refusal(reply)
+}
+
+// without leaves out of a settled transition what was sent ahead.
+func (r *Redis) without(s engine.Settled, ahead []engine.Job) engine.Settled {
+	if len(ahead) == 0 || !r.ordered {
+		return s
+	}
+	sent := make(map[engine.Fence]bool, len(ahead))
+	for _, j := range ahead {
+		sent[j.Fence] = true
+	}
+	s.Relay = slices.DeleteFunc(s.Relay, func(f engine.Fence) bool { return sent[f] })
+	return s
 }
 
 func (r *Redis) wakeFor(jobs []engine.Job) {

@@ -124,8 +124,8 @@ func (r *Redis) Complete(ctx context.Context, x engine.Result) (engine.Settled, 
 	args := make([]any, 0, 11+3*len(x.Successors))
 	args = append(args, x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, string(x.Output), string(x.Input), x.InputHash,
 		bit(x.Simple), r.o.Retention.Milliseconds())
-	reply, err := r.run(ctx, scriptComplete, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors)...)
-	return settled(x.Execution, reply), err
+	reply, err := r.runAhead(ctx, scriptComplete, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), x.Ahead)
+	return r.without(settled(x.Execution, reply), x.Ahead), err
 }
 
 // Fail ends a task for good.

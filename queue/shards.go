@@ -123,15 +123,55 @@ func (r *Redis) Index(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	for _, x := range all {
+	if err := r.indexAll(ctx, all); err != nil {
+		return err
+	}
+	return r.indexed(ctx, ids, all, marks)
+}
+
+// indexAll guesses that an execution is new to the lists, or was listed as
+// running; those for which that is wrong are asked for one by one.
+func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) error {
+	cmds := make([]*redis.Cmd, len(all))
+	err := r.pipeline(ctx, scriptIndex, func(p redis.Scripter) {
+		for i, x := range all {
+			if x == nil {
+				continue
+			}
+			former := ""
+			if x.Status.Ended() {
+				former = string(workflow.ExecutionRunning)
+			}
+			keys, args := indexCall(x, former)
+			cmds[i] = scriptIndex.EvalSha(ctx, p, keys, args...)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for i, x := range all {
 		if x == nil {
 			continue
 		}
-		if err := r.indexOne(ctx, x); err != nil {
+		reply, err := cmds[i].Slice()
+		if err != nil {
+			return unreachable(err)
+		}
+		err = refusal(reply)
+		for errors.Is(err, engine.ErrMoved) {
+			keys, args := indexCall(x, text(reply, 1))
+			reply, err = r.run(ctx, scriptIndex, keys, args...)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return r.indexed(ctx, ids, all, marks)
+	return nil
+}
+
+func indexCall(x *engine.Execution, former string) ([]string, []any) {
+	keys := []string{indexedKey(x.Project), statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status)}
+	return append(keys, lists(x)...), []any{x.ID, x.Revision, string(x.Status), former}
 }
 
 // indexed removes the marks of what was indexed, and the entries of what was purged meanwhile.
@@ -159,18 +199,6 @@ func (r *Redis) indexed(ctx context.Context, ids []string, all []*engine.Executi
 			}
 		}
 	})
-}
-
-func (r *Redis) indexOne(ctx context.Context, x *engine.Execution) error {
-	former := ""
-	for {
-		keys := append([]string{indexedKey(x.Project), statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status)}, lists(x)...)
-		reply, err := r.run(ctx, scriptIndex, keys, x.ID, x.Revision, string(x.Status), former)
-		if !errors.Is(err, engine.ErrMoved) {
-			return err
-		}
-		former = text(reply, 1)
-	}
 }
 
 // unindex removes an execution from every list.

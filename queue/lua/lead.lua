@@ -2,13 +2,13 @@
 -- KEYS: 1 lead STRING
 -- ARGV: 1 owner, 2 ttl ms (0 = give up)
 -- Returns {1, 1 when the owner leads now else 0}
-local holder = redis.call('GET', KEYS[1])
+local holder = call('GET', KEYS[1])
 local ttl = tonumber(ARGV[2])
 if holder and holder ~= ARGV[1] then return {1, 0} end
 -- writes follow
 if ttl == 0 then
-  redis.call('DEL', KEYS[1])
+  call('DEL', KEYS[1])
   return {1, 0}
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ttl)
+call('SET', KEYS[1], ARGV[1], 'PX', ttl)
 return {1, 1}

@@ -12,14 +12,15 @@ local function clock(offset)
 end
 
 -- The counts stand in one field, in this order; Go reads them, too.
+local COUNTED = {'rev', 'pending', 'queued', 'running', 'retrying', 'waiting', 'succeeded', 'failed', 'timed_out', 'canceled', 'skipped'}
 local COUNTS = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
 
 local function execution(key)
   local v = call('HMGET', key, 'status', 'epoch', 'counts')
   if not v[1] then return nil end
   local x = {key = key, status = v[1], epoch = tonumber(v[2])}
-  x.rev, x.pending, x.queued, x.running, x.retrying, x.waiting, x.succeeded, x.failed, x.timed_out, x.canceled, x.skipped =
-    string.match(v[3], COUNTS)
+  local counts = {string.match(v[3], COUNTS)}
+  for i, name in ipairs(COUNTED) do x[name] = tonumber(counts[i]) end -- text compares with no number
   return x
 end
 

@@ -3,12 +3,12 @@
 -- ARGV: 1 id, 2 offset ms
 -- Returns {1} | {-2} not due
 local id, now = ARGV[1], clock(ARGV[2])
-local status = redis.call('HGET', KEYS[1], 'status')
-local due = redis.call('ZSCORE', KEYS[status and 2 or 3], id)
+local status = call('HGET', KEYS[1], 'status')
+local due = call('ZSCORE', KEYS[status and 2 or 3], id)
 if due and tonumber(due) > now then return {-2} end
 if status and not due then return {-2} end
 -- writes follow
-for i = 2, 5 do redis.call('ZREM', KEYS[i], id) end
-redis.call('UNLINK', KEYS[1])
-for i = 6, #KEYS do redis.call('UNLINK', KEYS[i]) end
+for i = 2, 5 do call('ZREM', KEYS[i], id) end
+call('UNLINK', KEYS[1])
+for i = 6, #KEYS do call('UNLINK', KEYS[i]) end
 return {1}
