@@ -20,7 +20,7 @@ func (p *program) serverCommand() *cli.Command {
 			listenFlag(),
 			&cli.BoolFlag{Name: "allow-open", Usage: "listen on an address that others can reach although there is no API key", EnvVars: setup.Env("allow-open")},
 			&cli.BoolFlag{Name: "check", Usage: "check the settings and Redis, start nothing"},
-		}, setup.RedisFlags(), logFlags("info")),
+		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag()}, logFlags("info")),
 		Action: p.server,
 	}, []string{
 		"redrive server --redis redis://127.0.0.1:6379/0",
@@ -43,11 +43,15 @@ func (p *program) server(c *cli.Context) error {
 	}
 	options := server.DefaultOptions()
 	options.Listen, options.AllowOpen = c.String("listen"), c.Bool("allow-open")
+	retention, err := setup.Retention(c)
+	if err != nil {
+		return err
+	}
 	if c.Bool("check") {
 		return p.checkServer(c, options)
 	}
 	s, err := startStack(c.Context, stackOptions{
-		redis: c.String("redis"), types: types, server: &options, openHere: true, log: log,
+		redis: c.String("redis"), retention: retention, types: types, server: &options, openHere: true, log: log,
 	})
 	if err != nil {
 		return err

@@ -23,13 +23,14 @@ import (
 
 // stackOptions say which parts a process puts together.
 type stackOptions struct {
-	redis    string
-	embedded bool
-	types    *tasks.Registry // what definitions are checked against, and what the worker runs
-	server   *server.Options // nil = no server; its Engine and Monitoring are filled in
-	worker   *worker.Options // nil = no worker; its Engine, Client and Waker are filled in
-	openHere bool            // the server asks for no keys while there are none
-	log      *slog.Logger
+	redis     string
+	embedded  bool
+	retention time.Duration   // of ended executions, 0 = the default
+	types     *tasks.Registry // what definitions are checked against, and what the worker runs
+	server    *server.Options // nil = no server; its Engine and Monitoring are filled in
+	worker    *worker.Options // nil = no worker; its Engine, Client and Waker are filled in
+	openHere  bool            // the server asks for no keys while there are none
+	log       *slog.Logger
 }
 
 // stack is the running parts of a process, and how to stop them in reverse.
@@ -54,7 +55,7 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 }
 
 func (s *stack) start(ctx context.Context, o stackOptions) error {
-	store, err := queue.Open(ctx, queue.Options{URL: o.redis, Embedded: o.embedded, Logger: o.log})
+	store, err := queue.Open(ctx, queue.Options{URL: o.redis, Embedded: o.embedded, Retention: o.retention, Logger: o.log})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func Command(types *tasks.Registry, version string) *cli.Command {
 		&cli.StringSliceFlag{Name: "allow-address", EnvVars: setup.Env("allow-address"), Usage: "non-public `ADDRESS` that http may call: host, IP, CIDR or * (repeatable)"},
 		&cli.StringFlag{Name: "listen", EnvVars: setup.Env("listen"), Usage: "`HOST:PORT` for /healthz, /readyz and /metrics (default: none)"},
 	}
-	flags, before := setup.Config(slices.Concat(setup.RedisFlags(), own, setup.LogFlags()))
+	flags, before := setup.Config(slices.Concat(setup.RedisFlags(), []cli.Flag{setup.RetentionFlag()}, own, setup.LogFlags()))
 	return &cli.Command{
 		Name:         "worker",
 		Usage:        "Run tasks",
@@ -91,10 +91,11 @@ func Command(types *tasks.Registry, version string) *cli.Command {
 
 // settings are what the flags of a worker process say.
 type settings struct {
-	redis   string
-	listen  string
-	options Options
-	log     *slog.Logger
+	redis     string
+	retention time.Duration
+	listen    string
+	options   Options
+	log       *slog.Logger
 }
 
 func settingsOf(c *cli.Context, types *tasks.Registry, version string) (settings, error) {
@@ -110,6 +111,9 @@ func settingsOf(c *cli.Context, types *tasks.Registry, version string) (settings
 		return settings{}, err
 	}
 	s := settings{redis: c.String("redis"), listen: c.String("listen"), options: DefaultOptions(), log: log}
+	if s.retention, err = setup.Retention(c); err != nil {
+		return settings{}, err
+	}
 	o := &s.options
 	o.Version, o.Logger = version, log
 	o.Concurrency, o.Drain = c.Int("concurrency"), c.Duration("drain")

@@ -42,7 +42,7 @@ func serve(ctx context.Context, s settings) error {
 // start puts the parts together from the bottom up. What began before an error
 // is taken down by stop.
 func (p *process) start(ctx context.Context, s settings) error {
-	store, err := queue.Open(ctx, queue.Options{URL: s.redis, Logger: s.log})
+	store, err := queue.Open(ctx, queue.Options{URL: s.redis, Retention: s.retention, Logger: s.log})
 	if err != nil {
 		return fmt.Errorf("--redis (REDRIVE_REDIS, redis in the config file): %w", err)
 	}

@@ -43,6 +43,26 @@ func RedisFlags() []cli.Flag {
 	}}
 }
 
+// maxRetention is ten years.
+const maxRetention = 10 * 365 * 24 * time.Hour
+
+// RetentionFlag says how long ended executions are kept.
+func RetentionFlag() cli.Flag {
+	return &cli.DurationFlag{
+		Name: "retention", EnvVars: Env("retention"), Value: 30 * 24 * time.Hour,
+		Usage: "keep ended executions for `DURATION`; give all servers and workers the same",
+	}
+}
+
+// Retention reads the RetentionFlag.
+func Retention(c *cli.Context) (time.Duration, error) {
+	d := c.Duration("retention")
+	if d < time.Second || d > maxRetention {
+		return 0, wrong("retention", d.String(), fmt.Sprintf("1s to %s, such as 720h for 30 days", maxRetention))
+	}
+	return d, nil
+}
+
 // LogFlags say how much is logged, and how.
 func LogFlags() []cli.Flag {
 	return []cli.Flag{
