@@ -45,7 +45,7 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 		return true, e.finishCancel(ctx, a, p)
 	case a.Status == workflow.ExecutionRunning && a.Held > 0:
 		return false, e.letGo(ctx, a, p)
-	case p.Definition.FailFast && e.failed(a) && (active(a) > 0 || len(a.Open) > 0):
+	case p.Definition.FailFast && failed(a) > 0 && unended(a) > 0 && (active(a) > 0 || len(a.Open) > 0):
 		states, err := e.states(ctx, a.ID)
 		if err != nil {
 			return false, err
@@ -59,7 +59,7 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 		return false, e.decide(ctx, a, p)
 	}
 	if active(a) > 0 {
-		return true, e.store.Settle(ctx, a.ID)
+		return true, e.store.Settle(ctx, a.ID, failed(a))
 	}
 	return true, e.finish(ctx, a, p)
 }
@@ -74,9 +74,11 @@ func active(a *Agenda) int {
 	return n
 }
 
-func (e *Engine) failed(a *Agenda) bool {
-	return a.TasksSummary[workflow.TaskFailed]+a.TasksSummary[workflow.TaskTimedOut] > 0
+func failed(a *Agenda) int {
+	return a.TasksSummary[workflow.TaskFailed] + a.TasksSummary[workflow.TaskTimedOut]
 }
+
+func unended(a *Agenda) int { return active(a) + a.TasksSummary[workflow.TaskPending] }
 
 func anyFailed(states map[string]workflow.TaskState, p *program) bool {
 	for ref, s := range states {

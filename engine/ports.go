@@ -157,7 +157,7 @@ type Result struct {
 	OnFailure  Onward
 	Successors []Successor
 	Ahead      []Job // jobs of successors that are bound to become ready, which may be sent out in the same trip
-	Simple     bool // the end of the execution needs no computing
+	Simple     bool  // the end of the execution needs no computing
 }
 
 // Onward is what a final failure means for the rest of the execution.
@@ -262,8 +262,9 @@ type Decisions interface {
 	Spread(ctx context.Context, id, ref string, epoch int, part []Successor, last bool) (Settled, error)
 	// Drop cancels up to 500 tasks that have not ended; it answers the jobs that were out.
 	Drop(ctx context.Context, id string, epoch int, reason string, refs []string) ([]Fence, error)
-	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait.
-	Settle(ctx context.Context, id string) error
+	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait,
+	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
+	Settle(ctx context.Context, id string, failed int) error
 	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error
 	Redrive(ctx context.Context, r Redrive) (Settled, error)
 }

@@ -54,6 +54,7 @@ func (e *Engine) redrive(ctx context.Context, x *Execution, p *program, plan wor
 	apply := Redrive{Execution: x.ID, Epoch: x.Redrives, Revision: x.Revision, By: r.By, Reason: r.Reason, Reset: plan.Reset}
 	for _, ref := range plan.Start {
 		s := successor(p.Node(ref))
+		s.Decide = s.Decide || len(apply.Run) >= StepSize // the rest goes one by one
 		for _, need := range p.Node(ref).Needs {
 			s.Decide = s.Decide || states[need].Status == workflow.TaskSkipped
 		}

@@ -148,9 +148,9 @@ func (r *Redis) Drop(ctx context.Context, id string, epoch int, reason string, r
 }
 
 // Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait.
-func (r *Redis) Settle(ctx context.Context, id string) error {
+func (r *Redis) Settle(ctx context.Context, id string, failed int) error {
 	k := keysOf(id)
-	_, err := r.run(ctx, scriptRest, []string{k.execution, k.open, k.held, k.shard.decide}, id)
+	_, err := r.run(ctx, scriptRest, []string{k.execution, k.open, k.held, k.shard.decide}, id, failed)
 	return err
 }
 

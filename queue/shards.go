@@ -237,8 +237,13 @@ func (r *Redis) Purge(ctx context.Context, id string) error {
 		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index,
 		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 	}, id, r.offset())
-	if errors.Is(err, engine.ErrStale) && all[0] != nil {
-		return errors.Join(err, r.Index(ctx, []string{id})) // it was redriven meanwhile
+	switch {
+	case all[0] == nil:
+		return err
+	case errors.Is(err, engine.ErrStale): // not due yet, or redriven meanwhile
+		return errors.Join(err, r.bindNumber(ctx, all[0]), r.Index(ctx, []string{id}))
+	case err != nil:
+		return err
 	}
-	return err
+	return r.unindex(ctx, all[0]) // again, for it may have been listed in between
 }

@@ -32,7 +32,7 @@ for i, ref in ipairs(held) do
 end
 reply[3] = call('SCARD', KEYS[3])
 if op == 'cancel' or reply[3] > 0 and to == 'running' then call('ZADD', KEYS[6], 'NX', now, id) end
-call('ZADD', KEYS[7], now, id)
+mark(KEYS[7], id, now)
 if changed then
   save(x, 'status', to, 'reason', ARGV[5])
   local word = {pause = 'paused', resume = 'resumed', cancel = 'canceling'}

@@ -41,6 +41,14 @@ local function save(x, ...)
   call('HSET', x.key, 'counts', counts, ...)
 end
 
+-- Marks the execution's list entries as behind. Every mark is another one, so that
+-- unmark.lua tells one of the same millisecond from the one that it saw.
+local function mark(index, id, now)
+  local old = call('ZSCORE', index, id)
+  if old and tonumber(old) >= now then now = old + 1 end
+  call('ZADD', index, now, id)
+end
+
 local function record(tasks, ref)
   local raw = call('HGET', tasks, ref)
   return raw and cjson.decode(raw)

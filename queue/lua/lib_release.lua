@@ -85,7 +85,7 @@ local function finish(k, x, id, status, now, retention, reason)
   x.status = status
   call('ZREM', k.decide, id)
   call('ZADD', k.expire, now + retention, id)
-  call('ZADD', k.index, now, id)
+  mark(k.index, id, now)
   local ttl = retention + 86400000
   for _, key in ipairs({x.key, k.tasks, k.values, k.attempts, k.preds, k.events}) do call('PEXPIRE', key, ttl) end
   call('DEL', k.open, k.held)

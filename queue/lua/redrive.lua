@@ -26,7 +26,8 @@ for _ = 1, tonumber(ARGV[at]) do
   at = at + 2
 end
 -- writes follow
-local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
+local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9],
+  decide = KEYS[10]}
 for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]}) do call('PERSIST', key) end
 call('ZREM', KEYS[12], id)
 call('HDEL', KEYS[3], 'out', 'error', 'failure')
@@ -37,7 +38,7 @@ for _, t in ipairs(resets) do
   if (rec.attempt or 0) > 0 and rec.status ~= 'pending' then
     local place = t.ref .. '#' .. rec.attempt
     rec.outcome = rec.status
-    call('HSET', KEYS[4], place, cjson.encode(rec))
+    call('HSETNX', KEYS[4], place, cjson.encode(rec)) -- one that is there ended before the task was canceled or skipped
     local out = call('HGET', KEYS[3], 'o:' .. t.ref)
     if out then call('HSET', KEYS[3], 'o:' .. place, out) end
   end
@@ -52,7 +53,7 @@ end
 for _, s in ipairs(starts) do s.rec = byref[s.ref] end
 event(KEYS[8], now, 'execution.redriven', nil, nil, ARGV[5], ARGV[6])
 local relay = release(k, x, id, '', starts, now)
-call('ZADD', KEYS[11], now, id)
+mark(KEYS[11], id, now)
 local state = settle(k, x, id, now, '0', 0)
 save(x, 'status', 'running', 'epoch', x.epoch, 'reason', ARGV[6])
 return {1, state, now, unpack(relay)}

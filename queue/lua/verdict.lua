@@ -29,7 +29,6 @@ else
   event(KEYS[8], now, 'task.' .. rec.status, ref, rec.attempt, nil, ARGV[6])
   relay = release(k, x, id, ref, list, now, rec)
 end
-call('ZREM', KEYS[10], id)
 local state = settle(k, x, id, now, ARGV[9], ARGV[10])
 if action == 'fail' and ARGV[8] == 'stop_all' then
   call('ZADD', KEYS[10], 'NX', now, id)

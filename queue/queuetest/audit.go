@@ -1,0 +1,336 @@
+package queuetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Audit reads an execution's keys as they lie in Redis and answers every way in
+// which they contradict each other: counters that are not a recount of the
+// records, tasks without their entry in the agenda, entries without their task.
+// It knows the key space by itself, so that it cannot repeat a mistake of the
+// store. needs is the graph: a task's ref -> what it needs.
+//
+// The rules hold between any two transitions, whoever crashed in between.
+func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[string][]string) ([]string, error) {
+	a := &audit{id: id, needs: needs}
+	if err := a.read(ctx, c); err != nil {
+		return nil, fmt.Errorf("queuetest: auditing %s: %w", id, err)
+	}
+	if len(a.execution) == 0 {
+		return []string{"the execution does not exist"}, nil
+	}
+	a.counters()
+	a.agenda()
+	a.predecessors()
+	a.decisions()
+	a.former()
+	a.life()
+	slices.Sort(a.problems)
+	return a.problems, nil
+}
+
+type auditRecord struct {
+	Status    string `json:"status"`
+	Attempt   int    `json:"attempt"`
+	Dispatch  int    `json:"dispatch"`
+	Continued bool   `json:"continued"`
+	Ended     int64  `json:"ended"`
+}
+
+func (r auditRecord) endedWell() bool {
+	return r.Status == "succeeded" || r.Status == "skipped" || r.Continued
+}
+
+type audit struct {
+	id       string
+	needs    map[string][]string
+	problems []string
+
+	execution, preds       map[string]string
+	tasks                  map[string]auditRecord
+	attempts, open, held   map[string]bool
+	jobs, timers           map[string]bool // entries of this execution, its id cut off
+	decide, expire, unmade bool
+	persistent, mortal     []string // keys without and with a TTL
+}
+
+func (a *audit) add(format string, args ...any) {
+	a.problems = append(a.problems, fmt.Sprintf(format, args...))
+}
+
+// ShardKey answers the name of a shard's key for an execution: its agenda or one of its own keys.
+func ShardKey(id, name string) string {
+	n, err := strconv.ParseUint(id[max(0, len(id)-2):], 16, 8)
+	if err != nil {
+		n = 0
+	}
+	return fmt.Sprintf("redrive:{s:%03d}:%s", n, name)
+}
+
+func (a *audit) read(ctx context.Context, c redis.UniversalClient) error {
+	own := func(letter string) string { return ShardKey(a.id, letter+":"+a.id) }
+	p := c.TxPipeline()
+	execution, tasks := p.HGetAll(ctx, own("x")), p.HGetAll(ctx, own("t"))
+	preds, attempts := p.HGetAll(ctx, own("p")), p.HKeys(ctx, own("a"))
+	open, held := p.SMembers(ctx, own("d")), p.SMembers(ctx, own("h"))
+	agenda := map[string]*redis.StringSliceCmd{}
+	for _, name := range []string{"jobs", "timers", "decide", "expire", "building"} {
+		agenda[name] = p.ZRange(ctx, ShardKey(a.id, name), 0, -1)
+	}
+	ttl := map[string]*redis.DurationCmd{}
+	for _, letter := range []string{"x", "t", "v", "a", "p", "e"} {
+		ttl[letter] = p.PTTL(ctx, own(letter))
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return err
+	}
+	a.execution, a.preds, a.tasks = execution.Val(), preds.Val(), map[string]auditRecord{}
+	for ref, s := range tasks.Val() {
+		var rec auditRecord
+		if err := json.Unmarshal([]byte(s), &rec); err != nil {
+			return fmt.Errorf("record of %s: %w", ref, err)
+		}
+		a.tasks[ref] = rec
+	}
+	a.attempts, a.open, a.held = setOf(attempts.Val()), setOf(open.Val()), setOf(held.Val())
+	a.jobs, a.timers = a.mine(agenda["jobs"].Val(), ""), a.mine(agenda["timers"].Val(), "retry:")
+	a.decide = slices.Contains(agenda["decide"].Val(), a.id)
+	a.expire = slices.Contains(agenda["expire"].Val(), a.id)
+	a.unmade = slices.Contains(agenda["building"].Val(), a.id)
+	for letter, cmd := range ttl {
+		switch d := cmd.Val(); {
+		case d == -1:
+			a.persistent = append(a.persistent, letter)
+		case d >= 0:
+			a.mortal = append(a.mortal, letter)
+		}
+	}
+	return nil
+}
+
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
+}
+
+func (a *audit) mine(list []string, prefix string) map[string]bool {
+	set := map[string]bool{}
+	for _, s := range list {
+		if rest, ok := strings.CutPrefix(s, prefix+a.id+":"); ok {
+			set[rest] = true
+		}
+	}
+	return set
+}
+
+var taskStatuses = []string{"pending", "queued", "running", "retrying", "waiting", "succeeded", "failed", "timed_out", "canceled", "skipped"}
+
+func (a *audit) count(statuses ...string) (n int) {
+	for _, rec := range a.tasks {
+		if slices.Contains(statuses, rec.Status) {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *audit) active() int { return a.count("queued", "running", "retrying", "waiting") }
+
+func (a *audit) counters() {
+	counts := strings.Fields(a.execution["counts"]) // the revision first
+	if len(counts) != 1+len(taskStatuses) {
+		a.add("the counts are %q", a.execution["counts"])
+		return
+	}
+	for i, s := range taskStatuses {
+		if counts[i+1] != strconv.Itoa(a.count(s)) {
+			a.add("the counter %s is %s, and %d tasks are %s", s, counts[i+1], a.count(s), s)
+		}
+	}
+	for ref := range a.needs {
+		if _, ok := a.tasks[ref]; !ok {
+			a.add("task %s has no record", ref)
+		}
+	}
+	if len(a.tasks) != len(a.needs) {
+		a.add("there are %d records of %d tasks", len(a.tasks), len(a.needs))
+	}
+}
+
+// agenda holds jobs (waiting, or leased while they run), timers and the held set to the records.
+func (a *audit) agenda() {
+	jobs, timers := map[string]bool{}, map[string]bool{}
+	for ref, rec := range a.tasks {
+		delivery := fmt.Sprintf("%s:%d:%d", ref, rec.Attempt, rec.Dispatch)
+		switch rec.Status {
+		case "queued":
+			if !a.held[ref] {
+				jobs[delivery] = true
+			}
+		case "running":
+			jobs[delivery] = true
+		case "retrying":
+			timers[fmt.Sprintf("%s:%d", ref, rec.Attempt)] = true
+		}
+		ended := slices.Contains(taskStatuses[5:], rec.Status)
+		if ended != (rec.Ended > 0) {
+			a.add("task %s is %s and its end is at %d", ref, rec.Status, rec.Ended)
+		}
+	}
+	a.same("jobs", a.jobs, jobs)
+	a.same("timers", a.timers, timers)
+	for ref := range a.held {
+		if a.tasks[ref].Status != "queued" {
+			a.add("task %s is held and %s", ref, a.tasks[ref].Status)
+		}
+	}
+}
+
+func (a *audit) same(what string, got, want map[string]bool) {
+	for s := range got {
+		if !want[s] {
+			a.add("%s has %s, which no task accounts for", what, s)
+		}
+	}
+	for s := range want {
+		if !got[s] {
+			a.add("%s lacks %s", what, s)
+		}
+	}
+}
+
+// spreading says that the successors of a task are still to be released.
+func (a *audit) spreading(ref string) bool { return a.open[">"+ref] }
+
+// predecessors recounts what each join that may still be reached waits for.
+func (a *audit) predecessors() {
+	for ref, needs := range a.needs {
+		if len(needs) < 2 || a.tasks[ref].Status != "pending" || slices.ContainsFunc(needs, a.spreading) {
+			continue
+		}
+		open := 0
+		for _, need := range needs {
+			_, waits := a.preds[ref+" "+need]
+			if waits == a.tasks[need].endedWell() {
+				a.add("task %s waits for %s: %v, which is %s", ref, need, waits, a.tasks[need].Status)
+			}
+			if waits {
+				open++
+			}
+		}
+		if a.preds["#"+ref] != strconv.Itoa(open) {
+			a.add("task %s says that it waits for %q, and %d are open", ref, a.preds["#"+ref], open)
+		}
+	}
+}
+
+// decisions holds the set of what waits for Go to what the graph says, and the
+// execution's place on the list of those that wait.
+func (a *audit) decisions() {
+	status := a.execution["status"]
+	going := status == "running" || status == "paused"
+	for ref, needs := range a.needs {
+		if a.tasks[ref].Status != "pending" || slices.ContainsFunc(needs, a.spreading) {
+			continue
+		}
+		ready := true
+		for _, need := range needs {
+			ready = ready && a.tasks[need].endedWell()
+		}
+		if going && ready != a.open[ref] {
+			a.add("pending task %s has all it needs: %v, and waits for a decision: %v", ref, ready, a.open[ref])
+		}
+	}
+	for ref := range a.open {
+		if !strings.HasPrefix(ref, ">") && a.tasks[ref].Status != "pending" {
+			a.add("task %s waits for a decision and is %s", ref, a.tasks[ref].Status)
+		}
+	}
+	waits := status == "canceling" || going && (a.active() == 0 || len(a.open) > 0) || status == "running" && len(a.held) > 0
+	if waits && !a.decide {
+		a.add("it is %s with %d active, %d open and %d held tasks, and no sweep would look at it", status, a.active(), len(a.open), len(a.held))
+	}
+}
+
+// former looks for gaps in the history of attempts.
+func (a *audit) former() {
+	for ref, rec := range a.tasks {
+		for n := 1; n < rec.Attempt; n++ {
+			if !a.attempts[ref+"#"+strconv.Itoa(n)] {
+				a.add("task %s is at attempt %d, and attempt %d is not kept", ref, rec.Attempt, n)
+			}
+		}
+		if a.attempts[ref+"#"+strconv.Itoa(rec.Attempt+1)] {
+			a.add("task %s is at attempt %d, and a later one is kept", ref, rec.Attempt)
+		}
+	}
+}
+
+func (a *audit) life() {
+	status := a.execution["status"]
+	ended := slices.Contains([]string{"succeeded", "failed", "canceled", "timed_out"}, status)
+	if a.unmade {
+		a.add("it exists and would be swept away as half built")
+	}
+	if ended != a.expire {
+		a.add("it is %s, and its retention runs: %v", status, a.expire)
+	}
+	if !ended {
+		if len(a.mortal) > 0 {
+			a.add("it is %s, and its keys %v have a TTL", status, a.mortal)
+		}
+		return
+	}
+	if len(a.persistent) > 0 {
+		a.add("it is %s, and its keys %v have no TTL", status, a.persistent)
+	}
+	if a.decide || len(a.open) > 0 || len(a.held) > 0 {
+		a.add("it is %s, and waits for a decision: %v, open %v, held %v", status, a.decide, a.open, a.held)
+	}
+	if n := a.active() + a.count("pending"); n > 0 {
+		a.add("it is %s, and %d tasks have not ended", status, n)
+	}
+	if (a.execution["ended"] != "") != ended {
+		a.add("it is %s, and ended at %q", status, a.execution["ended"])
+	}
+}
+
+// Keys answers every key of a database or Cluster that holds text, sorted.
+func Keys(ctx context.Context, c redis.UniversalClient, text string) ([]string, error) {
+	var all []string
+	scan := func(ctx context.Context, node redis.Cmdable) error {
+		for it := node.Scan(ctx, 0, "*"+text+"*", 1000).Iterator(); ; {
+			if !it.Next(ctx) {
+				return it.Err()
+			}
+			all = append(all, it.Val())
+		}
+	}
+	var err error
+	if cluster, ok := c.(*redis.ClusterClient); ok {
+		var mu sync.Mutex
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return scan(ctx, node)
+		})
+	} else {
+		err = scan(ctx, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("queuetest: listing keys: %w", err)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
