@@ -33,11 +33,17 @@ func (l leakChecked) Run() int {
 	return code
 }
 
+// scriptTime is after how long a command that hangs is killed and its output shown.
+const scriptTime = 4 * time.Minute
+
+// noSleep: under the race detector every program would sleep a second before it ends.
+const noSleep = "atexit_sleep_ms=0"
+
 // TestScripts run the program against an all-in-one process of their own, in
 // testdata/script/*.txtar.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true, Deadline: time.Now().Add(scriptTime),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
 		Setup: func(env *testscript.Env) error {
 			d, err := startDev(context.Background(), devOptions{listen: "127.0.0.1:0", concurrency: 4, version: "test"})
@@ -46,6 +52,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { stopDev(t, d) })
 			env.Setenv("REDRIVE_SERVER", d.url())
+			env.Setenv("GORACE", noSleep)
 			return nil
 		},
 	})
@@ -55,7 +62,7 @@ func TestScripts(t *testing.T) {
 // redis-server, in testdata/process/*.txtar.
 func TestProcesses(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "process"), RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: filepath.Join("testdata", "process"), RequireExplicitExec: true, RequireUniqueNames: true, Deadline: time.Now().Add(scriptTime),
 		Setup: func(env *testscript.Env) error {
 			ctx := context.Background()
 			own, err := startRedisServer(ctx, filepath.Join(env.WorkDir, "redis"))
@@ -68,6 +75,7 @@ func TestProcesses(t *testing.T) {
 				return err
 			}
 			env.Setenv("REDRIVE_REDIS", own.url())
+			env.Setenv("GORACE", noSleep)
 			env.Setenv("ADDR", addr)
 			env.Setenv("REDRIVE_SERVER", "http://"+addr)
 			return nil
