@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // lister brings the list entries of executions up to date, many in one trip.
@@ -15,15 +16,17 @@ type lister struct {
 	ids     map[string]struct{}
 	waiting []chan<- struct{}
 	kick    chan struct{} // capacity 1: ids is not empty
+	hurry   chan struct{} // capacity 1: somebody waits
 }
 
 const (
+	listLinger  = 10 * time.Millisecond
 	listBatch   = 200
 	listBacklog = 10_000
 )
 
 func newLister(e *Engine) *lister {
-	return &lister{e: e, ids: map[string]struct{}{}, kick: make(chan struct{}, 1)}
+	return &lister{e: e, ids: map[string]struct{}{}, kick: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
 
 // add asks for an execution to be listed; done, when given, is closed after it was tried.
@@ -39,12 +42,22 @@ func (l *lister) add(id string, done chan<- struct{}) bool {
 	}
 	if done != nil {
 		l.waiting = append(l.waiting, done)
+		select {
+		case l.hurry <- struct{}{}:
+		default:
+		}
 	}
 	select {
 	case l.kick <- struct{}{}:
 	default:
 	}
 	return true
+}
+
+func (l *lister) awaited() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) > 0
 }
 
 func (l *lister) take() (ids []string, waiting []chan<- struct{}) {
@@ -79,6 +92,14 @@ func (l *lister) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.kick:
+		}
+		if !l.awaited() { // nobody waits: let more come together
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(listLinger):
+			case <-l.hurry:
+			}
 		}
 		ids, waiting := l.take()
 		if len(ids) > 0 {

@@ -63,7 +63,7 @@ type Executions interface {
 	// Reserve binds the idempotency key to id for 24 hours and answers the id and
 	// body hash that hold it now; they are the given ones when the key was free.
 	Reserve(ctx context.Context, project, key, id, bodyHash string) (heldBy, heldHash string, err error)
-	// Number answers the next execution number. Create binds it to the id.
+	// Number answers the next execution number. Index binds it to the id.
 	Number(ctx context.Context) (int64, error)
 	// Create is idempotent: created is false when the execution existed already.
 	Create(ctx context.Context, x NewExecution) (s Settled, created bool, err error)
@@ -111,7 +111,8 @@ const (
 // Settled is the effect of a transition that ended a task.
 type Settled struct {
 	State State
-	Relay []Fence // jobs that became ready: send them out
+	Now   time.Time // by Redis' clock
+	Relay []Fence   // jobs that became ready: send them out
 }
 
 // Document is what expressions and handlers may know of an execution.
@@ -313,7 +314,7 @@ type Shards interface {
 	Due(ctx context.Context, shards []int, ahead time.Duration, limit int) ([]Due, error)
 	// Look puts off when a waiting job is looked after again and records why it waits.
 	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
-	// Index brings the execution's entries in the lists up to date.
+	// Index brings the entries of executions in the lists up to date, and binds their numbers.
 	Index(ctx context.Context, ids []string) error
 	// Purge removes everything of an execution whose retention is over.
 	Purge(ctx context.Context, id string) error

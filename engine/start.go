@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -69,8 +70,22 @@ func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Ex
 		e.indexed(ctx, x.ID)
 		e.metrics.started()
 	}
+	if created && settled.State == StateGoesOn {
+		return x.made(settled.Now), true, nil
+	}
 	made, err := e.store.Execution(ctx, x.ID, true)
 	return made, created, err
+}
+
+// made is the execution as it is right after its creation.
+func (x *NewExecution) made(now time.Time) *Execution {
+	m := x.Execution
+	m.Status, m.CreatedAt, m.StartedAt, m.Revision = workflow.ExecutionRunning, now, &now, 1
+	m.TasksSummary = map[workflow.TaskStatus]int{workflow.TaskQueued: len(x.Roots)}
+	if waiting := len(x.Tasks) - len(x.Roots); waiting > 0 {
+		m.TasksSummary[workflow.TaskPending] = waiting
+	}
+	return &m
 }
 
 // head finds the version of a workflow that is asked for.

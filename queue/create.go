@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -26,7 +25,7 @@ type numbers struct {
 
 const reservedNumbers = 100
 
-// Number answers the next execution number. Create binds it to the id.
+// Number answers the next execution number. Index binds it to the id.
 func (r *Redis) Number(ctx context.Context) (int64, error) {
 	r.numbers.mu.Lock()
 	defer r.numbers.mu.Unlock()
@@ -85,9 +84,6 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	args = append(args, "number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
 		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
 		"metadata", string(metadata), "labels", string(labels))
-	if err := r.bindNumber(ctx, &x.Execution); err != nil {
-		return engine.Settled{}, false, err
-	}
 	reply, err := r.runAhead(ctx, scriptCreate, []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building,
@@ -96,34 +92,9 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		return engine.Settled{}, false, err
 	}
 	if number(reply, 0) == 2 {
-		return engine.Settled{}, false, r.unbindNumber(ctx, &x.Execution)
+		return engine.Settled{}, false, nil
 	}
 	return r.without(settled(x.ID, reply), x.Ahead), true, nil
-}
-
-func (r *Redis) bindNumber(ctx context.Context, x *engine.Execution) error {
-	if err := r.client.HSet(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10), x.ID).Err(); err != nil {
-		return unreachable(err)
-	}
-	return nil
-}
-
-// unbindNumber takes a number back that was bound to an execution which another
-// call had created with another number.
-func (r *Redis) unbindNumber(ctx context.Context, x *engine.Execution) error {
-	made, err := r.Execution(ctx, x.ID, false)
-	switch {
-	case errors.Is(err, engine.ErrGone):
-		return nil
-	case err != nil:
-		return err
-	case made.Number == x.Number:
-		return nil // it was this very call, sent twice
-	}
-	if err := r.client.HDel(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10)).Err(); err != nil {
-		return unreachable(err)
-	}
-	return nil
 }
 
 // graph answers the refs, and the open predecessors of the joins as field, value.

@@ -150,7 +150,7 @@ func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
 	cmds := make([]*redis.Cmd, len(calls))
 	if len(calls) == 1 {
 		cmds[0] = r.relay.script.Run(ctx, r.client, calls[0].keys, calls[0].args...)
-	} else if err := r.pipeline(ctx, r.relay.script, func(p redis.Scripter) {
+	} else if err := r.pipeline(ctx, r.relay.script, func(p redis.Pipeliner) {
 		for i, c := range calls {
 			cmds[i] = r.relay.script.EvalSha(ctx, p, c.keys, c.args...)
 		}

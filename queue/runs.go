@@ -112,7 +112,7 @@ func bit(b bool) int {
 
 // settled reads {1, state, now, ref, attempt, ...}.
 func settled(id string, reply []any) engine.Settled {
-	s := engine.Settled{State: engine.State(number(reply, 1))}
+	s := engine.Settled{State: engine.State(number(reply, 1)), Now: time.UnixMilli(number(reply, 2)).UTC()}
 	for i := 3; i+1 < len(reply); i += 2 {
 		s.Relay = append(s.Relay, engine.Fence{Execution: id, Ref: text(reply, i), Attempt: int(number(reply, i+1)), Dispatch: 1})
 	}
@@ -190,7 +190,7 @@ func (r *Redis) Heartbeat(ctx context.Context, fences []engine.Fence, lease time
 		cmd *redis.Cmd
 	}
 	var calls []call
-	send := func(p redis.Scripter) {
+	send := func(p redis.Pipeliner) {
 		calls = calls[:0]
 		for shard, at := range byShard {
 			args := []any{r.offset(), lease.Milliseconds()}
@@ -218,7 +218,7 @@ func (r *Redis) Heartbeat(ctx context.Context, fences []engine.Fence, lease time
 
 // pipeline sends EVALSHAs of one script in one trip; where a node does not have
 // the script yet, it is loaded and all is sent again (the scripts sent so are idempotent).
-func (r *Redis) pipeline(ctx context.Context, s *redis.Script, send func(redis.Scripter)) error {
+func (r *Redis) pipeline(ctx context.Context, s *redis.Script, send func(redis.Pipeliner)) error {
 	for try := 0; ; try++ {
 		p := r.client.Pipeline()
 		send(p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (r *Redis) Resign(ctx context.Context, group int, owner string) error {
 // Due reads what shards have to do now, and which timers end within ahead.
 func (r *Redis) Due(ctx context.Context, list []int, ahead time.Duration, limit int) ([]engine.Due, error) {
 	cmds := make([]*redis.Cmd, len(list))
-	err := r.pipeline(ctx, scriptSweep, func(p redis.Scripter) {
+	err := r.pipeline(ctx, scriptSweep, func(p redis.Pipeliner) {
 		for i, shard := range list {
 			k := shards[shard]
 			cmds[i] = scriptSweep.EvalSha(ctx, p, []string{k.jobs, k.timers, k.decide, k.index, k.expire, k.building},
@@ -108,20 +109,27 @@ func (r *Redis) Look(ctx context.Context, f engine.Fence, in time.Duration, reas
 	return err
 }
 
-// Index brings the list entries of executions up to date. Marks are read before
-// the executions and removed only if unchanged, so a later change stays marked.
+// Index brings the list entries of executions up to date and binds their numbers.
+// Marks are read before the executions and removed only if unchanged, so a later
+// change stays marked.
 func (r *Redis) Index(ctx context.Context, ids []string) error {
 	marks := make([]*redis.FloatCmd, len(ids))
+	heads := make([]*redis.MapStringStringCmd, len(ids))
 	p := r.client.Pipeline()
 	for i, id := range ids {
-		marks[i] = p.ZScore(ctx, keysOf(id).shard.index, id)
+		k := keysOf(id)
+		marks[i], heads[i] = p.ZScore(ctx, k.shard.index, id), p.HGetAll(ctx, k.execution)
 	}
 	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
 		return unreachable(err)
 	}
-	all, err := r.executions(ctx, ids, false)
-	if err != nil {
-		return err
+	all := make([]*engine.Execution, len(ids))
+	for i, id := range ids {
+		x, _, err := decodeExecution(id, heads[i])
+		if err != nil && !errors.Is(err, engine.ErrGone) {
+			return err
+		}
+		all[i] = x
 	}
 	if err := r.indexAll(ctx, all); err != nil {
 		return err
@@ -133,7 +141,7 @@ func (r *Redis) Index(ctx context.Context, ids []string) error {
 // running; those for which that is wrong are asked for one by one.
 func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) error {
 	cmds := make([]*redis.Cmd, len(all))
-	err := r.pipeline(ctx, scriptIndex, func(p redis.Scripter) {
+	err := r.pipeline(ctx, scriptIndex, func(p redis.Pipeliner) {
 		for i, x := range all {
 			if x == nil {
 				continue
@@ -141,6 +149,8 @@ func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) error {
 			former := ""
 			if x.Status.Ended() {
 				former = string(workflow.ExecutionRunning)
+			} else {
+				p.HSet(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10), x.ID)
 			}
 			keys, args := indexCall(x, former)
 			cmds[i] = scriptIndex.EvalSha(ctx, p, keys, args...)
@@ -176,29 +186,32 @@ func indexCall(x *engine.Execution, former string) ([]string, []any) {
 
 // indexed removes the marks of what was indexed, and the entries of what was purged meanwhile.
 func (r *Redis) indexed(ctx context.Context, ids []string, all []*engine.Execution, marks []*redis.FloatCmd) error {
-	p := r.client.Pipeline()
-	exists := make([]*redis.IntCmd, len(ids))
-	for i, id := range ids {
-		exists[i] = p.Exists(ctx, keysOf(id).execution)
-	}
-	if _, err := p.Exec(ctx); err != nil {
-		return unreachable(err)
-	}
-	for i, x := range all {
-		if x == nil || exists[i].Val() == 1 {
-			continue
-		}
-		if err := r.unindex(ctx, x); err != nil {
-			return err
-		}
-	}
-	return r.pipeline(ctx, scriptUnmark, func(p redis.Scripter) {
+	cmds := make([]*redis.Cmd, len(ids))
+	err := r.pipeline(ctx, scriptUnmark, func(p redis.Pipeliner) {
 		for i, id := range ids {
+			seen := ""
 			if marks[i].Err() == nil {
-				scriptUnmark.EvalSha(ctx, p, []string{keysOf(id).shard.index}, id, int64(marks[i].Val()))
+				seen = strconv.FormatInt(int64(marks[i].Val()), 10)
 			}
+			k := keysOf(id)
+			cmds[i] = scriptUnmark.EvalSha(ctx, p, []string{k.shard.index, k.execution}, id, seen)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	for i, x := range all {
+		reply, err := cmds[i].Slice()
+		if err != nil {
+			return unreachable(err)
+		}
+		if x != nil && number(reply, 1) == 0 {
+			if err := r.unindex(ctx, x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // unindex removes an execution from every list.
@@ -241,7 +254,7 @@ func (r *Redis) Purge(ctx context.Context, id string) error {
 	case all[0] == nil:
 		return err
 	case errors.Is(err, engine.ErrStale): // not due yet, or redriven meanwhile
-		return errors.Join(err, r.bindNumber(ctx, all[0]), r.Index(ctx, []string{id}))
+		return errors.Join(err, r.Index(ctx, []string{id}))
 	case err != nil:
 		return err
 	}

@@ -20,6 +20,7 @@ const wakeChannel = "redrive:wake"
 const (
 	publishWait   = 5 * time.Second        // how long one PUBLISH may take
 	publishRepeat = 100 * time.Millisecond // the pause after a PUBLISH that failed
+	publishSpread = 3 * time.Millisecond   // under load, one PUBLISH speaks for all jobs of this time
 )
 
 // Waker tells idle workers that a queue got jobs, so that they need not poll.
@@ -206,6 +207,8 @@ func (w *Waker) publish(ctx context.Context) {
 			w.poke()
 			w.mu.Unlock()
 			pause(ctx, publishRepeat)
+		} else {
+			pause(ctx, publishSpread)
 		}
 		failed = err != nil
 	}

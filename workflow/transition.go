@@ -65,7 +65,7 @@ var ExecutionTransitions = map[Event]map[ExecutionStatus]ExecutionStatus{
 	},
 	EventSucceed:   {ExecutionRunning: ExecutionSucceeded, ExecutionPaused: ExecutionSucceeded},
 	EventEndFailed: {ExecutionRunning: ExecutionFailed, ExecutionPaused: ExecutionFailed},
-	EventEndCancel: {ExecutionCanceling: ExecutionCanceled},
+	EventEndCancel: {ExecutionCanceling: ExecutionCanceled, ExecutionRunning: ExecutionCanceled, ExecutionPaused: ExecutionCanceled},
 	EventExpire:    {ExecutionQueued: ExecutionTimedOut, ExecutionRunning: ExecutionTimedOut, ExecutionPaused: ExecutionTimedOut},
 	EventRedrive: {
 		ExecutionFailed: ExecutionRunning, ExecutionCanceled: ExecutionRunning,
