@@ -82,6 +82,7 @@ func TestTimes(t *testing.T) {
 		require.Equal(t, want, ago(now, now.Add(-d)))
 	}
 	require.Empty(t, ago(now, time.Time{}))
+	require.Equal(t, "0s ago", ago(now, now.Add(20*time.Millisecond)))
 	require.Equal(t, "1.5s", took(now, now.Add(-1500*time.Millisecond), time.Time{}))
 	require.Equal(t, "12ms", took(now, now, now.Add(12*time.Millisecond)))
 	require.Equal(t, "2m5s", took(now, now, now.Add(125*time.Second)))

@@ -210,6 +210,7 @@ func (s *session) await(ctx context.Context, x *client.Execution, timeout time.D
 	if err != nil {
 		return err
 	}
+	s.printer.now = s.program.now()
 	if err := s.printExecution(*end); err != nil {
 		return err
 	}

@@ -11,6 +11,9 @@ func ago(now, t time.Time) string {
 		return ""
 	}
 	d := now.Sub(t)
+	if d < 0 && d > -time.Second {
+		d = 0 // Redis' clock and ours are not the same
+	}
 	if d < 0 {
 		return "in " + coarse(-d)
 	}
