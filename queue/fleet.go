@@ -21,6 +21,12 @@ func (r *Redis) inspector() *asynq.Inspector { return asynq.NewInspectorFromRedi
 // JobState answers what asynq knows of a job.
 func (r *Redis) JobState(ctx context.Context, j engine.Job) (engine.JobState, error) {
 	info, err := r.inspector().GetTaskInfo(j.Queue, j.JobID())
+	if errors.Is(err, asynq.ErrQueueNotFound) { // a job may wait in a queue that asynq's list has lost
+		if err := r.KeepQueues(ctx, []string{j.Queue}); err != nil {
+			return "", err
+		}
+		info, err = r.inspector().GetTaskInfo(j.Queue, j.JobID())
+	}
 	switch {
 	case errors.Is(err, asynq.ErrQueueNotFound), errors.Is(err, asynq.ErrTaskNotFound):
 		return engine.JobGone, nil

@@ -149,9 +149,9 @@ func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) error {
 			former := ""
 			if x.Status.Ended() {
 				former = string(workflow.ExecutionRunning)
-			} else {
-				p.HSet(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10), x.ID)
 			}
+			// Of ended ones, too: one may end before it is listed for the first time.
+			p.HSet(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10), x.ID)
 			keys, args := indexCall(x, former)
 			cmds[i] = scriptIndex.EvalSha(ctx, p, keys, args...)
 		}

@@ -39,10 +39,10 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 
 type auditRecord struct {
 	Status    string `json:"status"`
-	Attempt   int    `json:"attempt"`
-	Dispatch  int    `json:"dispatch"`
+	Attempt   int    `json:"attempt,string"`
+	Dispatch  int    `json:"dispatch,string"`
 	Continued bool   `json:"continued"`
-	Ended     int64  `json:"ended"`
+	Ended     int64  `json:"ended,string"`
 }
 
 func (r auditRecord) endedWell() bool {
