@@ -38,11 +38,21 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 }
 
 type auditRecord struct {
-	Status    string `json:"status"`
-	Attempt   int    `json:"attempt,string"`
-	Dispatch  int    `json:"dispatch,string"`
-	Continued bool   `json:"continued"`
-	Ended     int64  `json:"ended,string"`
+	Status    string  `json:"status"`
+	Attempt   integer `json:"attempt"`
+	Dispatch  integer `json:"dispatch"`
+	Continued bool    `json:"continued"`
+	Ended     integer `json:"ended"`
+}
+
+// integer may be written as a number or as text: Lua does not mind.
+type integer int64
+
+// UnmarshalJSON reads both ways to write it.
+func (i *integer) UnmarshalJSON(b []byte) error {
+	n, err := strconv.ParseInt(strings.Trim(string(b), `"`), 10, 64)
+	*i = integer(n)
+	return err
 }
 
 func (r auditRecord) endedWell() bool {
@@ -266,12 +276,12 @@ func (a *audit) decisions() {
 // former looks for gaps in the history of attempts.
 func (a *audit) former() {
 	for ref, rec := range a.tasks {
-		for n := 1; n < rec.Attempt; n++ {
-			if !a.attempts[ref+"#"+strconv.Itoa(n)] {
+		for n := range rec.Attempt {
+			if n > 0 && !a.attempts[fmt.Sprintf("%s#%d", ref, n)] {
 				a.add("task %s is at attempt %d, and attempt %d is not kept", ref, rec.Attempt, n)
 			}
 		}
-		if a.attempts[ref+"#"+strconv.Itoa(rec.Attempt+1)] {
+		if a.attempts[fmt.Sprintf("%s#%d", ref, rec.Attempt+1)] {
 			a.add("task %s is at attempt %d, and a later one is kept", ref, rec.Attempt)
 		}
 	}
