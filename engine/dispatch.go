@@ -26,7 +26,9 @@ func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program,
 func (e *Engine) ended(ctx context.Context, id string, status workflow.ExecutionStatus) {
 	e.documents.Remove(id)
 	e.metrics.ended(status)
-	e.lister.add(id, nil)
+	if !e.lister.add(id, nil) {
+		e.indexed(ctx, id)
+	}
 }
 
 // ahead answers the jobs that are bound to become ready: those of tasks that wait
@@ -83,7 +85,7 @@ func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fe
 		if n == nil {
 			continue
 		}
-		if !e.fleet.serves(n.Queue, n.Type) {
+		if !e.served(ctx, n) {
 			if err := e.store.Look(ctx, f, unservedPause, ReasonNoWorker); err != nil {
 				e.log.Warn("a waiting task could not be noted", "execution", f.Execution, "task", f.Ref, "error", err)
 			}
@@ -101,11 +103,42 @@ const ReasonNoWorker = "no_worker"
 
 const unservedPause = time.Second
 
+// freshView is how old a look at the fleet may be to say that nobody serves a task.
+const freshView = 200 * time.Millisecond
+
+// served reports whether a live worker serves the task. One that came only now
+// is not overlooked: its first task would otherwise wait for sweeps.
+func (e *Engine) served(ctx context.Context, n *workflow.Node) bool {
+	if e.fleet.serves(n.Queue, n.Type) {
+		return true
+	}
+	if !e.fleet.stale() {
+		return false
+	}
+	if err := e.lookAtFleet(ctx); err != nil {
+		e.log.Warn("the live workers could not be read", "error", err)
+		return false
+	}
+	return e.fleet.serves(n.Queue, n.Type)
+}
+
 // fleetView is what this process knows of the live workers.
 type fleetView struct {
 	mu     sync.RWMutex
 	served map[string]struct{} // queue + "\x00" + type
 	queues []string
+	looked time.Time
+}
+
+// stale answers true to one caller, who then looks again.
+func (v *fleetView) stale() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if time.Since(v.looked) < freshView {
+		return false
+	}
+	v.looked = time.Now()
+	return true
 }
 
 func (v *fleetView) serves(queue, taskType string) bool {
@@ -130,7 +163,7 @@ func (v *fleetView) set(workers []Worker) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.served, v.queues = served, queues
+	v.served, v.queues, v.looked = served, queues, time.Now()
 }
 
 // lookAtFleet refreshes what this process knows of the live workers.
