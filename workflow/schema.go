@@ -156,13 +156,34 @@ func (s *schema) check(value json.RawMessage, root, code string) Problems {
 		return Problems{{Field: root, Code: code, Message: "this is not JSON", Allowed: "a JSON value"}}
 	}
 	var problems Problems
+	var all []failure
 	for _, f := range s.failures(v) {
+		all = append(all, named(f)...)
+	}
+	slices.SortStableFunc(all, func(a, b failure) int { return slices.Compare(a.path, b.path) })
+	for _, f := range all[:min(len(all), maxProblems)] {
 		problems = append(problems, Problem{Field: valuePath(root, v, f.path), Code: code, Message: f.message})
-		if len(problems) == maxProblems {
-			break
-		}
 	}
 	return problems
+}
+
+// named takes what an object lacks or must not have apart, so that each problem
+// names its own field and not the object.
+func named(f failure) []failure {
+	each := func(names []string, message string) []failure {
+		all := make([]failure, len(names))
+		for i, name := range names {
+			all[i] = failure{path: append(slices.Clone(f.path), name), message: message, kind: f.kind}
+		}
+		return all
+	}
+	switch k := f.kind.(type) {
+	case *kind.Required:
+		return each(k.Missing, "is required")
+	case *kind.AdditionalProperties:
+		return each(k.Properties, "is not known to the schema")
+	}
+	return []failure{f}
 }
 
 // failures answers how a decoded value fails the schema.

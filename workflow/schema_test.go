@@ -58,7 +58,9 @@ tasks: [{name: a, type: noop}]
 		require.Equal(t, CodeInputInvalid, p.Code)
 		require.NotEmpty(t, p.Message)
 	}
-	require.Equal(t, []string{"input", "input.csv", `input["odd key"]`, "input.years[1]"}, fields)
+	require.Equal(t, []string{"input.csv", `input["odd key"]`, "input.years[1]", "input.zz"}, fields)
+	missing := p.CheckInput(json.RawMessage(`{}`))
+	require.Equal(t, "input.csv: is required", missing[0].String())
 	require.Empty(t, p.CheckInput(json.RawMessage(`{"csv":"x","years":[12345678901234567890]}`)))
 	require.Equal(t, "input", p.CheckInput(json.RawMessage(`nonsense`))[0].Field)
 }
