@@ -286,8 +286,11 @@ func (m *machine) recover(op string, before *oracle, possible bool) {
 // adopt takes over what a fail_fast cut off in the middle: which tasks it still
 // found to cancel depends on when the crash was. What had ended stays ended.
 func (m *machine) adopt(before *oracle, actual view) {
+	if actual.Epoch == before.epoch && m.epoch != before.epoch {
+		m.oracle = before // the redrive did not take place
+	}
 	for ref, t := range before.tasks {
-		if now := actual.Tasks[ref]; t.status.Ended() && (now.Status != t.status || now.Attempt != t.attempt) {
+		if now := actual.Tasks[ref]; actual.Epoch == before.epoch && t.status.Ended() && (now.Status != t.status || now.Attempt != t.attempt) {
 			m.t.Fatalf("after a crash with fail_fast task %s is %s, and it was %s", ref, now.Status, t.status)
 		}
 	}

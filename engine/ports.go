@@ -224,20 +224,20 @@ type Agenda struct {
 // Record is the state of one task as it is stored.
 type Record struct {
 	Status    workflow.TaskStatus `json:"status"`
-	Attempt   int                 `json:"attempt"`
-	Dispatch  int                 `json:"dispatch"`
-	Try       int                 `json:"try"`
-	Redrive   int                 `json:"redrive"`
+	Attempt   int                 `json:"attempt,string"`
+	Dispatch  int                 `json:"dispatch,string"`
+	Try       int                 `json:"try,string"`
+	Redrive   int                 `json:"redrive,string"`
 	Worker    string              `json:"worker"`
 	Reason    string              `json:"reason"`
 	Outcome   workflow.TaskStatus `json:"outcome"` // of an attempt that another one followed
 	Continued bool                `json:"continued"`
-	Lost      int                 `json:"lost"` // how often its lease ran out
-	Hash      string              `json:"hash"` // of its input
-	Queued    int64               `json:"queued"`
-	Started   int64               `json:"started"`
-	Ended     int64               `json:"ended"`
-	Due       int64               `json:"due"`
+	Lost      int                 `json:"lost,string"` // how often its lease ran out
+	Hash      string              `json:"hash"`        // of its input
+	Queued    int64               `json:"queued,string"`
+	Started   int64               `json:"started,string"`
+	Ended     int64               `json:"ended,string"`
+	Due       int64               `json:"due,string"`
 
 	// Final is true for a former attempt that had ended its task before a redrive.
 	Final bool `json:"-"`

@@ -129,10 +129,7 @@ func number(reply []any, i int) int64 {
 		case int64:
 			return v
 		case string:
-			var n int64
-			if _, err := fmt.Sscan(strings.TrimSpace(v), &n); err == nil {
-				return n
-			}
+			return atoi(v)
 		}
 	}
 	return 0

@@ -6,18 +6,18 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not rec or rec.status ~= 'running' or rec.attempt ~= tonumber(ARGV[4])
-  or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
+if not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4]
+  or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
 -- writes follow
 call('ZREM', KEYS[6], job(id, ref, rec))
 local place = ref .. '#' .. rec.attempt
-rec.ended, rec.outcome = now, ARGV[6]
+rec.ended, rec.outcome = now .. '', ARGV[6]
 call('HSET', KEYS[4], place, cjson.encode(rec))
 call('HSET', KEYS[3], 'e:' .. place, ARGV[7])
 if ARGV[8] ~= '' then call('HSET', KEYS[3], 'i:' .. place, ARGV[8]) end
 rec.outcome, rec.ended = nil, nil
 move(x, rec, 'retrying')
-rec.due = now + tonumber(ARGV[9])
+rec.due = now + ARGV[9] .. ''
 call('HSET', KEYS[2], ref, cjson.encode(rec))
 call('ZADD', KEYS[7], rec.due, 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
 save(x)

@@ -8,13 +8,13 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not rec or rec.attempt ~= tonumber(ARGV[4]) or rec.dispatch ~= tonumber(ARGV[5]) then return {-2} end
+if not rec or rec.attempt ~= ARGV[4] or rec.dispatch ~= ARGV[5] then return {-2} end
 if rec.status == 'failed' or rec.status == 'timed_out' then
   return {-4, call('HGET', KEYS[3], 'e:' .. ref .. '#' .. ARGV[4])}
 end
 if rec.status ~= 'queued' or not going(x) then return {-2} end
 local reply = {1, now, x.epoch, rec.try, false}
-if x.epoch ~= tonumber(ARGV[8]) then
+if x.epoch ~= ARGV[8] then
   reply[5] = call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority')
   reply[5][8] = call('HGET', KEYS[3], 'in')
 end
@@ -32,9 +32,10 @@ if x.status == 'paused' then
   return {-3}
 end
 move(x, rec, 'running')
-rec.worker, rec.started, rec.reason = ARGV[6], now, nil
+local at = now .. ''
+rec.worker, rec.started, rec.reason = ARGV[6], at, nil
 call('HSET', KEYS[2], ref, cjson.encode(rec))
 call('ZADD', KEYS[6], now + ARGV[7], job(id, ref, rec))
 save(x)
-event(KEYS[5], now, 'task.running', ref, rec.attempt)
+event(KEYS[5], at, 'task.running', ref, rec.attempt)
 return reply

@@ -8,21 +8,22 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not rec or rec.status ~= 'running' or rec.attempt ~= tonumber(ARGV[4])
-  or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
+if not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4]
+  or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
 local list = successors(KEYS[2], KEYS[5], ref, 11)
 local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
   events = KEYS[8], jobs = KEYS[9], decide = KEYS[10], index = KEYS[11], expire = KEYS[12]}
 -- writes follow
 call('ZREM', KEYS[9], job(id, ref, rec))
 move(x, rec, 'succeeded')
-rec.ended, rec.hash = now, ARGV[8]
+local at = now .. ''
+rec.ended, rec.hash = at, ARGV[8]
 if ARGV[7] == '' then
   call('HSET', KEYS[3], 'o:' .. ref, ARGV[6])
 else
   call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'i:' .. ref .. '#' .. rec.attempt, ARGV[7])
 end
-event(KEYS[8], now, 'task.succeeded', ref, rec.attempt)
+event(KEYS[8], at, 'task.succeeded', ref, rec.attempt)
 local relay = release(k, x, id, ref, list, now, rec)
 local state = settle(k, x, id, now, ARGV[9], ARGV[10])
 if state == 2 then save(x, 'status', x.status, 'ended', now) else save(x) end

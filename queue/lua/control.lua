@@ -22,7 +22,7 @@ for i, ref in ipairs(held) do
   local rec = recs[i]
   call('SREM', KEYS[3], ref)
   if rec and rec.status == 'queued' then
-    rec.dispatch = rec.dispatch + 1
+    rec.dispatch = rec.dispatch + 1 .. ''
     call('HSET', KEYS[2], ref, cjson.encode(rec))
     call('ZADD', KEYS[5], now + RELAY_GRACE, job(id, ref, rec))
     reply[#reply + 1] = ref

@@ -27,7 +27,7 @@ for i = 1, tonumber(ARGV[at]) do
 end
 at = at + 2 * #roots
 call('HSET', KEYS[3], 'in', ARGV[4])
-local x = {key = KEYS[1], status = 'running', epoch = 0, rev = 0, pending = total, queued = 0, running = 0, retrying = 0,
+local x = {key = KEYS[1], status = 'running', epoch = '0', rev = 0, pending = total, queued = 0, running = 0, retrying = 0,
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)
 save(x, 'status', 'running', 'epoch', 0, 'created', now, 'started', now, unpack(ARGV, at + 1))

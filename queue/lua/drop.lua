@@ -6,7 +6,7 @@
 local id, now = ARGV[1], clock(ARGV[2])
 local x = execution(KEYS[1])
 if not x then return {-1} end
-if x.epoch ~= tonumber(ARGV[3]) or not (going(x) or x.status == 'canceling') then return {-5} end
+if x.epoch ~= ARGV[3] or not (going(x) or x.status == 'canceling') then return {-5} end
 local recs = {}
 for i = 5, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
 -- writes follow
@@ -26,7 +26,7 @@ for i = 5, #ARGV do
     call('SREM', KEYS[3], ref)
     call('SREM', KEYS[4], ref)
     move(x, rec, 'canceled')
-    rec.ended, rec.due, rec.reason = now, nil, ARGV[4]
+    rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[4]
     call('HSET', KEYS[2], ref, cjson.encode(rec))
     event(KEYS[5], now, 'task.canceled', ref, rec.attempt, nil, ARGV[4])
   end

@@ -8,8 +8,8 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not rec or rec.status ~= 'running' or rec.attempt ~= tonumber(ARGV[4])
-  or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
+if not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4]
+  or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
 if ARGV[11] == '1' then
   local lease = call('ZSCORE', KEYS[9], job(id, ref, rec))
   if lease and tonumber(lease) > now then return {-2} end
@@ -20,7 +20,7 @@ local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5
 -- writes follow
 call('ZREM', KEYS[9], job(id, ref, rec))
 move(x, rec, ARGV[6])
-rec.ended, rec.hash = now, ARGV[9]
+rec.ended, rec.hash = now .. '', ARGV[9]
 if ARGV[10] == 'continue' then
   rec.continued = true
 else

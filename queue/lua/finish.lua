@@ -7,8 +7,8 @@ local id, now, status = ARGV[1], clock(ARGV[2]), ARGV[4]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local from = going(x) and call('SCARD', KEYS[6]) == 0 -- what is open while canceling concerns nobody any more
-if not (from or status == 'canceled' and x.status == 'canceling') or x.epoch ~= tonumber(ARGV[3]) or active(x) > 0
-  or x.pending > 0 then return {-5} end
+if not (from or status == 'canceled' and x.status == 'canceling') or x.epoch ~= ARGV[3] or active(x) > 0
+  or x.pending + 0 > 0 then return {-5} end
 local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
   events = KEYS[8], decide = KEYS[9], index = KEYS[10], expire = KEYS[11]}
 -- writes follow

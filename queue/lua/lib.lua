@@ -1,6 +1,8 @@
 -- Prepended to every script. x is an execution: its status, its epoch and its
 -- counts (the revision and one counter per task status); a record is the state
--- of one task as JSON.
+-- of one task as JSON. What is stored as a number is text here, too, because Lua
+-- takes longer to print a number than Redis to store it: text compares only with
+-- text, so add 0 to compare it with a number.
 local call = redis.call
 local EVENTS_KEPT = 200000 -- of one execution; later ones are not recorded
 local RELAY_GRACE = 1500   -- ms that the writer of a job has to relay it before a sweep does
@@ -12,15 +14,14 @@ local function clock(offset)
 end
 
 -- The counts stand in one field, in this order; Go reads them, too.
-local COUNTED = {'rev', 'pending', 'queued', 'running', 'retrying', 'waiting', 'succeeded', 'failed', 'timed_out', 'canceled', 'skipped'}
 local COUNTS = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
 
 local function execution(key)
   local v = call('HMGET', key, 'status', 'epoch', 'counts')
   if not v[1] then return nil end
-  local x = {key = key, status = v[1], epoch = tonumber(v[2])}
-  local counts = {string.match(v[3], COUNTS)}
-  for i, name in ipairs(COUNTED) do x[name] = tonumber(counts[i]) end -- text compares with no number
+  local x = {key = key, status = v[1], epoch = v[2]}
+  x.rev, x.pending, x.queued, x.running, x.retrying, x.waiting, x.succeeded, x.failed, x.timed_out, x.canceled, x.skipped =
+    string.match(v[3], COUNTS)
   return x
 end
 
@@ -61,13 +62,13 @@ end
 
 local function job(id, ref, rec) return id .. ':' .. ref .. ':' .. rec.attempt .. ':' .. rec.dispatch end
 
--- The next attempt of a task that may run now.
-local function enqueue(x, rec, now)
+-- The next attempt of a task that may run now; at is the time as text.
+local function enqueue(x, rec, at)
   move(x, rec, 'queued')
-  rec.attempt = (rec.attempt or 0) + 1
-  rec.dispatch = 1
-  rec.try = (rec.try or 0) + 1
-  rec.queued = now
+  rec.attempt = (rec.attempt or 0) + 1 .. ''
+  rec.dispatch = '1'
+  rec.try = (rec.try or 0) + 1 .. ''
+  rec.queued = at
   rec.redrive = x.epoch
   rec.lost, rec.worker, rec.started, rec.ended, rec.due, rec.reason, rec.hash = nil, nil, nil, nil, nil, nil, nil
 end

@@ -43,7 +43,7 @@ end
 -- Writes what `successors` found, and the record of ref itself when it is given;
 -- k holds the keys. Answers ref, attempt pairs of the jobs to relay.
 local function release(k, x, id, ref, list, now, own)
-  local relay = {}
+  local relay, at, look = {}, now .. '', now + RELAY_GRACE .. ''
   if #list == 0 then
     if own then call('HSET', k.tasks, ref, cjson.encode(own)) end
     if list.spread then call('SADD', k.open, '>' .. ref) end
@@ -59,13 +59,13 @@ local function release(k, x, id, ref, list, now, own)
     if s.rec and s.mode == 'decide' then
       decide[#decide + 1] = s.ref
     elseif s.rec then
-      enqueue(x, s.rec, now)
+      enqueue(x, s.rec, at)
       recs[#recs + 1] = s.ref
       recs[#recs + 1] = cjson.encode(s.rec)
       if x.status == 'paused' then
         held[#held + 1] = s.ref
       else
-        jobs[#jobs + 1] = now + RELAY_GRACE
+        jobs[#jobs + 1] = look
         jobs[#jobs + 1] = job(id, s.ref, s.rec)
         relay[#relay + 1] = s.ref
         relay[#relay + 1] = s.rec.attempt

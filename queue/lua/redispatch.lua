@@ -7,7 +7,7 @@ local id, now, ref, why = ARGV[1], clock(ARGV[2]), ARGV[3], ARGV[6]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not rec or rec.attempt ~= tonumber(ARGV[4]) or rec.dispatch ~= tonumber(ARGV[5]) or not going(x) then return {-2} end
+if not rec or rec.attempt ~= ARGV[4] or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
 local was = (why == 'release' or why == 'expire') and 'running' or 'queued'
 if rec.status ~= was then return {-2} end
 local old = job(id, ref, rec)
@@ -20,10 +20,10 @@ call('ZREM', KEYS[5], old)
 if was == 'running' then
   move(x, rec, 'queued')
   rec.started, rec.worker = nil, nil
-  if why == 'expire' then rec.lost = (rec.lost or 0) + 1 end
+  if why == 'expire' then rec.lost = (rec.lost or 0) + 1 .. '' end
   event(KEYS[4], now, why == 'expire' and 'task.lost' or 'task.released', ref, rec.attempt)
 end
-rec.dispatch = rec.dispatch + 1
+rec.dispatch = rec.dispatch + 1 .. ''
 call('HSET', KEYS[2], ref, cjson.encode(rec))
 save(x)
 if x.status == 'paused' then

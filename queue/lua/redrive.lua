@@ -8,7 +8,7 @@ local id, now = ARGV[1], clock(ARGV[2])
 local x = execution(KEYS[1])
 if not x then return {-1} end
 if going(x) or x.status == 'canceling' or x.status == 'queued' then return {-6, x.status} end
-if x.epoch ~= tonumber(ARGV[3]) or x.rev ~= tonumber(ARGV[4]) then return {-5} end
+if x.epoch ~= ARGV[3] or x.rev ~= ARGV[4] then return {-5} end
 local at, resets = 7, {}
 for _ = 1, tonumber(ARGV[7]) do
   local t = {ref = ARGV[at + 1], preds = {}}
@@ -32,10 +32,10 @@ for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]}) do 
 call('ZREM', KEYS[12], id)
 call('HDEL', KEYS[3], 'out', 'error', 'failure')
 call('HDEL', KEYS[1], 'ended')
-x.status, x.epoch = 'running', x.epoch + 1
+x.status, x.epoch = 'running', x.epoch + 1 .. ''
 for _, t in ipairs(resets) do
   local rec = t.rec
-  if (rec.attempt or 0) > 0 and rec.status ~= 'pending' then
+  if (rec.attempt or '0') ~= '0' and rec.status ~= 'pending' then
     local place = t.ref .. '#' .. rec.attempt
     rec.outcome = rec.status
     call('HSETNX', KEYS[4], place, cjson.encode(rec)) -- one that is there ended before the task was canceled or skipped

@@ -6,12 +6,12 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local timer = 'retry:' .. id .. ':' .. ref .. ':' .. ARGV[4]
 local x = execution(KEYS[1])
 local rec = x and record(KEYS[2], ref)
-local stale = not rec or rec.status ~= 'retrying' or rec.attempt ~= tonumber(ARGV[4]) or not going(x)
-if not stale and rec.due > now then return {-5, rec.due, now} end
+local stale = not rec or rec.status ~= 'retrying' or rec.attempt ~= ARGV[4] or not going(x)
+if not stale and rec.due + 0 > now then return {-5, rec.due, now} end
 -- writes follow
 call('ZREM', KEYS[5], timer)
 if stale then return {x and -2 or -1} end
-enqueue(x, rec, now)
+enqueue(x, rec, now .. '')
 call('HSET', KEYS[2], ref, cjson.encode(rec))
 save(x)
 if x.status == 'paused' then

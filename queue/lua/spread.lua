@@ -5,7 +5,7 @@
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
-if not going(x) or x.epoch ~= tonumber(ARGV[4]) or call('SISMEMBER', KEYS[6], '>' .. ref) == 0 then return {-5} end
+if not going(x) or x.epoch ~= ARGV[4] or call('SISMEMBER', KEYS[6], '>' .. ref) == 0 then return {-5} end
 local list = successors(KEYS[2], KEYS[5], ref, 6)
 local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
 -- writes follow

@@ -7,7 +7,7 @@ local id, now, ref, action = ARGV[1], clock(ARGV[2]), ARGV[3], ARGV[5]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not going(x) or x.epoch ~= tonumber(ARGV[4]) or not rec or rec.status ~= 'pending'
+if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'pending'
   or call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
 local onward = action == 'skip' or (action == 'fail' and ARGV[8] == 'continue')
 local list = onward and successors(KEYS[2], KEYS[5], ref, 11) or {}
@@ -20,9 +20,9 @@ if action == 'run' then
   relay = release(k, x, id, '', {{ref = ref, mode = 'run', rec = rec}}, now)
 else
   move(x, rec, action == 'skip' and 'skipped' or 'failed')
-  rec.ended, rec.reason = now, ARGV[6]
+  rec.ended, rec.reason = now .. '', ARGV[6]
   if action == 'fail' then
-    rec.attempt = rec.attempt or 0
+    rec.attempt = rec.attempt or '0'
     call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
     if onward then rec.continued = true else call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
   end
