@@ -46,14 +46,14 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	case a.Status == workflow.ExecutionRunning && a.Held > 0:
 		return false, e.letGo(ctx, a, p)
 	case p.Definition.FailFast && failed(a) > 0 && unended(a) > 0 && (active(a) > 0 || len(a.Open) > 0):
-		states, err := e.states(ctx, a.ID)
+		recs, err := e.store.Records(ctx, a.ID, nil)
 		if err != nil {
 			return false, err
 		}
-		if !anyFailed(states, p) {
+		if !failedNow(recs, a.Epoch) {
 			break
 		}
-		return false, e.drop(ctx, a, p, states, "fail_fast")
+		return false, e.drop(ctx, a, p, states(recs), "fail_fast")
 	}
 	if len(a.Open) > 0 {
 		return false, e.decide(ctx, a, p)
@@ -80,9 +80,11 @@ func failed(a *Agenda) int {
 
 func unended(a *Agenda) int { return active(a) + a.TasksSummary[workflow.TaskPending] }
 
-func anyFailed(states map[string]workflow.TaskState, p *program) bool {
-	for ref, s := range states {
-		if (s.Status == workflow.TaskFailed || s.Status == workflow.TaskTimedOut) && !s.Continued && p.Node(ref) != nil {
+// failedNow reports whether a task failed for good since the last redrive. What
+// failed before, and was left as it is, must not cancel what is retried.
+func failedNow(recs map[string]Record, epoch int) bool {
+	for _, r := range recs {
+		if (r.Status == workflow.TaskFailed || r.Status == workflow.TaskTimedOut) && !r.Continued && r.Redrive == epoch {
 			return true
 		}
 	}
@@ -177,11 +179,15 @@ func (e *Engine) states(ctx context.Context, id string) (map[string]workflow.Tas
 	if err != nil {
 		return nil, err
 	}
-	states := make(map[string]workflow.TaskState, len(recs))
+	return states(recs), nil
+}
+
+func states(recs map[string]Record) map[string]workflow.TaskState {
+	all := make(map[string]workflow.TaskState, len(recs))
 	for ref, r := range recs {
-		states[ref] = workflow.TaskState{Status: r.Status, Attempt: r.Attempt, Continued: r.Continued}
+		all[ref] = workflow.TaskState{Status: r.Status, Attempt: r.Attempt, Continued: r.Continued}
 	}
-	return states, nil
+	return all
 }
 
 // finish ends an execution in which nothing is active and nothing open.

@@ -85,7 +85,12 @@ func (m *machine) actions() map[string]func() {
 		"heartbeat":   m.doHeartbeat,
 		"decline":     m.doDecline,
 		"vanish":      func() { m.doRedispatch(m.fence(workflow.TaskQueued), engine.WhyVanish) },
-		"expire":      func() { m.doRedispatch(m.fence(workflow.TaskRunning), engine.WhyExpire) },
+		"expire": func() {
+			if chance(m.t, "late", 2) {
+				m.advanceClock(2 * machineJump)
+			}
+			m.doRedispatch(m.fence(workflow.TaskRunning), engine.WhyExpire)
+		},
 		"redrive":     m.doRedrive,
 		"sweep":       m.doSweep,
 		"archive":     m.doArchive,

@@ -300,6 +300,9 @@ func (m *machine) adopt(before *oracle, actual view) {
 		t := m.tasks[ref]
 		t.status, t.attempt, t.dispatch, t.try = now.Status, now.Attempt, now.Dispatch, now.Try
 		t.continued, t.held, t.lost = now.Continued, now.Held, now.Lost
+		if now.Attempt > before.tasks[ref].attempt || t.status == workflow.TaskFailed && !before.tasks[ref].status.Ended() {
+			t.redrive = m.epoch
+		}
 		if t.attempt > 0 && t.status.Ended() && t.outcomes[t.attempt] == "" {
 			t.outcomes[t.attempt] = t.status
 		}

@@ -31,6 +31,7 @@ type oracle struct {
 type oracleTask struct {
 	status                       workflow.TaskStatus
 	attempt, dispatch, try, lost int
+	redrive                      int // in which it last ran, or failed without a run
 	continued, held              bool
 	output                       json.RawMessage
 	leased, due                  time.Duration
@@ -100,7 +101,7 @@ func (o *oracle) enqueue(ref string) {
 	t := o.tasks[ref]
 	t.attempt++
 	t.try++
-	t.dispatch, t.lost, t.due = 1, 0, 0
+	t.dispatch, t.lost, t.due, t.redrive = 1, 0, 0, o.epoch
 	t.held = o.status == workflow.ExecutionPaused
 }
 
@@ -144,9 +145,10 @@ func (o *oracle) scope(reads []string) workflow.Scope {
 	return s
 }
 
+// fatal says whether something failed for good since the last redrive.
 func (o *oracle) fatal() bool {
 	for _, t := range o.tasks {
-		if (t.status == workflow.TaskFailed || t.status == workflow.TaskTimedOut) && !t.continued {
+		if t.redrive == o.epoch && (t.status == workflow.TaskFailed || t.status == workflow.TaskTimedOut) && !t.continued {
 			return true
 		}
 	}
@@ -204,6 +206,7 @@ func (o *oracle) decide(ref string) {
 		o.over(ref)
 	case workflow.ActionFail:
 		o.move(ref, workflow.EventFail)
+		o.tasks[ref].redrive = o.epoch
 		o.tasks[ref].continued = n.OnFailure == workflow.OnFailureContinue
 		o.over(ref)
 	}
