@@ -15,6 +15,14 @@ func (e *Engine) Announce(ctx context.Context, w Worker) error {
 		return err
 	}
 	w.SeenAt = now.UTC()
+	var lanes []string
+	for q := range w.Queues {
+		lanes = append(lanes, Lanes(q)...)
+	}
+	// asynq's list has a queue from here on: without, nobody could look at it or pause it.
+	if err := e.store.KeepQueues(ctx, lanes); err != nil {
+		return err
+	}
 	if err := e.store.Announce(ctx, w, announceTTL); err != nil {
 		return err
 	}
