@@ -1,0 +1,357 @@
+package queue_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue"
+	"github.com/redrive/redrive/queue/queuetest"
+	"github.com/redrive/redrive/workflow"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// bench is a store with a clock that the test moves.
+type bench struct {
+	*queue.Redis
+	t      testing.TB
+	offset time.Duration
+}
+
+func newBench(t testing.TB, url string, change ...func(*queue.Options)) *bench {
+	t.Helper()
+	b := &bench{t: t}
+	o := queue.DefaultOptions()
+	o.URL, o.Logger = url, quiet()
+	o.ClockOffset = func() time.Duration { return b.offset }
+	for _, f := range change {
+		f(&o)
+	}
+	store, err := queue.Open(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	b.Redis = store
+	return b
+}
+
+const lease = time.Minute
+
+// create makes an execution of two roots: keep, which keeps it going, and t,
+// which waits for a decision where decide is set.
+func (b *bench) create(decide bool) string {
+	b.t.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(b.t, err)
+	_, created, err := b.Create(b.t.Context(), engine.NewExecution{
+		Execution: engine.Execution{ID: id.String(), Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Input: json.RawMessage(`{}`)},
+		Root:      id.String(), Tasks: []engine.NewTask{{Ref: "keep"}, {Ref: "t"}},
+		Roots: []engine.Successor{{Ref: "keep"}, {Ref: "t", Decide: decide}},
+	})
+	require.NoError(b.t, err)
+	require.True(b.t, created)
+	return id.String()
+}
+
+func fenceOf(id, ref string) engine.Fence {
+	return engine.Fence{Execution: id, Ref: ref, Attempt: 1, Dispatch: 1}
+}
+
+func resultOf(f engine.Fence) engine.Result {
+	return engine.Result{Fence: f, Output: json.RawMessage(`1`), OnFailure: engine.OnwardStop, Error: &workflow.Error{Code: "boom", Message: "it broke"}}
+}
+
+func (b *bench) claim(f engine.Fence) error {
+	_, err := b.Claim(b.t.Context(), f, "w", lease, 0, nil)
+	return err
+}
+
+// reach brings task t of a new execution into a status, by real transitions
+// except for waiting, which nothing reaches yet.
+func (b *bench) reach(s workflow.TaskStatus) string {
+	b.t.Helper()
+	ctx := b.t.Context()
+	id := b.create(s == workflow.TaskPending || s == workflow.TaskSkipped)
+	f := fenceOf(id, "t")
+	if !slices.Contains([]workflow.TaskStatus{workflow.TaskPending, workflow.TaskQueued, workflow.TaskSkipped, workflow.TaskCanceled}, s) {
+		require.NoError(b.t, b.claim(f))
+	}
+	var err error
+	switch s {
+	case workflow.TaskRetrying:
+		_, err = b.BackOff(ctx, resultOf(f), 0)
+	case workflow.TaskSucceeded:
+		_, err = b.Complete(ctx, resultOf(f))
+	case workflow.TaskFailed:
+		_, err = b.Fail(ctx, resultOf(f))
+	case workflow.TaskTimedOut:
+		r := resultOf(f)
+		r.TimedOut = true
+		_, err = b.Fail(ctx, r)
+	case workflow.TaskCanceled:
+		_, err = b.Drop(ctx, id, 0, "test", []string{"t"})
+	case workflow.TaskSkipped:
+		_, err = b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionSkip}, engine.Result{})
+	case workflow.TaskWaiting:
+		b.rewrite(id, "running", "waiting")
+	}
+	require.NoError(b.t, err)
+	require.Equal(b.t, s, b.statusOf(id), "the test could not bring the task there")
+	return id
+}
+
+// rewrite changes the status of t in the record and in the counts.
+func (b *bench) rewrite(id, from, to string) {
+	b.t.Helper()
+	ctx, c := b.t.Context(), b.Client()
+	raw, err := c.HGet(ctx, queuetest.ShardKey(id, "t:"+id), "t").Result()
+	require.NoError(b.t, err)
+	require.NoError(b.t, c.HSet(ctx, queuetest.ShardKey(id, "t:"+id), "t", strings.Replace(raw, `"`+from+`"`, `"`+to+`"`, 1)).Err())
+	x := queuetest.ShardKey(id, "x:"+id)
+	all, err := c.HGet(ctx, x, "counts").Result()
+	require.NoError(b.t, err)
+	counts := strings.Fields(all)
+	for i, s := range workflow.TaskStatuses {
+		n, err := strconv.Atoi(counts[i+1])
+		require.NoError(b.t, err)
+		switch string(s) {
+		case from:
+			n--
+		case to:
+			n++
+		}
+		counts[i+1] = strconv.Itoa(n)
+	}
+	require.NoError(b.t, c.HSet(ctx, x, "counts", strings.Join(counts, " ")).Err())
+}
+
+func (b *bench) statusOf(id string) workflow.TaskStatus {
+	b.t.Helper()
+	recs, err := b.Records(b.t.Context(), id, []string{"t"})
+	require.NoError(b.t, err)
+	return recs["t"].Status
+}
+
+// dump is everything in the database, to see that a refusal wrote nothing.
+func (b *bench) dump() map[string]string {
+	b.t.Helper()
+	ctx := b.t.Context()
+	keys, err := queuetest.Keys(ctx, b.Client(), "")
+	require.NoError(b.t, err)
+	all := map[string]string{}
+	for _, key := range keys {
+		s, err := b.Client().Dump(ctx, key).Result()
+		require.NoError(b.t, err)
+		all[key] = s
+	}
+	return all
+}
+
+// end brings the execution of t to its end, whatever t is.
+func (b *bench) end(id string) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	_, err := b.Drop(ctx, id, 0, "test", []string{"keep"})
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.Finish(ctx, id, 0, workflow.ExecutionFailed, nil, nil))
+}
+
+// taskEvents are the transitions of the store behind each event.
+var taskEvents = map[workflow.Event]func(ctx context.Context, b *bench, id string) error{
+	workflow.EventReady: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionRun}, engine.Result{})
+		return err
+	},
+	workflow.EventClaim: func(_ context.Context, b *bench, id string) error { return b.claim(fenceOf(id, "t")) },
+	workflow.EventRelease: func(ctx context.Context, b *bench, id string) error {
+		_, _, err := b.Redispatch(ctx, fenceOf(id, "t"), engine.WhyRelease, 0)
+		return err
+	},
+	workflow.EventLose: func(ctx context.Context, b *bench, id string) error {
+		b.offset += 2 * lease
+		_, _, err := b.Redispatch(ctx, fenceOf(id, "t"), engine.WhyExpire, 0)
+		if errors.Is(err, engine.ErrStale) {
+			_, _, err = b.Redispatch(ctx, fenceOf(id, "t"), engine.WhyVanish, 0)
+		}
+		return err
+	},
+	workflow.EventComplete: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Complete(ctx, resultOf(fenceOf(id, "t")))
+		return err
+	},
+	workflow.EventFail: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Fail(ctx, resultOf(fenceOf(id, "t")))
+		if errors.Is(err, engine.ErrStale) {
+			_, err = b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionFail, Error: &workflow.Error{Code: "boom"}}, engine.Result{OnFailure: engine.OnwardStop})
+		}
+		return err
+	},
+	workflow.EventTimeOut: func(ctx context.Context, b *bench, id string) error {
+		r := resultOf(fenceOf(id, "t"))
+		r.TimedOut = true
+		_, err := b.Fail(ctx, r)
+		return err
+	},
+	workflow.EventBackOff: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.BackOff(ctx, resultOf(fenceOf(id, "t")), time.Hour)
+		return err
+	},
+	workflow.EventRetry: func(ctx context.Context, b *bench, id string) error {
+		_, _, err := b.Retry(ctx, fenceOf(id, "t"))
+		return err
+	},
+	workflow.EventSkip: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionSkip}, engine.Result{})
+		return err
+	},
+	workflow.EventCancel: func(ctx context.Context, b *bench, id string) error {
+		before := b.statusOf(id)
+		out, err := b.Drop(ctx, id, 0, "test", []string{"t"})
+		if err == nil && len(out) == 0 && b.statusOf(id) == before {
+			return engine.ErrStale // Drop leaves alone what has ended
+		}
+		return err
+	},
+	workflow.EventReset: func(ctx context.Context, b *bench, id string) error {
+		if b.statusOf(id).Ended() {
+			b.end(id)
+		}
+		x, err := b.Execution(ctx, id, false)
+		require.NoError(b.t, err)
+		_, err = b.Redrive(ctx, engine.Redrive{Execution: id, Epoch: x.Redrives, Revision: x.Revision, Reset: map[string][]string{"t": {"keep"}}})
+		return err
+	},
+}
+
+// notMade are entries of the tables that no script makes, because nothing asks for them yet.
+var notMade = []string{"fail queued", "expire queued"}
+
+// TestTaskTransitionsAgree drives every event from every status against Redis:
+// what the table allows ends where it says, all else is refused and writes nothing.
+func TestTaskTransitionsAgree(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, queuetest.URL(t))
+	require.Len(t, taskEvents, len(workflow.TaskTransitions))
+	for event, do := range taskEvents {
+		for _, from := range workflow.TaskStatuses {
+			require.NoError(t, b.Client().FlushDB(t.Context()).Err())
+			id := b.reach(from)
+			before := b.dump()
+			err := do(t.Context(), b, id)
+			to, allowed := workflow.TaskTransitions[event][from]
+			pair := fmt.Sprintf("%s %s", event, from)
+			switch {
+			case slices.Contains(notMade, pair), !allowed:
+				require.Error(t, err, pair)
+				if event != workflow.EventCancel { // an empty Drop counts as a revision
+					require.Equal(t, before, b.dump(), "%s was refused and wrote", pair)
+				}
+				require.Equal(t, from, b.statusOf(id), pair)
+			default:
+				require.NoError(t, err, pair)
+				require.Equal(t, to, b.statusOf(id), pair)
+			}
+		}
+	}
+}
+
+// attain brings an execution, whose tasks have all ended, into a status; by hand
+// where nothing reaches it yet.
+func (b *bench) attain(s workflow.ExecutionStatus) string {
+	b.t.Helper()
+	ctx := b.t.Context()
+	id := b.reach(workflow.TaskFailed)
+	_, err := b.Drop(ctx, id, 0, "test", []string{"keep"})
+	require.NoError(b.t, err)
+	switch s {
+	case workflow.ExecutionPaused:
+		_, err = b.Control(ctx, id, engine.OperationPause, engine.Request{})
+	case workflow.ExecutionCanceling:
+		_, err = b.Control(ctx, id, engine.OperationCancel, engine.Request{})
+	case workflow.ExecutionCanceled:
+		if _, err = b.Control(ctx, id, engine.OperationCancel, engine.Request{}); err == nil {
+			err = b.Finish(ctx, id, 0, s, nil, nil)
+		}
+	case workflow.ExecutionSucceeded, workflow.ExecutionFailed, workflow.ExecutionTimedOut:
+		err = b.Finish(ctx, id, 0, s, nil, nil)
+	case workflow.ExecutionQueued:
+		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued").Err()
+	}
+	require.NoError(b.t, err)
+	return id
+}
+
+var executionEvents = map[workflow.Event]func(ctx context.Context, b *bench, id string) error{
+	workflow.EventPause:     controlled(engine.OperationPause),
+	workflow.EventResume:    controlled(engine.OperationResume),
+	workflow.EventAskCancel: controlled(engine.OperationCancel),
+	workflow.EventSucceed:   finished(workflow.ExecutionSucceeded),
+	workflow.EventEndFailed: finished(workflow.ExecutionFailed),
+	workflow.EventEndCancel: finished(workflow.ExecutionCanceled),
+	workflow.EventExpire:    finished(workflow.ExecutionTimedOut),
+	workflow.EventRedrive: func(ctx context.Context, b *bench, id string) error {
+		x, err := b.Execution(ctx, id, false)
+		require.NoError(b.t, err)
+		_, err = b.Redrive(ctx, engine.Redrive{Execution: id, Epoch: x.Redrives, Revision: x.Revision, Reset: map[string][]string{"t": {}}, Run: []engine.Successor{{Ref: "t"}}})
+		return err
+	},
+}
+
+func controlled(op engine.Operation) func(context.Context, *bench, string) error {
+	return func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Control(ctx, id, op, engine.Request{})
+		return err
+	}
+}
+
+func finished(s workflow.ExecutionStatus) func(context.Context, *bench, string) error {
+	return func(ctx context.Context, b *bench, id string) error { return b.Finish(ctx, id, 0, s, nil, nil) }
+}
+
+// madeToo are transitions that the scripts make beyond the table: an execution
+// that was canceled, and of which a part was retried, is canceled again at its end.
+var madeToo = map[string]workflow.ExecutionStatus{
+	"end_canceled running": workflow.ExecutionCanceled,
+	"end_canceled paused":  workflow.ExecutionCanceled,
+}
+
+func TestExecutionTransitionsAgree(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, queuetest.URL(t))
+	require.Len(t, executionEvents, len(workflow.ExecutionTransitions))
+	for event, do := range executionEvents {
+		for _, from := range workflow.ExecutionStatuses {
+			require.NoError(t, b.Client().FlushDB(t.Context()).Err())
+			id := b.attain(from)
+			before := b.dump()
+			err := do(t.Context(), b, id)
+			pair := fmt.Sprintf("%s %s", event, from)
+			to, allowed := workflow.ExecutionTransitions[event][from]
+			if more, ok := madeToo[pair]; ok && !allowed {
+				to, allowed = more, true
+			}
+			x, readErr := b.Execution(t.Context(), id, false)
+			require.NoError(t, readErr)
+			if !allowed || slices.Contains(notMade, pair) {
+				require.Error(t, err, pair)
+				require.Equal(t, before, b.dump(), "%s was refused and wrote", pair)
+				require.Equal(t, from, x.Status, pair)
+				continue
+			}
+			require.NoError(t, err, pair)
+			require.Equal(t, to, x.Status, pair)
+		}
+	}
+}
