@@ -39,6 +39,9 @@ func ReadJob(t *asynq.Task) (engine.Fence, error) {
 	if err := json.Unmarshal(t.Payload(), &p); err != nil {
 		return engine.Fence{}, fmt.Errorf("queue: the payload of the job cannot be read: %w", err)
 	}
+	if p.Execution == "" {
+		return engine.Fence{}, errors.New("queue: the payload of the job names no execution")
+	}
 	if p.V != payloadVersion {
 		return engine.Fence{}, fmt.Errorf("queue: the payload of the job has version %d; this process knows %d", p.V, payloadVersion)
 	}

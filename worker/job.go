@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,16 +11,13 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue"
 	"github.com/redrive/redrive/tasks"
 	"github.com/redrive/redrive/workflow"
 )
 
 // errNotNow gives a job back to asynq without counting it as a failure.
 var errNotNow = errors.New("redrive worker: not now")
-
-// slotWait is how long a job waits for a handler that ignores its context
-// before another worker may have it.
-const slotWait = time.Second
 
 const archivedPrefix = "redrive: "
 
@@ -36,37 +32,29 @@ func (a *archived) Error() string { return archivedPrefix + a.failure.Error() }
 
 func (a *archived) Is(target error) bool { return target == asynq.SkipRetry && !a.again }
 
-// payload is what Redrive puts into an asynq job: names, no data.
-type payload struct {
-	V int `json:"v"`
-	engine.Fence
-}
-
 // process handles one delivery. nil acknowledges it.
 func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	// asynq's own deadline must not reach what reports to the engine.
 	ctx = context.WithoutCancel(ctx)
-	var p payload
-	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.V != 1 || p.Execution == "" {
-		w.log.Error("a job that is not Redrive's is on one of its queues", "type", t.Type())
+	fence, err := queue.ReadJob(t)
+	if err != nil {
+		w.log.Error("a job that is not Redrive's is on one of its queues", "type", t.Type(), "error", err)
 		return &archived{failure: &workflow.Error{Code: "foreign_job",
 			Message: "the payload is none of Redrive's; use another queue for other asynq jobs"}}
 	}
-	log := w.log.With("execution", p.Execution, "task", p.Ref, "attempt", p.Attempt)
+	log := w.log.With("execution", fence.Execution, "task", fence.Ref, "attempt", fence.Attempt)
 	kind, ok := w.o.Types.Get(t.Type())
 	if !ok {
-		return w.decline(ctx, p.Fence, t.Type(), log)
+		return w.decline(ctx, fence, t.Type(), log)
 	}
-	wait, cancel := context.WithTimeout(w.taking, slotWait)
-	defer cancel()
-	if !w.slots.acquire(wait) {
+	if !w.slots.acquire(w.taking) {
 		return errNotNow
 	}
 	sent := time.Now()
-	run, err := w.o.Engine.Claim(ctx, p.Fence, w.o.ID)
+	run, err := w.o.Engine.Claim(ctx, fence, w.o.ID)
 	if err != nil {
 		w.slots.release()
-		return w.refused(ctx, p.Fence, err, log)
+		return w.refused(ctx, fence, err, log)
 	}
 	return w.run(run, kind.Handler, sent, log)
 }

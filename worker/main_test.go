@@ -302,6 +302,12 @@ func fence(ref string) engine.Fence {
 	return engine.Fence{Execution: "x", Ref: ref, Attempt: 1, Dispatch: 1}
 }
 
+// payload is what the relay puts into a job.
+type payload struct {
+	V int `json:"v"`
+	engine.Fence
+}
+
 // send delivers a job as the relay would.
 func (f *fleet) send(x engine.Fence, kind string, more ...asynq.Option) {
 	f.t.Helper()

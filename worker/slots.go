@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // slots bounds the handlers that run at once. asynq frees its own place as soon
@@ -20,10 +21,22 @@ func newSlots(n int, hold, resume func()) *slots {
 	return &slots{free: make(chan struct{}, n), hold: hold, resume: resume}
 }
 
+// slotWait is how long a job waits for a handler that ignores its context
+// before another worker may have it.
+const slotWait = time.Second
+
 func (s *slots) acquire(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
+	select {
+	case s.free <- struct{}{}:
+		s.adjust(0)
+		return true
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, slotWait)
+	defer cancel()
 	select {
 	case s.free <- struct{}{}:
 		s.adjust(0)
