@@ -27,9 +27,12 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // bench is a store with a clock that the test moves.
 type bench struct {
 	*queue.Redis
-	t      testing.TB
-	offset time.Duration
+	t       testing.TB
+	options queue.Options
+	offset  time.Duration
 }
+
+func (b *bench) url() string { return b.options.URL }
 
 func newBench(t testing.TB, url string, change ...func(*queue.Options)) *bench {
 	t.Helper()
@@ -40,6 +43,7 @@ func newBench(t testing.TB, url string, change ...func(*queue.Options)) *bench {
 	for _, f := range change {
 		f(&o)
 	}
+	b.options = o
 	store, err := queue.Open(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
