@@ -45,8 +45,8 @@ generate: ## write the generated code again (server/api, client)
 generated: ## fail when the generated code is not current
 	$(GO) run ./test/generated
 
-bench: ## benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+bench: ## against raw asynq, interleaved: ratios, idle hop, idle cost
+	$(GO) run ./bench
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	$(GO) run ./test/fuzz -time $(or $(FUZZTIME),10s)
