@@ -87,9 +87,12 @@ func (r *Redis) Records(ctx context.Context, id string, refs []string) (map[stri
 // Values reads what expressions read: the input, the first final failure, and tasks.
 func (r *Redis) Values(ctx context.Context, id string, refs []string) (json.RawMessage, *workflow.Error, []engine.Read, error) {
 	k := keysOf(id)
-	recs, err := r.Records(ctx, id, refs)
-	if err != nil {
-		return nil, nil, nil, err
+	recs := map[string]engine.Record{}
+	if len(refs) > 0 { // Records would read all tasks
+		var err error
+		if recs, err = r.Records(ctx, id, refs); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	fields := []string{"in", "failure"}
 	for _, ref := range refs {
