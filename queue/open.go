@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type Redis struct {
 	o       Options
 	relay   *relay
 	waker   *Waker
+	claims  sync.Map // worker id -> *Claims
 	numbers numbers
 	ordered bool // one connection's commands run in the order they were sent
 
@@ -119,8 +121,8 @@ func ParseURL(raw string) (*redis.UniversalOptions, error) {
 	}
 	if scheme == "unix" {
 		o, err := redis.ParseURL(raw)
-		if err != nil {
-			return nil, bad("cannot be read: " + err.Error())
+		if err != nil { // its text holds the URL, and so the password
+			return nil, bad("is no URL of a socket")
 		}
 		return universal(o, []string{o.Addr}), nil
 	}
@@ -150,11 +152,14 @@ func ParseURL(raw string) (*redis.UniversalOptions, error) {
 		if a == "" {
 			return nil, bad("names an empty host")
 		}
-		if !strings.Contains(a, ":") {
-			addrs[i] = a + ":6379"
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			addrs[i] = net.JoinHostPort(strings.Trim(a, "[]"), "6379")
 		}
 	}
 	all := universal(o, addrs)
+	if all.TLSConfig != nil {
+		all.TLSConfig.ServerName = "" // each host is held to its own name, not to that of the first
+	}
 	all.MasterName = master
 	all.IsClusterMode = master == "" && (cluster || len(addrs) > 1)
 	if all.IsClusterMode && all.DB != 0 {

@@ -23,6 +23,7 @@ else
   rec.ended, rec.reason = now .. '', ARGV[6]
   if action == 'fail' then
     rec.attempt = rec.attempt or '0'
+    rec.redrive = x.epoch
     call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
     if onward then rec.continued = true else call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
   end
