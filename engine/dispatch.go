@@ -101,6 +101,9 @@ func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fe
 // ReasonNoWorker is the reason of a queued task whose type and queue no live worker serves.
 const ReasonNoWorker = "no_worker"
 
+// ReasonDelivered is the reason of a queued task whose job a worker took and has not claimed.
+const ReasonDelivered = "delivered"
+
 const unservedPause = time.Second
 
 // freshView is how old a look at the fleet may be to say that nobody serves a task.

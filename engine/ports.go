@@ -139,7 +139,8 @@ type Read struct {
 
 // Claimed is a dispatch taken by a worker.
 type Claimed struct {
-	Now      time.Time
+	Now      time.Time // by Redis' clock
+	Sent     time.Time // when the claim was sent, by this process' monotonic clock
 	Epoch    int
 	Try      int
 	Document *Document // nil when the caller's epoch is the present one
@@ -331,11 +332,12 @@ type Job struct {
 // JobState is what asynq knows of a job.
 type JobState string
 
-// The states of a job. JobWaiting also covers one that is being delivered.
+// The states of a job.
 const (
-	JobWaiting  JobState = "waiting"
-	JobArchived JobState = "archived"
-	JobGone     JobState = "gone" // completed, or never there
+	JobWaiting   JobState = "waiting"
+	JobDelivered JobState = "delivered" // a worker has it
+	JobArchived  JobState = "archived"
+	JobGone      JobState = "gone" // completed, or never there
 )
 
 // Fleet is asynq and the worker processes.

@@ -12,7 +12,8 @@ import (
 const (
 	lookBudget  = 200              // jobs whose state asynq is asked for in one sweep
 	lookAgain   = 30 * time.Second // between two looks at a job that waits
-	youngJob    = 10 * time.Second // a job that asynq knows and that is younger is not asked for
+	youngJob    = 5 * time.Second  // a job that asynq knows and that is younger is not asked for
+	claimTime   = 3 * time.Second  // a live worker has claimed a delivered job by then
 	crashedCode = "worker_crashed"
 )
 
@@ -118,17 +119,21 @@ func (e *Engine) lookAfterOne(ctx context.Context, f Fence, now time.Time) error
 	if now.Sub(time.UnixMilli(rec.Queued)) < youngJob {
 		return e.store.Look(ctx, f, youngJob, "")
 	}
-	return e.lookIntoAsynq(ctx, j)
+	return e.lookIntoAsynq(ctx, j, rec)
 }
 
-func (e *Engine) lookIntoAsynq(ctx context.Context, j Job) error {
+func (e *Engine) lookIntoAsynq(ctx context.Context, j Job, rec Record) error {
 	state, err := e.store.JobState(ctx, j)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if state == JobWaiting {
+	case state == JobWaiting:
 		return e.store.Look(ctx, j.Fence, lookAgain, "")
+	case state == JobDelivered && rec.Reason != ReasonDelivered:
+		return e.store.Look(ctx, j.Fence, claimTime, ReasonDelivered)
 	}
+	// A worker that dies between delivery and claim leaves no lease behind that
+	// would end, and asynq itself gives the job back only after a minute or more.
 	e.metrics.repaired("job")
 	e.log.Warn("a job vanished from asynq and is sent out again", "job", j.JobID(), "state", state)
 	if err := harmless(e.redispatch(ctx, j.Fence, WhyVanish)); err != nil {
@@ -137,7 +142,9 @@ func (e *Engine) lookIntoAsynq(ctx context.Context, j Job) error {
 	if state == JobArchived {
 		return e.store.DeleteJob(ctx, j)
 	}
-	return nil
+	next := j.Fence
+	next.Dispatch++
+	return e.store.Look(ctx, next, youngJob, "")
 }
 
 // purge removes an execution whose retention is over: the jobs that asynq may

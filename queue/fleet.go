@@ -36,6 +36,8 @@ func (r *Redis) JobState(ctx context.Context, j engine.Job) (engine.JobState, er
 	switch info.State {
 	case asynq.TaskStateArchived:
 		return engine.JobArchived, nil
+	case asynq.TaskStateActive:
+		return engine.JobDelivered, nil
 	case asynq.TaskStateCompleted:
 		return engine.JobGone, nil
 	}
