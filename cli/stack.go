@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +17,7 @@ import (
 	"github.com/redrive/redrive/server"
 	"github.com/redrive/redrive/tasks"
 	"github.com/redrive/redrive/worker"
+	"github.com/redrive/redrive/worker/setup"
 )
 
 // stackOptions say which parts a process puts together.
@@ -71,7 +70,7 @@ func (s *stack) start(ctx context.Context, o stackOptions) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := engine.DefaultOptions()
 	options.Store, options.Catalog, options.Logger = store, o.types.Catalog(), o.log
-	options.Metrics, options.Secrets = engine.NewMetrics(registry), secret
+	options.Metrics, options.Secrets = engine.NewMetrics(registry), setup.Secret
 	if s.engine, err = engine.New(options); err != nil {
 		return err
 	}
@@ -114,7 +113,7 @@ func (s *stack) startServer(ctx context.Context, o stackOptions, store *queue.Re
 func (s *stack) startWorker(ctx context.Context, o stackOptions, store *queue.Redis, waker *queue.Waker, registry *prometheus.Registry) error {
 	options := *o.worker
 	options.Engine, options.Client, options.NewClient, options.Waker, options.Logger = s.engine, store.Client(), store.NewClient, waker, o.log
-	options.Metrics = worker.NewMetrics(registry)
+	options.Metrics, options.Claims = worker.NewMetrics(registry), store.Claims(options.ID, options.Lease)
 	fleet, err := worker.New(options)
 	if err != nil {
 		return err
@@ -154,17 +153,6 @@ func openEngine(ctx context.Context, url string) (*engine.Engine, func(), error)
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	return e, func() { _ = store.Close() }, nil
-}
-
-// secret is secrets.<name> in expressions, as worker processes read it:
-// secrets.api_token is REDRIVE_SECRET_API_TOKEN.
-func secret(name string) (string, error) {
-	variable := "REDRIVE_SECRET_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name))
-	value, set := os.LookupEnv(variable)
-	if !set {
-		return "", fmt.Errorf("there is no secret %q: set %s where this runs", name, variable)
-	}
-	return value, nil
 }
 
 // loopback reports whether only this machine can reach the address.

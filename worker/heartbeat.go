@@ -114,7 +114,7 @@ func (b *beats) beat(ctx context.Context, list []*live) {
 	if len(list) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.every)
+	call, cancel := context.WithTimeout(ctx, b.every)
 	defer cancel()
 	runs := make([]*engine.Run, len(list))
 	for i, l := range list {
@@ -122,7 +122,7 @@ func (b *beats) beat(ctx context.Context, list []*live) {
 	}
 	sent := time.Now()
 	var trouble error
-	for i, err := range b.engine.Heartbeat(ctx, runs) {
+	for i, err := range b.engine.Heartbeat(call, runs) {
 		switch {
 		case err == nil:
 			list[i].extend(sent)

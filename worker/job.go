@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -48,20 +47,24 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 		return w.decline(ctx, fence, t.Type(), log)
 	}
 	if !w.slots.acquire(w.taking) {
+		if w.o.Claims.Drop(fence) {
+			w.releaseClaim(fence)
+			return nil
+		}
 		return errNotNow
 	}
-	sent := time.Now()
 	run, err := w.o.Engine.Claim(ctx, fence, w.o.ID)
 	if err != nil {
 		w.slots.release()
 		return w.refused(ctx, fence, err, log)
 	}
-	return w.run(run, kind.Handler, sent, log)
+	return w.run(run, kind.Handler, log)
 }
 
 func (w *Worker) decline(ctx context.Context, f engine.Fence, kind string, log *slog.Logger) error {
 	log.Warn("this worker has no such task type; the job is handed on", "type", kind)
 	w.o.Metrics.countRefused("declined")
+	w.o.Claims.Drop(f)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := w.o.Engine.Decline(ctx, f); err != nil && !refusal(err) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,7 +56,7 @@ func (p *process) start(ctx context.Context, s settings) error {
 
 	eo := engine.DefaultOptions()
 	eo.Store, eo.Catalog, eo.Logger, eo.Lease = store, s.options.Types.Catalog(), s.log, s.options.Lease
-	eo.Metrics, eo.Secrets = engine.NewMetrics(registry), secret
+	eo.Metrics, eo.Secrets = engine.NewMetrics(registry), setup.Secret
 	if p.engine, err = engine.New(eo); err != nil {
 		return err
 	}
@@ -69,7 +67,9 @@ func (p *process) start(ctx context.Context, s settings) error {
 	p.stops = append(p.stops, pump.Stop)
 
 	o := s.options
-	o.Engine, o.Client, o.NewClient, o.Waker, o.Metrics = p.engine, store.Client(), store.NewClient, waker, NewMetrics(registry)
+	o.Engine, o.Client, o.NewClient, o.Waker = p.engine, store.Client(), store.NewClient, waker
+	o.Metrics, o.Secrets = NewMetrics(registry), setup.Secret
+	o.Claims = store.Claims(o.ID, o.Lease)
 	if p.worker, err = New(o); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (p *process) listen(s settings, registry *prometheus.Registry) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", p.ready)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	// Below the worker in the order of stopping, so that a draining worker can be watched.
@@ -132,14 +132,4 @@ func (p *process) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprintln(w, "ready")
 	}
-}
-
-// secret is secrets.<name> in expressions: secrets.api_token is REDRIVE_SECRET_API_TOKEN.
-func secret(name string) (string, error) {
-	variable := "REDRIVE_SECRET_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name))
-	value, ok := os.LookupEnv(variable)
-	if !ok {
-		return "", fmt.Errorf("there is no secret %q: set %s where the worker runs", name, variable)
-	}
-	return value, nil
 }

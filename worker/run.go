@@ -29,17 +29,19 @@ type outcome struct {
 
 // run executes a claimed run and reports how it ended. The slot is given back
 // when the handler returns, which may be later.
-func (w *Worker) run(r *engine.Run, h tasks.Handler, sent time.Time, log *slog.Logger) error {
+func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 	cancelable, cancel := context.WithCancelCause(w.runs)
 	defer cancel(nil)
-	l := newLive(r, cancel, sent, w.o.Lease)
+	l := newLive(r, cancel, r.Sent, w.o.Lease)
 	w.beats.add(l)
 	defer w.beats.remove(l)
 	w.o.Metrics.addRunning(1)
 	defer w.o.Metrics.addRunning(-1)
+	secrets := w.redactor(r)
+	log = secrets.log(log)
 	if r.Err != nil {
 		w.slots.release()
-		return w.fail(l, r.Err, false, log)
+		return w.fail(l, secrets.failure(r.Err), false, log)
 	}
 	ctx, stop := context.WithTimeoutCause(cancelable, r.Node.Timeout, tasks.ErrTimedOut)
 	defer stop()
@@ -64,7 +66,7 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, sent time.Time, log *slog.L
 		return w.fail(l, &workflow.Error{Code: tasks.CodeTimedOut, Retryable: true,
 			Message: fmt.Sprintf("the attempt did not end within its timeout of %s", r.Node.Timeout)}, true, log)
 	default:
-		return w.fail(l, got.failure, false, log)
+		return w.fail(l, secrets.failure(got.failure), false, log)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/queue"
 	"github.com/redrive/redrive/tasks"
 )
@@ -27,6 +28,7 @@ type Worker struct {
 
 	client redis.UniversalClient // of the asynq server, with the wake hook
 	hook   *queue.WakeHook
+	acks   *queue.Acks
 	server *asynq.Server
 	look   *asynq.Inspector
 	slots  *slots
@@ -85,7 +87,10 @@ func New(o Options) (*Worker, error) {
 		known:  make(map[string]bool),
 		done:   make(chan struct{}),
 	}
+	w.hook.Claim(o.Claims)
+	w.acks = queue.NewAcks(o.Client, w.log)
 	client.AddHook(w.hook)
+	client.AddHook(w.acks)
 	w.slots = newSlots(o.Concurrency, w.hook.Hold, w.hook.Resume)
 	w.beats = newBeats(o.Engine, o.Heartbeat, w.log)
 	w.runs, w.cancelRuns = context.WithCancelCause(context.Background())
@@ -159,7 +164,9 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.o.Engine.Announce(ctx, w.self()); err != nil {
 		return fmt.Errorf("announcing the worker: %w", err)
 	}
+	w.acks.Start()
 	if err := w.server.Start(asynq.HandlerFunc(w.process)); err != nil {
+		w.acks.Stop()
 		return errors.Join(fmt.Errorf("starting the asynq server: %w", err), w.o.Engine.Retire(ctx, w.o.ID))
 	}
 	w.wg.Go(func() { w.beats.loop(w.services) })
@@ -225,6 +232,8 @@ func (w *Worker) drain() {
 	}
 	w.cancelRuns(tasks.ErrDraining)
 	<-down
+	w.acks.Stop()
+	w.giveBack()
 	w.stopServices()
 	w.wg.Wait()
 	if n := w.zombies.Load(); n > 0 {
@@ -239,6 +248,22 @@ func (w *Worker) drain() {
 		w.err = errors.Join(w.err, fmt.Errorf("worker: closing the connection: %w", err))
 	}
 	w.log.Info("worker stopped")
+}
+
+// giveBack releases what was claimed with its dequeue and then never handled,
+// because asynq put the job back.
+func (w *Worker) giveBack() {
+	for _, f := range w.o.Claims.Left() {
+		w.releaseClaim(f)
+	}
+}
+
+func (w *Worker) releaseClaim(f engine.Fence) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if err := w.o.Engine.Release(ctx, &engine.Run{Fence: f}); err != nil && !refusal(err) {
+		w.log.Warn("a claimed job could not be handed back; its lease runs out by itself", "job", f.JobID(), "error", err)
+	}
 }
 
 func hostname() string {
