@@ -56,6 +56,7 @@ func newFleet(ctx context.Context, url string) (*fleet, error) {
 	}
 	wo := worker.DefaultOptions()
 	wo.Concurrency, wo.Types, wo.Engine, wo.Client, wo.NewClient, wo.Waker = concurrency, types, f.engine, f.store.Client(), f.store.NewClient, f.waker
+	wo.Claims = f.store.Claims(wo.ID, wo.Lease)
 	if f.worker, err = worker.New(wo); err != nil {
 		return nil, err
 	}
@@ -65,15 +66,15 @@ func newFleet(ctx context.Context, url string) (*fleet, error) {
 	return f, f.publish(ctx)
 }
 
-type last struct{}
-
 // types are a no-op and one that says that its execution came to its end.
 func (f *fleet) types() (*tasks.Registry, error) {
-	nop := func(context.Context, *tasks.Job, struct{}) (struct{}, error) { return struct{}{}, nil }
-	return tasks.NewRegistry(tasks.New("step", nop), tasks.New("last", func(context.Context, *tasks.Job, last) (last, error) {
-		f.ended <- struct{}{}
-		return last{}, nil
-	}), tasks.New("clock", func(_ context.Context, _ *tasks.Job, _ struct{}) (int64, error) { return time.Now().UnixMicro(), nil }))
+	handler := func(name string, run func()) tasks.Type {
+		return tasks.Type{Name: name, Handler: tasks.HandlerFunc(func(_ context.Context, job *tasks.Job) (json.RawMessage, error) {
+			run()
+			return job.Input, nil
+		})}
+	}
+	return tasks.NewRegistry(handler("step", func() {}), handler("last", func() { f.ended <- struct{}{} }), tasks.New("clock", func(_ context.Context, _ *tasks.Job, _ struct{}) (int64, error) { return time.Now().UnixMicro(), nil }))
 }
 
 func (f *fleet) publish(ctx context.Context) error {

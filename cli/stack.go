@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"time"
 
@@ -94,11 +93,10 @@ func (s *stack) startServer(ctx context.Context, o stackOptions, store *queue.Re
 	options := *o.server
 	options.Engine, options.Monitoring, options.Registry, options.Logger = s.engine, store.Monitoring(), registry, o.log
 	if o.openHere {
-		has, err := s.engine.HasKeys(ctx)
-		if err != nil {
-			return fmt.Errorf("look for API keys: %w", err)
+		var err error
+		if options.Open, err = openWithoutKeys(ctx, s.engine, options); err != nil {
+			return err
 		}
-		options.Open = !has && (options.AllowOpen || loopback(options.Listen))
 	}
 	s.open = options.Open
 	api, err := server.New(options)
@@ -108,6 +106,16 @@ func (s *stack) startServer(ctx context.Context, o stackOptions, store *queue.Re
 	s.onStop(api.Stop)
 	s.server = api
 	return api.Start(ctx)
+}
+
+// openWithoutKeys reports whether a server asks for no keys: there are none, and
+// only this machine reaches it or the user accepts who else does.
+func openWithoutKeys(ctx context.Context, e *engine.Engine, o server.Options) (bool, error) {
+	has, err := e.HasKeys(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for API keys: %w", err)
+	}
+	return !has && (o.AllowOpen || server.Loopback(o.Listen)), nil
 }
 
 func (s *stack) startWorker(ctx context.Context, o stackOptions, store *queue.Redis, waker *queue.Waker, registry *prometheus.Registry) error {
@@ -153,14 +161,4 @@ func openEngine(ctx context.Context, url string) (*engine.Engine, func(), error)
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	return e, func() { _ = store.Close() }, nil
-}
-
-// loopback reports whether only this machine can reach the address.
-func loopback(listen string) bool {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }

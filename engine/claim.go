@@ -23,8 +23,8 @@ type Run struct {
 	IdempotencyKey    string
 	Err               *workflow.Error // the input could not be resolved: report it with Fail
 	StartedAt         time.Time       // by Redis' clock
+	Sent              time.Time       // when the claim was sent, by this process' monotonic clock
 
-	claimed  time.Time       // by this process, for durations
 	recorded json.RawMessage // the input as it is stored: without secrets
 	hash     string          // of recorded
 	document *Document
@@ -68,7 +68,7 @@ func (e *Engine) Claim(ctx context.Context, f Fence, worker string) (*Run, error
 	}
 	r := &Run{
 		Fence: f, Node: n, Project: d.Project, Workflow: d.Workflow, Number: d.Number, Try: c.Try,
-		StartedAt: c.Now, claimed: time.Now(), document: d, program: p,
+		StartedAt: c.Now, Sent: c.Sent, document: d, program: p,
 	}
 	e.resolve(r, reads, c.Reads)
 	return r, nil

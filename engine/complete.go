@@ -36,7 +36,7 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 	if err != nil {
 		return e.refused("complete", r.Fence, err)
 	}
-	e.metrics.task(r.Node.Type, workflow.TaskSucceeded, time.Since(r.claimed))
+	e.metrics.task(r.Node.Type, workflow.TaskSucceeded, time.Since(r.Sent))
 	e.follow(ctx, r.Execution, r.document, r.program, settled)
 	return nil
 }
@@ -51,7 +51,7 @@ func (e *Engine) Fail(ctx context.Context, r *Run, failure *workflow.Error, time
 		if err != nil {
 			return false, e.refused("fail", r.Fence, err)
 		}
-		e.metrics.task(r.Node.Type, workflow.TaskRetrying, time.Since(r.claimed))
+		e.metrics.task(r.Node.Type, workflow.TaskRetrying, time.Since(r.Sent))
 		e.timers.add(r.Fence, due)
 		return false, nil
 	}
@@ -63,7 +63,7 @@ func (e *Engine) Fail(ctx context.Context, r *Run, failure *workflow.Error, time
 	if timedOut {
 		status = workflow.TaskTimedOut
 	}
-	e.metrics.task(r.Node.Type, status, time.Since(r.claimed))
+	e.metrics.task(r.Node.Type, status, time.Since(r.Sent))
 	e.follow(ctx, r.Execution, r.document, r.program, settled)
 	return true, nil
 }

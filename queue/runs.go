@@ -15,7 +15,16 @@ import (
 
 // Claim takes one dispatch of one attempt.
 func (r *Redis) Claim(ctx context.Context, f engine.Fence, worker string, lease time.Duration, epoch int, reads []string) (*engine.Claimed, error) {
+	if made, ok := r.claimedAlready(f, worker); ok {
+		if err := refusal(made.reply); err != nil {
+			return nil, err
+		}
+		c := granted(made.reply)
+		c.Sent = made.sent
+		return c, r.complement(ctx, f, c, epoch, reads)
+	}
 	k := keysOf(f.Execution)
+	sent := time.Now()
 	args := make([]any, 0, 8+len(reads))
 	args = append(args, f.Execution, r.offset(), f.Ref, f.Attempt, f.Dispatch, worker, lease.Milliseconds(), epoch)
 	for _, ref := range reads {
@@ -25,13 +34,11 @@ func (r *Redis) Claim(ctx context.Context, f engine.Fence, worker string, lease 
 	if err != nil {
 		return nil, err
 	}
-	c := &engine.Claimed{Now: time.UnixMilli(number(reply, 1)), Epoch: int(number(reply, 2)), Try: int(number(reply, 3))}
+	c := granted(reply)
+	c.Sent = sent
 	if len(reply) > 4 {
 		if doc, ok := reply[4].([]any); ok {
-			c.Document = &engine.Document{
-				Epoch: c.Epoch, Number: number(doc, 0), Project: text(doc, 1), Workflow: text(doc, 2), Version: int(number(doc, 3)),
-				Definition: text(doc, 4), Root: text(doc, 5), Priority: int(number(doc, 6)), Input: raw(text(doc, 7)),
-			}
+			c.Document = decodeDocument(c.Epoch, doc)
 		}
 	}
 	for i := range reads {
@@ -42,6 +49,21 @@ func (r *Redis) Claim(ctx context.Context, f engine.Fence, worker string, lease 
 		c.Reads = append(c.Reads, read)
 	}
 	return c, nil
+}
+
+func granted(reply []any) *engine.Claimed {
+	return &engine.Claimed{Now: time.UnixMilli(number(reply, 1)), Epoch: int(number(reply, 2)), Try: int(number(reply, 3))}
+}
+
+// documentFields are the fields of an execution that a document is made of, in the order of claim.lua.
+var documentFields = []string{"number", "project", "workflow", "version", "definition", "root", "priority"}
+
+// decodeDocument reads documentFields and the input behind them.
+func decodeDocument(epoch int, doc []any) *engine.Document {
+	return &engine.Document{
+		Epoch: epoch, Number: number(doc, 0), Project: text(doc, 1), Workflow: text(doc, 2), Version: int(number(doc, 3)),
+		Definition: text(doc, 4), Root: text(doc, 5), Priority: int(number(doc, 6)), Input: raw(text(doc, 7)),
+	}
 }
 
 // decodeRead reads a record, an output and an error from i on.

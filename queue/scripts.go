@@ -47,14 +47,17 @@ var (
 func script(name string, libs ...string) *redis.Script {
 	var source strings.Builder
 	for _, file := range slices.Concat([]string{"lib"}, libs, []string{name}) {
-		text, err := luaFiles.ReadFile("lua/" + file + ".lua")
-		if err != nil {
-			panic("queue: " + err.Error()) // a file that the compiler embedded
-		}
-		source.Write(text)
-		source.WriteByte('\n')
+		source.WriteString(luaText(file) + "\n")
 	}
 	return redis.NewScript(source.String())
+}
+
+func luaText(file string) string {
+	text, err := luaFiles.ReadFile("lua/" + file + ".lua")
+	if err != nil {
+		panic("queue: " + err.Error()) // a file that the compiler embedded
+	}
+	return string(text)
 }
 
 // The refusals of the scripts. Each of them wrote nothing that changes a task.

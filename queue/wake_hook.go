@@ -31,6 +31,7 @@ type WakeHook struct {
 	wait    time.Duration
 	backoff time.Duration
 	detach  func()
+	claims  *Claims // nil = dequeue only
 	stop    chan struct{}
 	once    sync.Once
 
@@ -66,6 +67,10 @@ func newWakeHook(queues []string) *WakeHook {
 	}
 	return h
 }
+
+// Claim makes the dequeues claim what they get; nil leaves that to the worker.
+// Call it before the server starts.
+func (h *WakeHook) Claim(c *Claims) { h.claims = c }
 
 // Stop lets waiting dequeues go and answers "empty" to all that follow, so
 // that the server takes no more jobs.
@@ -145,7 +150,12 @@ func (h *WakeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if !ask {
 			return redis.Nil
 		}
-		err := next(ctx, cmd)
+		var err error
+		if h.claims != nil {
+			err = h.claims.dequeue(ctx, cmd, next)
+		} else {
+			err = next(ctx, cmd)
+		}
 		if rest := h.record(l, generation, err); rest > 0 {
 			h.await(ctx, nil, time.Now().Add(rest))
 		}

@@ -32,6 +32,7 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage.`
 // It takes the flags of Command. The built-in types come with it, as far as the
 // flags allow; a type of yours with the name of a built-in one takes its place.
 func Main(types *tasks.Registry) int {
+	setup.CatchRedisLog()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal finds the default action again
@@ -117,8 +118,8 @@ func settingsOf(c *cli.Context, types *tasks.Registry, version string) (settings
 	o := &s.options
 	o.Version, o.Logger = version, log
 	o.Concurrency, o.Drain = c.Int("concurrency"), c.Duration("drain")
-	if o.Concurrency < 1 || o.Concurrency > maxConcurrency {
-		return settings{}, setup.Wrong("concurrency", strconv.Itoa(o.Concurrency), fmt.Sprintf("1 to %d", maxConcurrency))
+	if o.Concurrency < 1 || o.Concurrency > MaxConcurrency {
+		return settings{}, setup.Wrong("concurrency", strconv.Itoa(o.Concurrency), fmt.Sprintf("1 to %d", MaxConcurrency))
 	}
 	if o.Drain < 0 || o.Drain > maxDrain {
 		return settings{}, setup.Wrong("drain", o.Drain.String(), fmt.Sprintf("0s to %s", maxDrain))

@@ -64,11 +64,12 @@ func newID() string {
 	return host + ":" + strconv.Itoa(os.Getpid()) + ":" + strconv.FormatUint(rand.Uint64()>>24, 36)
 }
 
-// The largest values.
+// MaxConcurrency is the most handlers that one worker runs at once.
+const MaxConcurrency = 10_000
+
 const (
-	maxWeight      = 100 // asynq makes a list as long as all weights together at each look
-	maxConcurrency = 10_000
-	maxDrain       = 24 * time.Hour
+	maxWeight = 100 // asynq makes a list as long as all weights together at each look
+	maxDrain  = 24 * time.Hour
 )
 
 // queueName leaves out what asynq's keys and the job ids cannot hold.
@@ -92,8 +93,8 @@ func (o Options) Validate() error {
 			bad("Queues: the weight of %q is %d; allowed: 1 to %d", q, w, maxWeight)
 		}
 	}
-	if o.Concurrency < 1 || o.Concurrency > maxConcurrency {
-		bad("Concurrency is %d; allowed: 1 to %d", o.Concurrency, maxConcurrency)
+	if o.Concurrency < 1 || o.Concurrency > MaxConcurrency {
+		bad("Concurrency is %d; allowed: 1 to %d", o.Concurrency, MaxConcurrency)
 	}
 	if o.Types == nil || len(o.Types.Names()) == 0 {
 		bad("Types has no task type; register at least one")

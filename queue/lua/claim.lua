@@ -1,7 +1,7 @@
 -- A worker takes one dispatch of one attempt: queued -> running, at most once.
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 held SET, 5 events LIST, 6 jobs ZSET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 worker, 7 lease ms, 8 the epoch whose document the
---       caller knows (-1 = none), then per read task: ref
+--       caller knows (-1 = none, '' = send none), then per read task: ref
 -- Returns {1, now, epoch, try, document or false, then per read task: record, output, error}
 --       | {-1} gone | {-2} stale | {-3} paused, kept aside | {-4, error} this attempt failed before
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
@@ -14,7 +14,7 @@ if rec.status == 'failed' or rec.status == 'timed_out' then
 end
 if rec.status ~= 'queued' or not going(x) then return {-2} end
 local reply = {1, now, x.epoch, rec.try, false}
-if x.epoch ~= ARGV[8] then
+if ARGV[8] ~= '' and x.epoch ~= ARGV[8] then
   reply[5] = call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority')
   reply[5][8] = call('HGET', KEYS[3], 'in')
 end

@@ -87,19 +87,21 @@ func Logger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
 		return nil, wrong("log-level", text, "debug, info, warn or error")
 	}
 	o := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewJSONHandler(w, o)
 	switch text := c.String("log-format"); text {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
+		handler = slog.NewTextHandler(w, o)
 	case "auto":
 		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			return slog.New(slog.NewTextHandler(w, o)), nil
+			handler = slog.NewTextHandler(w, o)
 		}
-		return slog.New(slog.NewJSONHandler(w, o)), nil
 	default:
 		return nil, wrong("log-format", text, "text, json or auto")
 	}
+	log := slog.New(handler)
+	redisSays.to.Store(log)
+	return log, nil
 }
 
 // wrong says in all its names which setting has a value that is not allowed.

@@ -1,0 +1,15 @@
+-- Dequeues a job as asynq does and claims it in the same step. `dequeue` is asynq's own script and `claim` is
+-- claim.lua, both made functions of their KEYS and ARGV. Not for a Cluster: the keys of the claim follow from the job.
+-- KEYS: 1 pending LIST, 2 paused STRING, 3 active LIST, 4 lease ZSET (asynq's)
+-- ARGV: 1 expiry of asynq's lease s, 2 prefix of asynq's task keys, 3 offset ms, 4 worker, 5 lease ms
+-- Returns nil nothing there | {message} not a job of ours | {message, job id, what claim.lua answers}
+local message = dequeue(KEYS, ARGV)
+if not message then return nil end
+local name = call('LINDEX', KEYS[3], 0)
+local id, ref, attempt, dispatch = string.match(name, '^(%x+%-%x+%-%x+%-%x+%-%x+):([^:]+):(%d+):(%d+)$')
+if not id then return {message} end
+local p = 'redrive:{s:' .. string.format('%03d', tonumber(string.sub(id, -2), 16)) .. '}:'
+local keys = {p .. 'x:' .. id, p .. 't:' .. id, p .. 'v:' .. id, p .. 'h:' .. id, p .. 'e:' .. id, p .. 'jobs'}
+local ok, answer = pcall(claim, keys, {id, ARGV[3], ref, attempt, dispatch, ARGV[4], ARGV[5], ''})
+if not ok then return {message} end
+return {message, name, answer}
