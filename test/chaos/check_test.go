@@ -166,7 +166,7 @@ func (l *load) checkJournal(g *figures, claims map[string]int) {
 func (l *load) settle() {
 	l.t.Helper()
 	l.await("Redis is in order and at rest", func(ctx context.Context) ([]string, error) {
-		return Fsck(ctx, l.f.Client(), l.needs, true)
+		return Fsck(ctx, l.client, l.needs, true, !soak)
 	})
 }
 
@@ -174,7 +174,7 @@ func (l *load) settle() {
 func (l *load) vanish() {
 	l.t.Helper()
 	l.await("nothing of any execution is left", func(ctx context.Context) ([]string, error) {
-		return Left(ctx, l.f.Client())
+		return Left(ctx, l.client, !soak)
 	})
 }
 

@@ -133,10 +133,15 @@ func (d *disk) add(format string, args ...any) {
 // Fsck checks what lies in Redis: each execution against the rules of
 // queuetest.Audit, and that no key or entry is without its owner. With quiet,
 // nothing may be left to do either. It answers every breach.
-func Fsck(ctx context.Context, c redis.UniversalClient, graphs Graphs, quiet bool) ([]string, error) {
+// Ghosts are jobs that a killed worker left active in asynq, which gives them
+// back by itself after up to two minutes; with ghosts they are no breach.
+func Fsck(ctx context.Context, c redis.UniversalClient, graphs Graphs, quiet, ghosts bool) ([]string, error) {
 	d, err := scan(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	if ghosts {
+		d.forgetGhosts()
 	}
 	for id := range d.live {
 		needs, err := graphs(id)
@@ -156,6 +161,18 @@ func Fsck(ctx context.Context, c redis.UniversalClient, graphs Graphs, quiet boo
 		d.idle()
 	}
 	return d.problems, nil
+}
+
+// forgetGhosts drops what asynq believes to be active.
+func (d *disk) forgetGhosts() {
+	for id := range d.lists["active"] {
+		queue, job, _ := strings.Cut(id, "/")
+		key := "asynq:{" + queue + "}:t:" + job
+		d.keys = slices.DeleteFunc(d.keys, func(k string) bool { return k == key })
+		delete(d.jobs, id)
+		delete(d.lists["lease"], id)
+	}
+	delete(d.lists, "active")
 }
 
 // orphans finds what belongs to no execution, and jobs and lists of asynq that do not fit.
@@ -225,11 +242,14 @@ func executionOf(entry string) string {
 }
 
 // Left answers every key and entry of any execution that is still there, as
-// none may be once retention is over.
-func Left(ctx context.Context, c redis.UniversalClient) ([]string, error) {
+// none may be once retention is over. Ghosts as for Fsck.
+func Left(ctx context.Context, c redis.UniversalClient, ghosts bool) ([]string, error) {
 	d, err := scan(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	if ghosts {
+		d.forgetGhosts()
 	}
 	var left []string
 	for _, key := range d.keys {

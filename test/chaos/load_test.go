@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/client"
@@ -33,6 +34,7 @@ type load struct {
 	workers [2]*fleet.Process
 	kills   map[int]time.Time // when a worker, by pid, was killed
 
+	client    redis.UniversalClient
 	planned   int
 	ids       []string       // of executions that were accepted
 	graphOf   map[string]int // execution -> its graph
@@ -57,6 +59,7 @@ func newLoad(t *testing.T, redisURL string, executions int, retention time.Durat
 		args:  append([]string{"--allow-exec", "true", "--concurrency", fmt.Sprint(concurrency)}, args...),
 		kills: map[int]time.Time{}, planned: executions, graphOf: map[string]int{}, collected: map[string]*evidence{},
 	}
+	l.client = l.f.Client()
 	l.server = l.f.Server()
 	for i := range l.workers {
 		l.workers[i] = l.launch()
