@@ -1,4 +1,4 @@
--- Dequeues a job as asynq does and claims it in the same step. `dequeue` is asynq's own script and `claim` is
+-- Dequeues a job as asynq does and claims it in the same step; writes nothing by itself. `dequeue` is asynq's own script and `claim` is
 -- claim.lua, both made functions of their KEYS and ARGV. Not for a Cluster: the keys of the claim follow from the job.
 -- KEYS: 1 pending LIST, 2 paused STRING, 3 active LIST, 4 lease ZSET (asynq's)
 -- ARGV: 1 expiry of asynq's lease s, 2 prefix of asynq's task keys, 3 offset ms, 4 worker, 5 lease ms
