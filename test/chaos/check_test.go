@@ -180,6 +180,8 @@ func (l *load) vanish() {
 
 func (l *load) await(what string, ask func(context.Context) ([]string, error)) {
 	l.t.Helper()
+	began := time.Now()
+	defer func() { l.t.Logf("after %s: %s", round(time.Since(began)), what) }()
 	var left []string
 	ok := fleet.AwaitQuiet(l.t.Context(), patience, func() bool {
 		var err error
