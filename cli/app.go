@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/redrive/redrive/worker/setup"
 )
 
 // The groups of commands in the help text.
@@ -33,6 +35,7 @@ type program struct {
 // program's name. SIGINT and SIGTERM end what runs in an orderly way; a second
 // one ends the process at once.
 func Main(version string, args []string, in io.Reader, out, errOut io.Writer) int {
+	setup.CatchRedisLog()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// After the first signal the default action is back, so the second one kills.

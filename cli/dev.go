@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +44,9 @@ func (p *program) dev(c *cli.Context) error {
 	}
 	if c.String("redis") != "" && c.String("data") != "" {
 		return usagef("--redis uses a Redis that runs, --data starts one: give one of them")
+	}
+	if n := c.Int("concurrency"); n < 1 || n > worker.MaxConcurrency {
+		return setup.Wrong("concurrency", strconv.Itoa(n), fmt.Sprintf("1 to %d", worker.MaxConcurrency))
 	}
 	log, err := setup.Logger(c, p.err)
 	if err != nil {
@@ -152,7 +157,7 @@ func (d *dev) banner(s style) string {
 	line("API", d.url())
 	line("docs", d.url()+"/docs")
 	line("monitoring", d.url()+"/monitoring/")
-	line("Redis", d.redis)
+	line("Redis", withoutPassword(d.redis))
 	switch {
 	case d.embedded:
 		line("state", s.paint(yellow, "embedded: gone when this stops")+" (--data DIR keeps it)")
@@ -165,6 +170,14 @@ func (d *dev) banner(s style) string {
 	}
 	fmt.Fprintf(&b, "  %s workflow publish FILE\n  %[1]s run NAME --wait\n  %[1]s execution list\n", commandName())
 	return b.String()
+}
+
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "as --redis says"
+	}
+	return u.Redacted()
 }
 
 // reachable turns an address that a server listens on into one to call.

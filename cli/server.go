@@ -75,6 +75,12 @@ func (p *program) checkServer(c *cli.Context, options server.Options) error {
 	if err := options.Validate(); err != nil {
 		return &failure{code: exitUsage, err: err}
 	}
+	if options.Open, err = openWithoutKeys(c.Context, e, options); err != nil {
+		return err
+	}
+	if err := options.CheckListen(c.Context); err != nil {
+		return err
+	}
 	if err := e.Ready(c.Context); err != nil {
 		return err
 	}

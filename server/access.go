@@ -74,7 +74,7 @@ func (s *Server) guard(c *gin.Context) {
 		fail(c, problem.New(http.StatusForbidden, "cross_origin", "a page of another origin may not send this"))
 		return
 	}
-	if s.options.Open && loopback(s.options.Listen) && !localHost(c.Request.Host) {
+	if s.options.Open && Loopback(s.options.Listen) && !localHost(c.Request.Host) {
 		fail(c, problem.New(http.StatusMisdirectedRequest, "host_denied", "an open server answers to localhost and addresses only, not to %q", c.Request.Host))
 	}
 }

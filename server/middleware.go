@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -102,6 +103,18 @@ func (s *Server) recoverPanic(c *gin.Context) {
 		}
 		fail(c, fmt.Errorf("server: panic: %v", v))
 	}()
+	c.Next()
+}
+
+// limit ends an API request that takes too long while there still is time to
+// answer it. Event streams have no end of their own.
+func (s *Server) limit(c *gin.Context) {
+	if !strings.HasPrefix(c.FullPath(), "/v1/") || strings.HasSuffix(c.FullPath(), "/events") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), s.options.Write/2)
+	defer cancel()
+	c.Request = c.Request.WithContext(ctx)
 	c.Next()
 }
 

@@ -104,8 +104,8 @@ func (o Options) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// loopback reports whether only this machine can reach the address.
-func loopback(listen string) bool {
+// Loopback reports whether only this machine can reach the address.
+func Loopback(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return false
@@ -114,20 +114,20 @@ func loopback(listen string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// checkListen refuses to open an unprotected server to the network.
-func (o Options) checkListen(ctx context.Context) error {
-	if o.AllowOpen || loopback(o.Listen) {
+// CheckListen refuses to open an unprotected server to the network.
+func (o Options) CheckListen(ctx context.Context) error {
+	if o.AllowOpen || Loopback(o.Listen) {
 		return nil
 	}
 	if o.Open {
-		return fmt.Errorf("server: %s can be reached from other machines, and the server is open: everybody could do everything. Listen on 127.0.0.1, require keys, or accept it with --allow-open", o.Listen)
+		return fmt.Errorf("server: %s can be reached from other machines, and the server is open: everybody could do everything. Listen on 127.0.0.1, or use `redrive server` and `redrive worker`, which ask for keys", o.Listen)
 	}
 	has, err := o.Engine.HasKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("server: look for API keys: %w", err)
 	}
 	if !has {
-		return fmt.Errorf("server: %s can be reached from other machines, and there is no API key yet: create one with `redrive key create --scope admin NAME`, listen on 127.0.0.1, or accept it with --allow-open", o.Listen)
+		return fmt.Errorf("server: %s can be reached from other machines, and there is no API key yet: create one with `redrive key create --name me --scope admin --redis URL`, listen on 127.0.0.1, or accept it with --allow-open", o.Listen)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (s *Server) route() {
 	_ = r.SetTrustedProxies(nil) // fails only for addresses it cannot parse
 	s.router, s.rules = r, s.spec.Rules()
 
-	r.Use(s.identify, s.observe, s.respond, s.recoverPanic, s.guard, s.authorize, s.check)
+	r.Use(s.identify, s.observe, s.respond, s.recoverPanic, s.guard, s.limit, s.authorize, s.check)
 	r.NoRoute(func(c *gin.Context) {
 		fail(c, problem.New(http.StatusNotFound, "route_not_found", "there is nothing at this path: /docs lists what there is"))
 	})
@@ -40,7 +40,7 @@ func (s *Server) route() {
 		}), nil,
 		api.StrictGinServerOptions{RequestErrorHandlerFunc: fail, HandlerErrorFunc: fail, ResponseErrorHandlerFunc: fail},
 	), api.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) {
-		fail(c, problem.Invalid("invalid_request", err.Error()))
+		fail(c, problem.Invalid("request_invalid", err.Error()))
 	}})
 
 	open := auth.Rule{Open: true}

@@ -80,7 +80,7 @@ func (s *Server) Handler() http.Handler { return plusIsPlus(s.router) }
 // Start checks that listening is safe, listens and returns. Requests are
 // served until Stop.
 func (s *Server) Start(ctx context.Context) error {
-	if err := s.options.checkListen(ctx); err != nil {
+	if err := s.options.CheckListen(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()

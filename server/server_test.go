@@ -59,7 +59,7 @@ func TestListenIsSafe(t *testing.T) {
 			f.keys = nil
 		}
 		o := Options{Engine: f, Listen: c.listen, Open: c.open, AllowOpen: c.allowOpen}
-		err := o.checkListen(t.Context())
+		err := o.CheckListen(t.Context())
 		if c.refused == "" {
 			require.NoError(t, err, "%+v", c)
 			continue

@@ -17,7 +17,7 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-const invalidRequest = "invalid_request"
+const invalidRequest = "request_invalid"
 
 // Check refuses a request that does not fit its operation, before the handler
 // sees it: parameters, media type, size, encoding, depth, and every field of a

@@ -32,7 +32,7 @@ func (h *Handler) batch(w http.ResponseWriter, r *http.Request, queue string) {
 	decoder.DisallowUnknownFields()
 	var request batchRequest
 	if err := decoder.Decode(&request); err != nil {
-		h.fail(w, r, problem.Invalid("invalid_request", "the body is not {\"task_ids\": [...]}: "+err.Error()))
+		h.fail(w, r, problem.Invalid("request_invalid", "the body is not {\"task_ids\": [...]}: "+err.Error()))
 		return
 	}
 	patient(w)
