@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/queue"
@@ -15,7 +16,16 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-func TestMain(m *testing.M) { os.Exit(queuetest.Run(m)) }
+func TestMain(m *testing.M) {
+	code := queuetest.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			_, _ = os.Stderr.WriteString("goroutines are left: " + err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 type rig struct {
 	*engine.Engine

@@ -334,6 +334,9 @@ func (o *oracle) redispatch(f engine.Fence, why engine.Why) error {
 	case engine.WhyExpire:
 		from = workflow.TaskRunning
 	}
+	if why == engine.WhyDecline && o.at(f, workflow.TaskRunning) != nil {
+		from, event = workflow.TaskRunning, workflow.EventRelease // it was claimed with its dequeue
+	}
 	t := o.at(f, from)
 	if t == nil || why == engine.WhyExpire && t.leased > o.now {
 		return engine.ErrStale
