@@ -35,7 +35,7 @@ func TestLinkCut(t *testing.T) {
 		return len(workers) == 1 && workers[0].Pid == worker.PID()
 	})
 	l.f.Publish("name: short\ntasks:\n  - { name: work, type: journal, with: { ms: 400 } }\n  - { name: after, type: journal, needs: [work], with: { ms: 1 } }\n")
-	for n := range form(4, 12) {
+	for n := range form(2, 12) {
 		silent := n%2 == 1
 		var ids []string
 		for range 5 {
@@ -50,10 +50,9 @@ func TestLinkCut(t *testing.T) {
 			return true
 		})
 		link.Cut(silent)
-		cut := time.Now()
-		require.Less(t, cut.Sub(time.Unix(0, l.startsOf(ids[0])[0].At)), 10*time.Second)
 		<-time.After(3 * time.Second)
 		link.Mend()
+		mended := time.Now()
 		for _, id := range ids {
 			fleet.Await(t, patience, "the execution succeeds", func() bool {
 				x, err := l.f.API.Execution(t.Context(), id)
@@ -66,5 +65,6 @@ func TestLinkCut(t *testing.T) {
 			require.Equal(t, []int{1, 1}, []int{task.Attempt, task.Try})
 			require.Len(t, l.startsOf(id), 2, "each handler ran once")
 		}
+		t.Logf("cut %d (silent: %v): all had succeeded %s after it was mended", n+1, silent, round(time.Since(mended)))
 	}
 }

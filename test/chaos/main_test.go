@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -19,6 +20,12 @@ const patience = 2 * time.Minute
 var soak = os.Getenv("REDRIVE_SOAK") != ""
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !soak { // the tests wait more than they work
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			panic(err)
+		}
+	}
 	code := queuetest.Run(m)
 	if err := fleet.Clean(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
