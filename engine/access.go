@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,12 @@ func (e *Engine) CreateKey(ctx context.Context, k Key) (Key, string, error) {
 		problems = append(problems, workflow.Problem{Field: "scope", Code: "unknown_value", Message: fmt.Sprintf("%q is no scope", k.Scope), Allowed: "read, write, admin"})
 	}
 	for i, name := range k.Projects {
-		if _, err := e.Project(ctx, name); err != nil {
+		_, err := e.Project(ctx, name)
+		var missing *Error
+		if err != nil && (!errors.As(err, &missing) || missing.Kind != KindNotFound) {
+			return Key{}, "", err
+		}
+		if err != nil {
 			problems = append(problems, workflow.Problem{Field: fmt.Sprintf("projects[%d]", i), Code: "project_not_found", Message: fmt.Sprintf("there is no project %q", name), Allowed: "an existing project; none = all"})
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // the cancellation of what is left, its end. Any process may do it at any time,
 // several at once: each decision is applied only if what it rested on still holds.
 func (e *Engine) Advance(ctx context.Context, id string) error {
-	for {
+	for range maxDecisions {
 		a, err := e.store.Agenda(ctx, id)
 		if errors.Is(err, ErrGone) {
 			return nil
@@ -30,7 +30,11 @@ func (e *Engine) Advance(ctx context.Context, id string) error {
 			return err
 		}
 	}
+	return fmt.Errorf("engine: %s still waits for a decision after %d rounds of them; a sweep goes on", id, maxDecisions)
 }
+
+// maxDecisions bounds one Advance: a chain of conditions takes a round per link.
+const maxDecisions = 2 * 1000
 
 func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) {
 	if a.Status.Ended() {

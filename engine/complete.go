@@ -117,13 +117,16 @@ func (e *Engine) Decline(ctx context.Context, f Fence) error {
 	return err
 }
 
+// relayGrace is how long the writer of a job has to relay it before a sweep does.
+const relayGrace = 1500 * time.Millisecond
+
 // declinePause is how long a declined delivery waits, so that a worker without
 // its type does not take it at once again.
 const declinePause = time.Second
 
 // redispatch sends the same attempt out again, at once.
 func (e *Engine) redispatch(ctx context.Context, f Fence, why Why) error {
-	next, relay, err := e.store.Redispatch(ctx, f, why, 1500*time.Millisecond)
+	next, relay, err := e.store.Redispatch(ctx, f, why, relayGrace)
 	if err != nil {
 		return e.refused(string(why), f, err)
 	}

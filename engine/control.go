@@ -25,7 +25,7 @@ func (e *Engine) Cancel(ctx context.Context, id string, r Request) (*Execution, 
 	return e.control(ctx, id, OperationCancel, r)
 }
 
-const maxReason = 1000 // bytes
+const maxReason = 4096 // bytes: 1,024 characters of any script
 
 func (e *Engine) control(ctx context.Context, id string, op Operation, r Request) (*Execution, error) {
 	x, err := e.Execution(ctx, id)

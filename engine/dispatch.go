@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,6 +169,30 @@ func (v *fleetView) set(workers []Worker) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.served, v.queues, v.looked = served, queues, time.Now()
+}
+
+// names are the queues that live workers serve, sorted.
+func (v *fleetView) names() []string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return slices.Sorted(slices.Values(v.queues))
+}
+
+// catalog adds the types that live workers announced to those that are known with their schemas.
+func (v *fleetView) catalog(known workflow.Catalog) workflow.Catalog {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	all := maps.Clone(known)
+	if all == nil {
+		all = workflow.Catalog{}
+	}
+	for place := range v.served {
+		_, taskType, _ := strings.Cut(place, "\x00")
+		if _, ok := all[taskType]; !ok {
+			all[taskType] = nil
+		}
+	}
+	return all
 }
 
 // lookAtFleet refreshes what this process knows of the live workers.

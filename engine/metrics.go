@@ -43,6 +43,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "redrive_repairs_total", Help: "What the reconciler repaired, by kind.",
 		}, []string{"kind"}),
 	}
+	for _, operation := range []string{"claim", "complete", "fail", "heartbeat", string(WhyRelease), string(WhyExpire), string(WhyVanish)} {
+		m.refused.WithLabelValues(operation)
+	}
+	for _, kind := range []string{"relay", "job", "lease", "decide", "building"} {
+		m.repairs.WithLabelValues(kind)
+	}
+	for _, status := range workflow.ExecutionStatuses {
+		if status.Ended() {
+			m.executions.WithLabelValues(string(status))
+		}
+	}
 	if reg != nil {
 		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs)
 	}

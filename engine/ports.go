@@ -303,6 +303,8 @@ type History interface {
 	Attempts(ctx context.Context, id, ref string, upTo int) ([]Record, error)
 	// TaskValues reads refs[i] at attempts[i]; current says that these are the tasks' present attempts.
 	TaskValues(ctx context.Context, id string, refs []string, attempts []int, current bool) ([]TaskValue, error)
+	// TaskCounts counts the tasks of executions that have not ended, by status; of at most limit executions.
+	TaskCounts(ctx context.Context, project string, limit int) (map[workflow.TaskStatus]int64, error)
 	// StatusCounts counts the executions of a project by status, as the lists show them.
 	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
 }
@@ -313,6 +315,8 @@ type Shards interface {
 	Lead(ctx context.Context, group int, owner string, ttl time.Duration) (bool, error)
 	Resign(ctx context.Context, group int, owner string) error
 	Due(ctx context.Context, shards []int, ahead time.Duration, limit int) ([]Due, error)
+	// States reads the records of tasks of any executions in one trip; a task that is not there has none.
+	States(ctx context.Context, fences []Fence) ([]Record, error)
 	// Look puts off when a waiting job is looked after again and records why it waits.
 	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
 	// Index brings the entries of executions in the lists up to date, and binds their numbers.

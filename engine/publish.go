@@ -24,7 +24,7 @@ func (e *Engine) Publish(ctx context.Context, project string, source []byte, dry
 	if _, err := e.Project(ctx, project); err != nil {
 		return PublishResult{}, err
 	}
-	p, warnings, err := workflow.Load(source, e.o.Catalog, e.o.Limits)
+	p, warnings, err := workflow.Load(source, e.fleet.catalog(e.o.Catalog), e.o.Limits)
 	if err != nil {
 		var problems workflow.Problems
 		if errors.As(err, &problems) {
@@ -33,8 +33,9 @@ func (e *Engine) Publish(ctx context.Context, project string, source []byte, dry
 		return PublishResult{}, err
 	}
 	w := Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: string(source)}
+	warnings = append(warnings, e.unserved(p)...)
 	if dryRun {
-		return PublishResult{Workflow: w, Warnings: warnings}, nil
+		return e.wouldPublish(ctx, w, warnings)
 	}
 	stored, created, err := e.store.PutWorkflow(ctx, w)
 	if err != nil {
@@ -42,6 +43,45 @@ func (e *Engine) Publish(ctx context.Context, project string, source []byte, dry
 	}
 	e.programs.Add(p.Hash, newProgram(p))
 	return PublishResult{Workflow: stored, Created: created, Warnings: warnings}, nil
+}
+
+// wouldPublish answers what publishing would: the next version, or the newest when it is the same.
+func (e *Engine) wouldPublish(ctx context.Context, w Workflow, warnings workflow.Problems) (PublishResult, error) {
+	newest, hash, err := e.store.Head(ctx, w.Project, w.Name, 0)
+	if err != nil {
+		return PublishResult{}, err
+	}
+	if hash == w.Hash {
+		same, err := e.store.Workflow(ctx, w.Project, w.Name, newest)
+		if err != nil || same == nil {
+			return PublishResult{}, err
+		}
+		return PublishResult{Workflow: *same, Warnings: warnings}, nil
+	}
+	now, err := e.store.Time(ctx)
+	w.Version, w.CreatedAt = newest+1, now.UTC()
+	return PublishResult{Workflow: w, Created: true, Warnings: warnings}, err
+}
+
+// unserved warns of tasks whose queue no live worker serves with their type. It
+// says nothing while there is no worker at all.
+func (e *Engine) unserved(p *workflow.Program) workflow.Problems {
+	var warnings workflow.Problems
+	queues := e.fleet.names()
+	if len(queues) == 0 {
+		return nil
+	}
+	for i, t := range p.Definition.Tasks {
+		n := p.Node(t.Name)
+		if n == nil || slices.Contains(queues, n.Queue) {
+			continue
+		}
+		warnings = append(warnings, workflow.Problem{
+			Field: "tasks[" + itoa(i) + "].queue", Code: "queue_unserved", Message: "no live worker serves the queue \"" + n.Queue + "\"; the task will wait until one does",
+			Allowed: "served now: " + strings.Join(queues, ", "),
+		})
+	}
+	return warnings
 }
 
 // Workflows answers the newest version of each workflow, by name.
@@ -91,7 +131,7 @@ func (p Page) filled() Page {
 // DefaultProject exists without being created.
 const DefaultProject = "default"
 
-var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
 
 // Projects answers the projects by name.
 func (e *Engine) Projects(ctx context.Context, page Page) ([]Project, string, error) {
@@ -136,12 +176,17 @@ func (e *Engine) Project(ctx context.Context, name string) (*Project, error) {
 func (e *Engine) PutProject(ctx context.Context, p Project) (*Project, bool, error) {
 	if !projectName.MatchString(p.Name) {
 		return nil, false, Invalid("name_invalid", "the project cannot be created", workflow.Problem{
-			Field: "name", Code: "name_invalid", Message: "is no name for a project", Allowed: "a letter or digit, then up to 63 of a-z 0-9 . _ -",
+			Field: "name", Code: "name_invalid", Message: "is no name for a project", Allowed: "a letter or digit, then up to 127 of a-z 0-9 . _ -",
 		})
 	}
 	p.CreatedAt = time.Time{}
-	if before, err := e.Project(ctx, p.Name); err == nil {
+	before, err := e.Project(ctx, p.Name)
+	var missing *Error
+	switch {
+	case err == nil:
 		p.CreatedAt = before.CreatedAt
+	case !errors.As(err, &missing) || missing.Kind != KindNotFound:
+		return nil, false, err
 	}
 	if p.CreatedAt.IsZero() {
 		now, err := e.store.Time(ctx)

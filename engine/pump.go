@@ -14,13 +14,12 @@ import (
 )
 
 const (
-	shardCount     = 256
-	groupCount     = 8 // of shards, each led by one process
-	leadTTL        = 5 * time.Second
-	idleSweeps     = 5   // a shard that held nothing is looked at every so many sweeps
-	dueLimit       = 100 // entries of each kind from one shard in one sweep
-	fleetRefresh   = 2 * time.Second
-	purgesPerSweep = 200
+	shardCount   = 256
+	groupCount   = 8 // of shards, each led by one process
+	leadTTL      = 5 * time.Second
+	idleSweeps   = 5   // a shard that held nothing is looked at every so many sweeps
+	dueLimit     = 100 // entries of each kind from one shard in one sweep
+	fleetRefresh = 2 * time.Second
 )
 
 // Pump does what becomes due: every server and worker process runs one, and
@@ -125,14 +124,20 @@ func (p *Pump) sweep(ctx context.Context) error {
 		}
 		p.renewed = time.Now()
 	}
+	looks := lookBudget
 	for list := p.due(); len(list) > 0; {
+		if time.Since(p.renewed) >= leadTTL/3 {
+			if err := p.lead(ctx); err != nil {
+				return err
+			}
+			p.renewed = time.Now()
+		}
 		all, err := p.e.store.Due(ctx, list, 2*idleSweeps*p.e.o.Sweep, dueLimit)
 		if err != nil {
 			return err
 		}
 		var again []int
 		var errs []error
-		looks := lookBudget
 		for i, d := range all {
 			if !d.Live {
 				p.idle[list[i]] = idleSweeps
@@ -151,7 +156,7 @@ func (p *Pump) sweep(ctx context.Context) error {
 }
 
 func full(d Due) bool {
-	return len(d.Jobs) == dueLimit || len(d.Decide) == dueLimit || len(d.Index) == dueLimit || len(d.Expire) == dueLimit
+	return len(d.Jobs) >= dueLimit || len(d.Decide) == dueLimit || len(d.Index) == dueLimit || len(d.Expire) == dueLimit
 }
 
 // due answers the shards to look at now: all that were not empty, and every so often the empty ones.

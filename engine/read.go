@@ -304,6 +304,15 @@ func (e *Engine) StatusCounts(ctx context.Context, project string) (map[workflow
 	return e.store.StatusCounts(ctx, project)
 }
 
+// countedExecutions is how many live executions of a project TaskCounts looks at.
+const countedExecutions = 5000
+
+// TaskCounts counts the tasks of a project's executions that have not ended, by
+// status; of the newest 5,000 per status of the execution.
+func (e *Engine) TaskCounts(ctx context.Context, project string) (map[workflow.TaskStatus]int64, error) {
+	return e.store.TaskCounts(ctx, project, countedExecutions)
+}
+
 // Graph is an execution's tasks and what depends on what.
 type Graph struct {
 	Nodes []GraphNode `json:"nodes"`

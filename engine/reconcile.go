@@ -15,6 +15,9 @@ const (
 	youngJob    = 5 * time.Second  // a job that asynq knows and that is younger is not asked for
 	claimTime   = 3 * time.Second  // a live worker has claimed a delivered job by then
 	crashedCode = "worker_crashed"
+
+	// lastDispatches of an attempt may still be known to asynq; earlier ones were delivered long ago.
+	lastDispatches = 10
 )
 
 // repair does what one shard has to do now. One bad item never keeps the others from it.
@@ -31,7 +34,7 @@ func (e *Engine) repair(ctx context.Context, d Due, looks *int) error {
 	if len(d.Index) > 0 {
 		errs = append(errs, e.store.Index(ctx, d.Index))
 	}
-	for _, id := range d.Expire[:min(len(d.Expire), purgesPerSweep)] {
+	for _, id := range d.Expire {
 		errs = append(errs, e.purge(ctx, id))
 	}
 	for _, id := range d.Building {
@@ -73,19 +76,29 @@ func (e *Engine) expire(ctx context.Context, f Fence, rec Record, d *Document, p
 
 // lookAfter takes runs from workers that stopped beating, sends out again what
 // was never relayed or got lost on the way, and leaves alone what waits in asynq.
+// Only the latter costs looks: however much waits, no run is taken over late.
 func (e *Engine) lookAfter(ctx context.Context, fences []Fence, now time.Time, looks *int) error {
+	if len(fences) == 0 {
+		return nil
+	}
+	recs, err := e.store.States(ctx, fences)
+	if err != nil {
+		return err
+	}
 	var errs []error
-	for _, f := range fences {
-		if *looks <= 0 {
-			break
+	for i, f := range fences {
+		if recs[i].Status == workflow.TaskQueued {
+			if *looks <= 0 {
+				continue
+			}
+			*looks--
 		}
-		*looks--
-		errs = append(errs, e.lookAfterOne(ctx, f, now))
+		errs = append(errs, e.lookAfterOne(ctx, f, recs[i], now))
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Engine) lookAfterOne(ctx context.Context, f Fence, now time.Time) error {
+func (e *Engine) lookAfterOne(ctx context.Context, f Fence, rec Record, now time.Time) error {
 	d, p, err := e.document(ctx, f.Execution)
 	if errors.Is(err, ErrGone) {
 		return e.store.Look(ctx, f, lookAgain, "")
@@ -94,11 +107,6 @@ func (e *Engine) lookAfterOne(ctx context.Context, f Fence, now time.Time) error
 		return err
 	}
 	n := p.Node(f.Ref)
-	recs, err := e.store.Records(ctx, f.Execution, []string{f.Ref})
-	if err != nil {
-		return err
-	}
-	rec := recs[f.Ref]
 	switch {
 	case rec.Status == workflow.TaskRunning && rec.Attempt == f.Attempt && rec.Dispatch == f.Dispatch:
 		return e.expire(ctx, f, rec, d, p)
@@ -204,7 +212,7 @@ func (e *Engine) leftovers(ctx context.Context, id, ref string, rec Record) ([]F
 		}
 	}
 	if rec.Attempt > 0 && (rec.Status != workflow.TaskSucceeded || rec.Dispatch > 1) {
-		for dispatch := 1; dispatch <= rec.Dispatch; dispatch++ {
+		for dispatch := max(1, rec.Dispatch-lastDispatches+1); dispatch <= rec.Dispatch; dispatch++ {
 			all = append(all, Fence{Execution: id, Ref: ref, Attempt: rec.Attempt, Dispatch: dispatch})
 		}
 	}

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -194,17 +193,15 @@ func (a *Acks) send(batch []ack) error {
 	for i, one := range batch {
 		cmds[i] = a.script.EvalSha(ctx, p, one.keys, one.args...)
 	}
-	_, err := p.Exec(ctx)
-	var answered redis.Error
-	if err != nil && !errors.As(err, &answered) {
-		return err
-	}
+	_, _ = p.Exec(ctx) // each command has its own error
 	for i, cmd := range cmds {
+		err := cmd.Err()
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			err = a.script.Eval(ctx, a.client, batch[i].keys, batch[i].args...).Err()
+		}
 		// NOT FOUND is an acknowledgement that arrived before.
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-			if err := a.script.Eval(ctx, a.client, batch[i].keys, batch[i].args...).Err(); err != nil && !errors.As(err, &answered) {
-				return err
-			}
+		if err != nil && !redis.HasErrorPrefix(err, "NOT FOUND") {
+			return err
 		}
 	}
 	return nil

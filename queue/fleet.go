@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -93,22 +92,31 @@ func (r *Redis) Time(ctx context.Context) (time.Time, error) {
 	return t.Add(time.Duration(r.offset()) * time.Millisecond), nil
 }
 
-// Workers answers the live workers, and forgets those whose announcement expired.
+// forgetWorker is how long an expired announcement is kept: its worker may only be slow.
+const forgetWorker = time.Minute
+
+// Workers answers the live workers, and forgets those that have been gone for long.
 func (r *Redis) Workers(ctx context.Context) ([]engine.Worker, error) {
 	now, err := r.Time(ctx)
 	if err != nil {
 		return nil, err
 	}
-	gone, err := r.client.ZRangeByScore(ctx, seenKey, &redis.ZRangeBy{Min: "-inf", Max: "(" + strconv.FormatInt(now.UnixMilli(), 10)}).Result()
+	seen, err := r.client.ZRangeWithScores(ctx, seenKey, 0, -1).Result()
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	for _, id := range gone {
-		if err := r.Retire(ctx, id); err != nil {
-			return nil, err
+	till := map[string]time.Time{}
+	for _, z := range seen {
+		id, _ := z.Member.(string)
+		till[id] = time.UnixMilli(int64(z.Score))
+		if now.Sub(till[id]) > forgetWorker {
+			if err := r.Retire(ctx, id); err != nil {
+				return nil, err
+			}
 		}
 	}
 	all, err := readAll[engine.Worker](ctx, r, workersKey)
+	all = slices.DeleteFunc(all, func(w engine.Worker) bool { return till[w.ID].Before(now) })
 	slices.SortFunc(all, func(a, b engine.Worker) int { return strings.Compare(a.ID, b.ID) })
 	return all, err
 }
@@ -169,9 +177,13 @@ func (r *Redis) SetQueuePaused(ctx context.Context, name string, paused bool) er
 		} else {
 			err = r.inspector().UnpauseQueue(name + lane)
 		}
-		// asynq refuses to pause what is paused and to resume what is not: both are what was asked for.
-		if err != nil && r.client.Ping(ctx).Err() != nil {
-			return unreachable(err)
+		// asynq refuses to pause what is paused and to resume what is not; what counts is how it is now.
+		info, look := r.inspector().GetQueueInfo(name + lane)
+		if errors.Is(look, asynq.ErrQueueNotFound) {
+			continue
+		}
+		if look != nil || info.Paused != paused {
+			return unreachable(errors.Join(err, look))
 		}
 	}
 	return nil

@@ -223,6 +223,39 @@ func (r *Redis) StatusCounts(ctx context.Context, project string) (map[workflow.
 	return counts, nil
 }
 
+// TaskCounts counts the tasks of executions that have not ended, by status; of at
+// most limit executions of each status.
+func (r *Redis) TaskCounts(ctx context.Context, project string, limit int) (map[workflow.TaskStatus]int64, error) {
+	total := map[workflow.TaskStatus]int64{}
+	for _, s := range workflow.TaskStatuses {
+		total[s] = 0
+	}
+	for _, s := range workflow.ExecutionStatuses {
+		if s.Ended() {
+			continue
+		}
+		ids, err := r.client.ZRange(ctx, statusList(project, s), int64(-limit), -1).Result()
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		for part := range slices.Chunk(ids, stepSize) {
+			all, err := r.executions(ctx, part, false)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range all {
+				if x == nil {
+					continue
+				}
+				for status, n := range x.TasksSummary {
+					total[status] += int64(n)
+				}
+			}
+		}
+	}
+	return total, nil
+}
+
 func statusList(project string, s workflow.ExecutionStatus) string {
 	return listKey(project, "status:"+string(s))
 }

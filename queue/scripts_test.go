@@ -142,7 +142,8 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 	bounded := map[string]string{
 		"joins":  "two per successor, cut into thousands",
 		"gone":   "one per successor",
-		"recs":   "two per successor, and its own",
+		"refs":   "one per successor",
+		"recs":   "two per successor, and its own, cut into thousands",
 		"held":   "one per successor",
 		"jobs":   "two per successor",
 		"decide": "one per successor",

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -49,8 +50,9 @@ func (r *Redis) Due(ctx context.Context, list []int, ahead time.Duration, limit 
 		if err != nil {
 			return nil, unreachable(err)
 		}
+		// One entry that cannot be read must not keep the others from being done.
 		if all[i], err = decodeDue(reply); err != nil {
-			return nil, err
+			r.o.Logger.Error("the agenda of a shard holds what cannot be read", "shard", list[i], "error", err)
 		}
 	}
 	return all, nil
@@ -96,6 +98,32 @@ func decodeDue(reply []any) (engine.Due, error) {
 	}
 	d.Decide, d.Index, d.Expire, d.Building = list(4), list(5), list(6), list(7)
 	return d, errors.Join(errs...)
+}
+
+// States reads the records of tasks, of any executions, in one trip.
+func (r *Redis) States(ctx context.Context, fences []engine.Fence) ([]engine.Record, error) {
+	p := r.client.Pipeline()
+	cmds := make([]*redis.StringCmd, len(fences))
+	for i, f := range fences {
+		cmds[i] = p.HGet(ctx, keysOf(f.Execution).tasks, f.Ref)
+	}
+	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
+		return nil, unreachable(err)
+	}
+	recs := make([]engine.Record, len(fences))
+	for i, cmd := range cmds {
+		s, err := cmd.Result()
+		if isNil(err) {
+			continue
+		}
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		if err := json.Unmarshal([]byte(s), &recs[i]); err != nil {
+			return nil, fmt.Errorf("queue: the record of %s in %s cannot be read: %w", fences[i].Ref, fences[i].Execution, err)
+		}
+	}
+	return recs, nil
 }
 
 // Look puts off when a waiting job is looked after again and records why it waits.

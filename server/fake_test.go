@@ -336,6 +336,10 @@ func (f *fake) Ready(context.Context) error {
 	return f.err
 }
 
+func (f *fake) TaskCounts(context.Context, string) (map[workflow.TaskStatus]int64, error) {
+	return map[workflow.TaskStatus]int64{workflow.TaskRunning: 4}, nil
+}
+
 func (f *fake) StatusCounts(context.Context, string) (map[workflow.ExecutionStatus]int64, error) {
 	return map[workflow.ExecutionStatus]int64{workflow.ExecutionRunning: 2}, nil
 }

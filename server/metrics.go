@@ -21,6 +21,7 @@ const (
 type fleet interface {
 	Projects(ctx context.Context, page engine.Page) ([]engine.Project, string, error)
 	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
+	TaskCounts(ctx context.Context, project string) (map[workflow.TaskStatus]int64, error)
 	Queues(ctx context.Context) ([]engine.Queue, error)
 	Workers(ctx context.Context) ([]engine.Worker, error)
 }
@@ -61,7 +62,7 @@ type gauges struct {
 	fleet fleet
 	log   *slog.Logger
 
-	executions, jobs, latency, paused, workers, running *prometheus.Desc
+	executions, tasks, jobs, latency, paused, workers, running *prometheus.Desc
 }
 
 func newGauges(f fleet, log *slog.Logger) *gauges {
@@ -71,6 +72,7 @@ func newGauges(f fleet, log *slog.Logger) *gauges {
 	return &gauges{
 		fleet: f, log: log,
 		executions: desc("executions", "Executions by project and status.", "project", "status"),
+		tasks:      desc("tasks", "Tasks of executions that have not ended, by project and status.", "project", "status"),
 		jobs:       desc("queue_jobs", "Jobs of a queue by state.", "queue", "state"),
 		latency:    desc("queue_latency_seconds", "Age of the oldest waiting job.", "queue"),
 		paused:     desc("queue_paused", "1 when the queue is paused.", "queue"),
@@ -81,7 +83,7 @@ func newGauges(f fleet, log *slog.Logger) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.executions, g.jobs, g.latency, g.paused, g.workers, g.running} {
+	for _, d := range []*prometheus.Desc{g.executions, g.tasks, g.jobs, g.latency, g.paused, g.workers, g.running} {
 		out <- d
 	}
 }
@@ -113,6 +115,13 @@ func (g *gauges) collectExecutions(ctx context.Context, out chan<- prometheus.Me
 		}
 		for _, status := range workflow.ExecutionStatuses {
 			out <- gauge(g.executions, float64(counts[status]), p.Name, string(status))
+		}
+		tasks, err := g.fleet.TaskCounts(ctx, p.Name)
+		if err != nil {
+			return err
+		}
+		for _, status := range workflow.TaskStatuses {
+			out <- gauge(g.tasks, float64(tasks[status]), p.Name, string(status))
 		}
 	}
 	return nil

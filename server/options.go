@@ -29,6 +29,8 @@ type Engine interface {
 	HasKeys(ctx context.Context) (bool, error)
 	// StatusCounts counts a project's executions by status.
 	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
+	// TaskCounts counts the tasks of a project's executions that have not ended, by status.
+	TaskCounts(ctx context.Context, project string) (map[workflow.TaskStatus]int64, error)
 }
 
 // Options configure a Server. Start from DefaultOptions.

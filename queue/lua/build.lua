@@ -8,7 +8,7 @@ if call('EXISTS', KEYS[1]) == 1 then return {2} end
 -- writes follow
 call('ZADD', KEYS[4], now + tonumber(ARGV[3]), ARGV[1])
 local at = 4
-for i = 1, tonumber(ARGV[at]) do call('HSET', KEYS[2], ARGV[at + i], '{"status":"pending"}') end
+for i = 1, tonumber(ARGV[at]) do call('HSET', KEYS[2], ARGV[at + i], FRESH) end
 at = at + tonumber(ARGV[at]) + 1
 for i = at + 1, at + 2 * tonumber(ARGV[at]), 2 do call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 return {1}

@@ -14,7 +14,7 @@ local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], job
 local at, set = 5, {}
 for i = 1, here do
   set[2 * i - 1] = ARGV[at + i]
-  set[2 * i] = '{"status":"pending"}'
+  set[2 * i] = FRESH
 end
 if here > 0 then call('HSET', KEYS[2], unpack(set)) end
 at = at + here + 1
@@ -23,7 +23,7 @@ if preds > 0 then call('HSET', KEYS[5], unpack(ARGV, at + 1, at + preds)) end
 at = at + preds + 1
 local roots = {}
 for i = 1, tonumber(ARGV[at]) do
-  roots[i] = {ref = ARGV[at + 2 * i - 1], mode = ARGV[at + 2 * i], rec = {status = 'pending'}}
+  roots[i] = {ref = ARGV[at + 2 * i - 1], mode = ARGV[at + 2 * i], rec = {status = 'pending'}, fresh = true}
 end
 at = at + 2 * #roots
 call('HSET', KEYS[3], 'in', ARGV[4])

@@ -5,6 +5,7 @@
 -- text, so add 0 to compare it with a number.
 local call = redis.call
 local EVENTS_KEPT = 200000 -- of one execution; later ones are not recorded
+local FRESH = '{"status":"pending"}' -- the record of a task that was never reached
 local RELAY_GRACE = 1500   -- ms that the writer of a job has to relay it before a sweep does
 
 -- Milliseconds since 1970 by Redis' clock; offset is 0 outside tests.

@@ -31,10 +31,21 @@ local function successors(tasks, preds, ref, at)
       end
     end
   end
+  local last, refs = {}, {}
   for _, s in ipairs(out) do
     if s.last then
-      local rec = record(tasks, s.ref)
-      if rec and rec.status == 'pending' then s.rec = rec end
+      last[#last + 1] = s
+      refs[#refs + 1] = s.ref
+    end
+  end
+  if #refs > 0 then
+    for i, raw in ipairs(call('HMGET', tasks, unpack(refs))) do
+      if raw == FRESH then
+        last[i].rec, last[i].fresh = {status = 'pending'}, true
+      elseif raw then
+        local rec = cjson.decode(raw)
+        if rec.status == 'pending' then last[i].rec = rec end
+      end
     end
   end
   return out
@@ -61,7 +72,9 @@ local function release(k, x, id, ref, list, now, own)
     elseif s.rec then
       enqueue(x, s.rec, at)
       recs[#recs + 1] = s.ref
-      recs[#recs + 1] = cjson.encode(s.rec)
+      -- Most tasks run once: their record is written without the encoder, which costs as much as two commands.
+      recs[#recs + 1] = s.fresh and '{"status":"queued","attempt":"1","dispatch":"1","try":"1","queued":"' .. at ..
+        '","redrive":"' .. x.epoch .. '"}' or cjson.encode(s.rec)
       if x.status == 'paused' then
         held[#held + 1] = s.ref
       else
@@ -73,7 +86,7 @@ local function release(k, x, id, ref, list, now, own)
     end
   end
   if #gone > 0 then call('HDEL', k.preds, unpack(gone)) end
-  if #recs > 0 then call('HSET', k.tasks, unpack(recs)) end
+  for from = 1, #recs, 1000 do call('HSET', k.tasks, unpack(recs, from, math.min(from + 999, #recs))) end
   if #held > 0 then call('SADD', k.held, unpack(held)) end
   if #jobs > 0 then call('ZADD', k.jobs, unpack(jobs)) end
   if #decide > 0 then call('SADD', k.open, unpack(decide)) end
