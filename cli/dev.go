@@ -33,6 +33,7 @@ func (p *program) devCommand() *cli.Command {
 			&cli.StringFlag{Name: "redis", Usage: "use the Redis at `URL`", EnvVars: setup.Env("redis")},
 			&cli.StringFlag{Name: "data", Usage: "start a redis-server that keeps its state in the folder `DIR`", EnvVars: setup.Env("data")},
 			&cli.IntFlag{Name: "concurrency", Usage: "run `N` tasks at once", EnvVars: setup.Env("concurrency"), Value: 10},
+			&cli.StringFlag{Name: "queues", Usage: "`LIST` of queues to serve, with weights: gpu=2,default=1", EnvVars: setup.Env("queues"), Value: "default=1"},
 		}, logFlags("warn")...),
 		Action: p.dev,
 	}, []string{"redrive dev", "redrive dev --data ./data", "redrive dev --listen 127.0.0.1:9000 --redis redis://127.0.0.1:6379/0"}, exitConflict)
@@ -48,12 +49,16 @@ func (p *program) dev(c *cli.Context) error {
 	if n := c.Int("concurrency"); n < 1 || n > worker.MaxConcurrency {
 		return setup.Wrong("concurrency", strconv.Itoa(n), fmt.Sprintf("1 to %d", worker.MaxConcurrency))
 	}
+	queues, err := worker.ParseQueues(c.String("queues"))
+	if err != nil {
+		return err
+	}
 	log, err := setup.Logger(c, p.err)
 	if err != nil {
 		return err
 	}
 	d, err := startDev(c.Context, devOptions{
-		listen: c.String("listen"), redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"),
+		listen: c.String("listen"), redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
 		version: p.version, log: log,
 	})
 	if err != nil {
@@ -77,6 +82,7 @@ func (p *program) end(ctx context.Context, stop func(context.Context) error) err
 type devOptions struct {
 	listen, redis, data string
 	concurrency         int
+	queues              map[string]int // nil = default
 	version             string
 	log                 *slog.Logger
 }
@@ -115,6 +121,9 @@ func startDev(ctx context.Context, o devOptions) (*dev, error) {
 	serverOptions.Listen, serverOptions.Open = o.listen, true
 	workerOptions.Types, workerOptions.Concurrency, workerOptions.Version = types, o.concurrency, o.version
 	workerOptions.Drain = 5 * time.Second
+	if o.queues != nil {
+		workerOptions.Queues = o.queues
+	}
 	d.stack, err = startStack(ctx, stackOptions{
 		redis: d.redis, embedded: d.embedded, types: types, server: &serverOptions, worker: &workerOptions, log: o.log,
 	})

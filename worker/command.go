@@ -124,7 +124,7 @@ func settingsOf(c *cli.Context, types *tasks.Registry, version string) (settings
 	if o.Drain < 0 || o.Drain > maxDrain {
 		return settings{}, setup.Wrong("drain", o.Drain.String(), fmt.Sprintf("0s to %s", maxDrain))
 	}
-	if o.Queues, err = parseQueues(c.String("queues")); err != nil {
+	if o.Queues, err = ParseQueues(c.String("queues")); err != nil {
 		return settings{}, err
 	}
 	o.Types, err = typesOf(c, types)
@@ -172,8 +172,8 @@ func listOf(c *cli.Context, flag string) []string {
 	return all
 }
 
-// parseQueues reads name=weight,name=weight; a name alone has weight 1.
-func parseQueues(text string) (map[string]int, error) {
+// ParseQueues reads name=weight,name=weight; a name alone has weight 1.
+func ParseQueues(text string) (map[string]int, error) {
 	queues := make(map[string]int)
 	for part := range strings.SplitSeq(text, ",") {
 		name, weight, given := strings.Cut(strings.TrimSpace(part), "=")
