@@ -16,7 +16,7 @@ import (
 const (
 	shardCount   = 256
 	groupCount   = 8 // of shards, each led by one process
-	leadTTL      = 5 * time.Second
+	leadTTL      = 3 * time.Second
 	idleSweeps   = 5   // a shard that held nothing is looked at every so many sweeps
 	dueLimit     = 100 // entries of each kind from one shard in one sweep
 	fleetRefresh = 2 * time.Second
