@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,10 +48,18 @@ func TestKillsOnCluster(t *testing.T) {
 // settings that users have, and measures until the task runs elsewhere.
 func TestTakeover(t *testing.T) {
 	parallel(t)
-	const bound = 15 * time.Second // promised
 	l := newLoad(t, queuetest.URL(t), 0, time.Hour)
 	l.f.Publish("name: long\ntasks:\n  - { name: work, type: journal, with: { ms: 1000 } }\n")
-	for n := range form(2, 20) {
+	l.takeover(form(2, 20))
+}
+
+// takeover kills the worker that runs a task, and has the task run elsewhere in time.
+func (l *load) takeover(times int) {
+	const bound = 15 * time.Second // promised
+	t := l.t
+	t.Helper()
+	var all []time.Duration
+	for n := range times {
 		id := l.f.Start("long", nil)
 		fleet.Await(t, patience, "the task runs", func() bool {
 			task, err := l.f.API.Task(t.Context(), id, "work")
@@ -69,12 +79,14 @@ func TestTakeover(t *testing.T) {
 		t.Logf("kill %d: runs again after %s", n+1, round(took))
 		require.NotEqual(t, first.PID, second.PID)
 		require.Less(t, took, bound)
+		all = append(all, took)
 		fleet.Await(t, patience, "it succeeds", func() bool {
 			x, err := l.f.API.Execution(t.Context(), id)
 			require.NoError(t, err)
 			return x.Status == "succeeded"
 		})
 	}
+	t.Logf("SUMMARY %s: %s", t.Name(), figures{kills: times, takeovers: all})
 }
 
 func (l *load) startsOf(id string) []entry {
@@ -85,4 +97,27 @@ func (l *load) startsOf(id string) []entry {
 		}
 	}
 	return list
+}
+
+// TestTakeoverBehindABacklog has thousands of jobs wait in a paused queue, all
+// of which are looked after, too: runs are still taken over in time.
+func TestTakeoverBehindABacklog(t *testing.T) {
+	parallel(t)
+	l := newLoad(t, queuetest.URL(t), 0, time.Hour, "--queues", "default=1,parked=1")
+	var wide strings.Builder
+	wide.WriteString("name: wide\ndefaults: { queue: parked }\ntasks:\n")
+	for i := range 500 {
+		fmt.Fprintf(&wide, "  - { name: t%d, type: noop }\n", i)
+	}
+	l.f.Publish(wide.String())
+	l.f.Publish("name: long\ntasks:\n  - { name: work, type: journal, with: { ms: 1000 } }\n")
+	fleet.Await(t, patience, "the queue is paused", func() bool {
+		_, err := l.f.API.PauseQueue(t.Context(), "parked")
+		return err == nil
+	})
+	waiting := form(10, 40)
+	for range waiting {
+		l.f.Start("wide", nil)
+	}
+	l.takeover(form(1, 3))
 }
