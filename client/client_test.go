@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -118,7 +117,7 @@ func TestEventsStopWithTheContext(t *testing.T) {
 		<-r.Context().Done()
 	})
 	_, err := c.Wait(ctx, "1")
-	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	require.ErrorIs(t, err, context.Canceled, "%v", err)
 }
 
 func TestNobodyThere(t *testing.T) {

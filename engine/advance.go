@@ -307,8 +307,7 @@ func (e *Engine) drop(ctx context.Context, a *Agenda, p *program, states map[str
 // letGo sends out tasks that were kept aside while the execution was paused.
 func (e *Engine) letGo(ctx context.Context, a *Agenda, p *program) error {
 	c, err := e.store.Control(ctx, a.ID, OperationResume, Request{})
-	var status *StatusError
-	if errors.As(err, &status) {
+	if _, ok := errors.AsType[*StatusError](err); ok {
 		return ErrMoved
 	}
 	if err != nil {

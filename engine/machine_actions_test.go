@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -17,7 +16,7 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (m *machine) refs(keep func(t *oracleTask) bool) []string {
 	var refs []string
@@ -234,7 +233,7 @@ func (m *machine) doSweep() {
 		if timer.Execution != m.id || timer.In > 0 {
 			continue
 		}
-		if err := m.oracle.retry(timer.Fence); err == errNotDue { //nolint:errorlint // the oracle's own
+		if err := m.retry(timer.Fence); err == errNotDue { //nolint:errorlint // the oracle's own
 			m.t.Fatalf("the timer of %s is due", timer.JobID())
 		}
 		p.FireRetry(m.ctx(), timer.Fence)
@@ -246,7 +245,7 @@ func (m *machine) lookAfter(p *process, d engine.Due, f engine.Fence) {
 		if t.leased > m.now {
 			m.t.Fatalf("the lease of %s is due", f.JobID())
 		}
-		m.oracle.expire(f)
+		m.expire(f)
 		require.NoError(m.t, p.Repair(m.ctx(), engine.Due{Now: d.Now, Jobs: []engine.Fence{f}}))
 		return
 	}

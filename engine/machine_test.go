@@ -225,7 +225,7 @@ func (m *machine) arm(p *process) bool {
 // follows, after which the state must be that of before or of after.
 func (m *machine) do(op string, apply func(o *oracle) error, call func(p *process) error) {
 	p := m.any()
-	before := m.oracle.clone()
+	before := m.clone()
 	want := apply(m.oracle)
 	crashed := m.arm(p)
 	got := call(p)

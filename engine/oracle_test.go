@@ -14,7 +14,7 @@ import (
 // counters or agendas: what the real thing must agree with after every step.
 type oracle struct {
 	p          *workflow.Program
-	id, hash   string
+	id         string
 	number     int64
 	version    int
 	input      json.RawMessage

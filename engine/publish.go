@@ -26,8 +26,7 @@ func (e *Engine) Publish(ctx context.Context, project string, source []byte, dry
 	}
 	p, warnings, err := workflow.Load(source, e.fleet.catalog(e.o.Catalog), e.o.Limits)
 	if err != nil {
-		var problems workflow.Problems
-		if errors.As(err, &problems) {
+		if problems, ok := errors.AsType[workflow.Problems](err); ok {
 			return PublishResult{Warnings: warnings}, Invalid("definition_invalid", "the definition cannot be published", problems...)
 		}
 		return PublishResult{}, err

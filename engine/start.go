@@ -122,13 +122,13 @@ func newExecution(id, project string, w *Workflow, p *program, r StartRequest) N
 // reserve answers the execution id that holds the idempotency key.
 func (e *Engine) reserve(ctx context.Context, project, id string, r StartRequest) (string, error) {
 	body, err := json.Marshal(struct {
-		Workflow      string
-		Version       int
-		Input         json.RawMessage
-		CorrelationID string
-		Metadata      map[string]string
-		Labels        map[string]string
-		Priority      int
+		Workflow      string            `json:"workflow"`
+		Version       int               `json:"version"`
+		Input         json.RawMessage   `json:"input"`
+		CorrelationID string            `json:"correlation_id"`
+		Metadata      map[string]string `json:"metadata"`
+		Labels        map[string]string `json:"labels"`
+		Priority      int               `json:"priority"`
 	}{r.Workflow, r.Version, r.Input, r.CorrelationID, r.Metadata, r.Labels, r.Priority})
 	if err != nil {
 		return "", fmt.Errorf("engine: encoding the request: %w", err)

@@ -119,7 +119,7 @@ func (r *Redis) Workflows(ctx context.Context, project string, page engine.Page)
 
 // Versions answers the versions of a workflow, newest first.
 func (r *Redis) Versions(ctx context.Context, project, name string, page engine.Page) ([]engine.Workflow, string, error) {
-	from := 0
+	var from int
 	if page.Cursor != "" {
 		from = int(atoi(page.Cursor)) - 1
 	} else {

@@ -96,7 +96,7 @@ func (r *Redis) Close() error {
 
 type connOpt struct{ client func() redis.UniversalClient }
 
-func (c connOpt) MakeRedisClient() interface{} { return c.client() }
+func (c connOpt) MakeRedisClient() any { return c.client() }
 
 // Monitoring is for asynqmon: each use opens connections of its own, which it may close.
 func (r *Redis) Monitoring() asynq.RedisConnOpt { return connOpt{client: r.concrete} }

@@ -140,8 +140,8 @@ func TestCancellationsReachEverySubscriber(t *testing.T) {
 	require.Equal(t, "x", <-first)
 	require.Equal(t, "x", <-second)
 	cancel()
-	for range first { //nolint:revive // until it is closed
+	for range first {
 	}
-	for range second { //nolint:revive // until it is closed
+	for range second {
 	}
 }

@@ -65,7 +65,7 @@ func raceClaims(t *testing.T, one, two *house) {
 		x := one.start(chain)
 		claim := func(h *house) func() error {
 			return func() error {
-				_, err := h.Engine.Claim(context.Background(), fenceOf(x.ID, "a"), "w")
+				_, err := h.Claim(context.Background(), fenceOf(x.ID, "a"), "w")
 				return err
 			}
 		}
@@ -79,7 +79,7 @@ func raceCompletes(t *testing.T, one, two *house) {
 		x := one.start(chain)
 		run := one.take(x.ID, "a")
 		complete := func(h *house, output string) func() error {
-			return func() error { return h.Engine.Complete(context.Background(), run, json.RawMessage(output)) }
+			return func() error { return h.Complete(context.Background(), run, json.RawMessage(output)) }
 		}
 		won := contest(t, []func() error{complete(one, `0`), complete(two, `1`)}, engine.ErrStale)
 		require.Len(t, won, 1)
@@ -96,9 +96,9 @@ func raceFail(t *testing.T, one, two *house) {
 		x := one.start(chain)
 		run := one.take(x.ID, "a")
 		won := contest(t, []func() error{
-			func() error { return one.Engine.Complete(context.Background(), run, json.RawMessage(`1`)) },
+			func() error { return one.Complete(context.Background(), run, json.RawMessage(`1`)) },
 			func() error {
-				_, err := two.Engine.Fail(context.Background(), run, &workflow.Error{Code: "boom"}, false)
+				_, err := two.Fail(context.Background(), run, &workflow.Error{Code: "boom"}, false)
 				return err
 			},
 		}, engine.ErrStale)
@@ -115,7 +115,7 @@ func raceCancel(t *testing.T, one, two *house) {
 		x := one.start(single)
 		run := one.take(x.ID, "a")
 		won := contest(t, []func() error{
-			func() error { return one.Engine.Complete(context.Background(), run, json.RawMessage(`1`)) },
+			func() error { return one.Complete(context.Background(), run, json.RawMessage(`1`)) },
 			func() error {
 				_, err := two.Cancel(context.Background(), x.ID, engine.Request{})
 				return err
@@ -134,7 +134,7 @@ func racePause(t *testing.T, one, two *house) {
 		var run *engine.Run
 		contest(t, []func() error{
 			func() (err error) {
-				run, err = one.Engine.Claim(context.Background(), fenceOf(x.ID, "a"), "w")
+				run, err = one.Claim(context.Background(), fenceOf(x.ID, "a"), "w")
 				return err
 			},
 			func() error {
@@ -149,7 +149,7 @@ func racePause(t *testing.T, one, two *house) {
 			run = one.take(x.ID, "a")
 			require.Equal(t, 2, run.Dispatch)
 		}
-		require.NoError(t, one.Engine.Complete(t.Context(), run, json.RawMessage(`1`)))
+		require.NoError(t, one.Complete(t.Context(), run, json.RawMessage(`1`)))
 		one.audit(x.ID, chain)
 	}
 }
@@ -157,11 +157,11 @@ func racePause(t *testing.T, one, two *house) {
 func raceRetries(t *testing.T, one, two *house) {
 	for range rounds {
 		x := one.start(chain)
-		_, err := one.Engine.Fail(t.Context(), one.take(x.ID, "a"), &workflow.Error{Code: "boom"}, false)
+		_, err := one.Fail(t.Context(), one.take(x.ID, "a"), &workflow.Error{Code: "boom"}, false)
 		require.NoError(t, err)
 		retry := func(h *house) func() error {
 			return func() error {
-				_, err := h.Engine.Retry(context.Background(), x.ID, engine.RetryRequest{})
+				_, err := h.Retry(context.Background(), x.ID, engine.RetryRequest{})
 				return err
 			}
 		}
@@ -208,7 +208,7 @@ func raceRedispatch(t *testing.T, one, two *house) {
 				_, _, err := two.Redispatch(context.Background(), run.Fence, engine.WhyExpire, 0)
 				return err
 			},
-			func() error { return one.Engine.Complete(context.Background(), run, json.RawMessage(`1`)) },
+			func() error { return one.Complete(context.Background(), run, json.RawMessage(`1`)) },
 		}, engine.ErrStale)
 		require.Len(t, won, 1)
 		one.audit(x.ID, chain)
@@ -237,7 +237,7 @@ func TestFanIn(t *testing.T) {
 		var accepted atomic.Int64
 		together(2*parents, func(i int) { // each of them twice
 			h := []*house{one, two}[i%2]
-			if err := h.Engine.Complete(context.Background(), runs[i/2], json.RawMessage(`1`)); err == nil {
+			if err := h.Complete(context.Background(), runs[i/2], json.RawMessage(`1`)); err == nil {
 				accepted.Add(1)
 			}
 		})

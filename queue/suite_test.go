@@ -79,7 +79,7 @@ func (h *house) take(id, ref string) *engine.Run {
 	recs, err := h.Records(h.t.Context(), id, []string{ref})
 	require.NoError(h.t, err)
 	f := engine.Fence{Execution: id, Ref: ref, Attempt: recs[ref].Attempt, Dispatch: recs[ref].Dispatch}
-	r, err := h.Engine.Claim(h.t.Context(), f, "w")
+	r, err := h.Claim(h.t.Context(), f, "w")
 	require.NoError(h.t, err)
 	_ = h.DeleteJob(h.t.Context(), engine.Job{Fence: f, Queue: "default"})
 	return r
@@ -87,7 +87,7 @@ func (h *house) take(id, ref string) *engine.Run {
 
 func (h *house) complete(id, ref string) {
 	h.t.Helper()
-	require.NoError(h.t, h.Engine.Complete(h.t.Context(), h.take(id, ref), json.RawMessage(`{}`)))
+	require.NoError(h.t, h.Complete(h.t.Context(), h.take(id, ref), json.RawMessage(`{}`)))
 }
 
 func (h *house) audit(id string, d *workflow.Definition) {
@@ -201,7 +201,7 @@ func manyRoots(t *testing.T, h *house) {
 	require.Equal(t, 998, h.now(x.ID).TasksSummary[workflow.TaskCanceled])
 	require.Empty(t, h.jobs(), "canceled jobs leave asynq")
 	h.audit(x.ID, d)
-	_, err = h.Engine.Retry(t.Context(), x.ID, engine.RetryRequest{})
+	_, err = h.Retry(t.Context(), x.ID, engine.RetryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, 899, h.now(x.ID).TasksSummary[workflow.TaskQueued])
 	h.audit(x.ID, d)
@@ -234,7 +234,7 @@ func manyHeld(t *testing.T, h *house) {
 	run := h.take(x.ID, "first")
 	_, err := h.Pause(t.Context(), x.ID, engine.Request{})
 	require.NoError(t, err)
-	require.NoError(t, h.Engine.Complete(t.Context(), run, json.RawMessage(`1`)))
+	require.NoError(t, h.Complete(t.Context(), run, json.RawMessage(`1`)))
 	require.Equal(t, 901, h.now(x.ID).TasksSummary[workflow.TaskQueued])
 	require.Len(t, h.jobs(), 1, "only what was out before the pause")
 	h.audit(x.ID, d)
@@ -258,7 +258,7 @@ func cancelDuringSpread(t *testing.T, h *house) {
 		require.NoError(t, err)
 		h.audit(x.ID, d)
 		if failFast {
-			_, err = h.Engine.Fail(t.Context(), other, &workflow.Error{Code: "boom"}, false)
+			_, err = h.Fail(t.Context(), other, &workflow.Error{Code: "boom"}, false)
 			require.NoError(t, err)
 			require.Equal(t, workflow.ExecutionFailed, h.now(x.ID).Status)
 		} else {
@@ -295,7 +295,7 @@ func aLife(t *testing.T, h *house) {
 	d.Tasks[0].Retry = &workflow.Retry{MaxAttempts: 2, Delay: &delay, Jitter: &jitter}
 	x := h.start(d, func(r *engine.StartRequest) { r.Labels = map[string]string{"k": "v"} })
 	boom := &workflow.Error{Code: "boom", Message: "it broke", Retryable: true}
-	final, err := h.Engine.Fail(ctx, h.take(x.ID, "a"), boom, false)
+	final, err := h.Fail(ctx, h.take(x.ID, "a"), boom, false)
 	require.NoError(t, err)
 	require.False(t, final)
 	require.Empty(t, h.sweep().Timers)
@@ -307,11 +307,11 @@ func aLife(t *testing.T, h *house) {
 	require.True(t, relay)
 	require.Equal(t, 2, next.Attempt)
 	h.audit(x.ID, d)
-	final, err = h.Engine.Fail(ctx, h.take(x.ID, "a"), boom, true)
+	final, err = h.Fail(ctx, h.take(x.ID, "a"), boom, true)
 	require.NoError(t, err)
 	require.True(t, final)
 	require.Equal(t, workflow.ExecutionFailed, h.now(x.ID).Status)
-	_, err = h.Engine.Retry(ctx, x.ID, engine.RetryRequest{By: "me"})
+	_, err = h.Retry(ctx, x.ID, engine.RetryRequest{By: "me"})
 	require.NoError(t, err)
 	h.audit(x.ID, d)
 	h.complete(x.ID, "a")
@@ -453,7 +453,7 @@ func lists(t *testing.T, h *house) {
 			require.Equal(t, want, got, "%s, %d a page", what, limit)
 		}
 	}
-	counts, err := h.Engine.StatusCounts(ctx, "default")
+	counts, err := h.StatusCounts(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 6, counts[workflow.ExecutionRunning])
 	require.EqualValues(t, 6, counts[workflow.ExecutionSucceeded])
@@ -461,19 +461,19 @@ func lists(t *testing.T, h *house) {
 
 func announcements(t *testing.T, h *house) {
 	ctx := t.Context()
-	require.NoError(t, h.Engine.Announce(ctx, engine.Worker{ID: "v", Queues: map[string]int{"default": 1}}))
+	require.NoError(t, h.Announce(ctx, engine.Worker{ID: "v", Queues: map[string]int{"default": 1}}))
 	h.offset += 9 * time.Second
-	require.NoError(t, h.Engine.Announce(ctx, engine.Worker{ID: "v", Queues: map[string]int{"default": 1}}))
-	workers, err := h.Engine.Workers(ctx)
+	require.NoError(t, h.Announce(ctx, engine.Worker{ID: "v", Queues: map[string]int{"default": 1}}))
+	workers, err := h.Workers(ctx)
 	require.NoError(t, err)
 	require.Len(t, workers, 2)
 	h.offset += 2 * time.Second
-	workers, err = h.Engine.Workers(ctx)
+	workers, err = h.Workers(ctx)
 	require.NoError(t, err)
 	require.Len(t, workers, 1, "w announced itself 11 s ago")
 	require.Equal(t, "v", workers[0].ID)
-	require.NoError(t, h.Engine.Retire(ctx, "v"))
-	workers, err = h.Engine.Workers(ctx)
+	require.NoError(t, h.Retire(ctx, "v"))
+	workers, err = h.Workers(ctx)
 	require.NoError(t, err)
 	require.Empty(t, workers)
 }
@@ -519,7 +519,7 @@ func versions(t *testing.T, h *house) {
 	}
 	var got []int
 	for cursor := ""; ; {
-		page, next, err := h.Engine.Versions(ctx, "default", "v", engine.Page{Cursor: cursor, Limit: 2})
+		page, next, err := h.Versions(ctx, "default", "v", engine.Page{Cursor: cursor, Limit: 2})
 		require.NoError(t, err)
 		for _, w := range page {
 			got = append(got, w.Version)

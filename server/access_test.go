@@ -228,12 +228,12 @@ func TestEveryAnswerHasGuards(t *testing.T) {
 		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), path)
 		require.Equal(t, "DENY", h.Get("X-Frame-Options"), path)
 		require.Contains(t, h.Get("Content-Security-Policy"), "default-src 'none'", path)
-		require.NotEmpty(t, h.Get("X-Request-Id"), path)
+		require.NotEmpty(t, h.Get("X-Request-ID"), path)
 	}
 	w := r.do(call{path: "/healthz", header: map[string]string{"X-Request-Id": "mine-1"}})
-	require.Equal(t, "mine-1", w.Header().Get("X-Request-Id"))
+	require.Equal(t, "mine-1", w.Header().Get("X-Request-ID"))
 	w = r.do(call{path: "/healthz", header: map[string]string{"X-Request-Id": "a b\"c"}})
-	require.NotContains(t, w.Header().Get("X-Request-Id"), " ")
+	require.NotContains(t, w.Header().Get("X-Request-ID"), " ")
 }
 
 func TestMatrixColumns(t *testing.T) {

@@ -119,6 +119,6 @@ func problemOf(t *testing.T, w *httptest.ResponseRecorder) api.Problem {
 	require.Equal(t, w.Code, p.Status)
 	require.Equal(t, "urn:redrive:problem:"+p.Code, p.Type)
 	require.NotEmpty(t, p.RequestID)
-	require.Equal(t, w.Header().Get("X-Request-Id"), p.RequestID)
+	require.Equal(t, w.Header().Get("X-Request-ID"), p.RequestID)
 	return p
 }

@@ -55,7 +55,7 @@ func Failure(err error) *workflow.Error {
 	switch {
 	case errors.As(err, &known):
 		f = *known
-		if _, direct := err.(*coded); !direct && err != error(known) {
+		if _, direct := err.(*coded); !direct && err != error(known) { //nolint:errorlint // only the outermost counts here
 			f.Message = err.Error() // somebody wrapped it to say where
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrTimedOut):

@@ -157,7 +157,7 @@ func TestExecEnvironment(t *testing.T) {
 	var out struct{ Stdout string }
 	require.NoError(t, json.Unmarshal([]byte(output), &out))
 	names := map[string]string{}
-	for _, line := range strings.Split(strings.TrimSpace(out.Stdout), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(out.Stdout), "\n") {
 		name, value, _ := strings.Cut(line, "=")
 		names[name] = value
 	}
@@ -251,7 +251,7 @@ func TestExecEndsTheWholeGroup(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				line.watch(t, func() { cancel(cause) })
-				_, failure := runShell(t, ctx, line, c.script)
+				_, failure := runShell(ctx, t, line, c.script)
 				require.NotNil(t, failure)
 				require.Equal(t, code, failure.Code, failure.Message)
 				line.await(t)
@@ -260,7 +260,7 @@ func TestExecEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
-func runShell(t *testing.T, ctx context.Context, line *lifeline, script string) (string, *workflow.Error) {
+func runShell(ctx context.Context, t *testing.T, line *lifeline, script string) (string, *workflow.Error) {
 	t.Helper()
 	o := DevOptions()
 	o.ExecGrace = 200 * time.Millisecond
@@ -280,7 +280,7 @@ func TestExecLeavesNothingBehindWhenItEndsWell(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			output, failure := runShell(t, t.Context(), line, c.script)
+			output, failure := runShell(t.Context(), t, line, c.script)
 			require.Nil(t, failure)
 			require.Contains(t, output, `"stdout":"done\n"`)
 			line.await(t)

@@ -164,8 +164,7 @@ func transportError(ctx context.Context, req *http.Request, err error) error {
 	if denied, ok := isDenied(err); ok {
 		return Fatal("http_address_denied", "%s: %w", where(req), denied)
 	}
-	var redirect *redirectError
-	if errors.As(err, &redirect) {
+	if redirect, ok := errors.AsType[*redirectError](err); ok {
 		return Fatal("http_redirect", "%s: %w", where(req), redirect)
 	}
 	return Error("http_unreachable", "%s: %w", where(req), cause(err))
@@ -176,8 +175,7 @@ func where(req *http.Request) string { return req.Method + " " + req.URL.Scheme 
 
 // cause is err without the URL that net/url and net/http put before it.
 func cause(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err
@@ -199,7 +197,7 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	}
 	first := via[0].URL
 	if next.URL.Host != first.Host || first.Scheme == "https" && next.URL.Scheme == "http" {
-		next.Header = http.Header{"User-Agent": {"redrive"}}
+		next.Header = http.Header{"User-Agent": {"redrive"}} //nolint:gosec // headers are dropped here, not passed on
 	}
 	return nil
 }

@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redrive/redrive/workflow"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/workflow"
 )
 
 // callWith runs an http task with the options and closes its connections.

@@ -62,7 +62,7 @@ func TestRun(t *testing.T) {
 		{"no JSON", func(context.Context, *Job) (json.RawMessage, error) { return json.RawMessage(`{`), nil }, "", "output_invalid", `"{"`},
 		{"error drops output", func(context.Context, *Job) (json.RawMessage, error) { return json.RawMessage(`1`), errors.New("x") }, "", "error", "x"},
 		{"panic", func(context.Context, *Job) (json.RawMessage, error) { panic("boom") }, "", "panic", "boom"},
-		{"panic nil", func(context.Context, *Job) (json.RawMessage, error) { panic(nil) }, "", "panic", "panic called with nil"},
+		{"panic nil", func(context.Context, *Job) (json.RawMessage, error) { panic(nil) }, "", "panic", "panic called with nil"}, //nolint:govet // this is what is tested
 		{"runtime panic", func(_ context.Context, j *Job) (json.RawMessage, error) { return j.Input[9:], nil }, "", "panic", "out of range"},
 		{"goexit", func(context.Context, *Job) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, "", "panic", "Goexit"},
 	} {

@@ -93,8 +93,7 @@ func (r *reflector) object(t reflect.Type) map[string]any {
 	r.open[t] = true
 	defer delete(r.open, t)
 	properties, required := map[string]any{}, []string{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
 			return map[string]any{}
 		}

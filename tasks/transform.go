@@ -83,8 +83,7 @@ func transformError(ctx *budget, err error) error {
 	if ctx.Context.Err() != nil {
 		return fmt.Errorf("the jq program was stopped: %w", context.Cause(ctx.Context))
 	}
-	var halt *gojq.HaltError
-	if errors.As(err, &halt) {
+	if halt, ok := errors.AsType[*gojq.HaltError](err); ok {
 		return Fatal("transform_failed", "with.jq: the program halted (%s); let it answer a value, or use the fail task", gojq.Preview(halt.Value()))
 	}
 	return Fatal("transform_failed", "with.jq: %w", err)

@@ -61,8 +61,7 @@ func decode(with json.RawMessage, in any) error {
 
 // explain says which field of `with` was wrong and what is allowed.
 func explain(err error, in reflect.Type) string {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf("%s: is %s; allowed: %s", field(wrong.Field), article(wrong.Value), jsonName(wrong.Type))
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {

@@ -52,8 +52,7 @@ func run(ctx context.Context, types *tasks.Registry, args []string, out, errOut 
 		return 0
 	}
 	fmt.Fprintf(errOut, "error: %s\n", err)
-	var usage *setup.UsageError
-	if errors.As(err, &usage) {
+	if usage, ok := errors.AsType[*setup.UsageError](err); ok {
 		return usage.ExitCode()
 	}
 	return 1

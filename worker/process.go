@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,8 +87,8 @@ func (p *process) start(ctx context.Context, s settings) error {
 // stop takes the parts down in reverse; the listener stays up while the worker drains.
 func (p *process) stop(ctx context.Context) error {
 	var errs []error
-	for i := len(p.stops) - 1; i >= 0; i-- {
-		errs = append(errs, p.stops[i](ctx))
+	for _, v := range slices.Backward(p.stops) {
+		errs = append(errs, v(ctx))
 	}
 	p.stops = nil
 	return errors.Join(errs...)
@@ -95,7 +96,7 @@ func (p *process) stop(ctx context.Context) error {
 
 // listen serves health and metrics.
 func (p *process) listen(s settings, registry *prometheus.Registry) error {
-	listener, err := net.Listen("tcp", s.listen)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.listen)
 	if err != nil {
 		return &setup.UsageError{Err: fmt.Errorf("--listen (REDRIVE_LISTEN, listen in the config file): %w", err)}
 	}

@@ -42,8 +42,9 @@ func TestWorkerBinaryRunsAWorkflow(t *testing.T) {
 	var log syncBuffer
 	code := make(chan int, 1)
 	t.Setenv("REDRIVE_SECRET_TOKEN", "s3cret")
+	types := sumType(t)
 	go func() {
-		code <- run(ctx, sumType(t), []string{"worker", "--redis", url, "--queues", "math,default", "--listen", "127.0.0.1:0", "--drain", "5s", "--allow-exec", "cat,echo"}, io.Discard, &log)
+		code <- run(ctx, types, []string{"worker", "--redis", url, "--queues", "math,default", "--listen", "127.0.0.1:0", "--drain", "5s", "--allow-exec", "cat,echo"}, io.Discard, &log)
 	}()
 	at := addressIn(t, &log)
 

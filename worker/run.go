@@ -119,8 +119,7 @@ func (w *Worker) count(zombies int) {
 
 func (w *Worker) complete(l *live, output json.RawMessage, log *slog.Logger) error {
 	err := w.report(l, log, func(ctx context.Context) error { return w.o.Engine.Complete(ctx, l.run, output) })
-	var failure *workflow.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*workflow.Error](err); ok {
 		return &archived{failure: failure}
 	}
 	return nil

@@ -194,7 +194,7 @@ func TestZombieKeepsItsSlot(t *testing.T) {
 	}
 	f.eventually("the worker counts it", func() bool { return w.zombies.Load() == 1 })
 	before := w.hook.Stats().Skipped
-	require.EqualValues(t, 1, get(f.engine, func() int { return f.engine.claims }))
+	require.Equal(t, 1, get(f.engine, func() int { return f.engine.claims }))
 	close(release)
 	f.eventually("the others run", func() bool { return get(f.engine, func() int { return f.engine.completes }) == 5 })
 	require.EqualValues(t, 1, most.Load())

@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -78,8 +79,8 @@ func retryFields() []field[Retry] {
 
 func shape(pairs ...any) func(Limits) map[string]any {
 	m := map[string]any{}
-	for i := 0; i < len(pairs); i += 2 {
-		m[pairs[i].(string)] = pairs[i+1]
+	for pair := range slices.Chunk(pairs, 2) {
+		m[pair[0].(string)] = pair[1]
 	}
 	return func(Limits) map[string]any { return m }
 }
@@ -263,9 +264,7 @@ func objectShape[T any](l Limits, fields []field[T]) map[string]any {
 	var required []string
 	for _, f := range fields {
 		s := map[string]any{"description": f.doc}
-		for k, v := range f.shape(l) {
-			s[k] = v
-		}
+		maps.Copy(s, f.shape(l))
 		properties[f.name] = s
 		if f.required {
 			required = append(required, f.name)

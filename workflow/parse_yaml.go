@@ -57,8 +57,7 @@ func parseYAMLFile(source []byte, limits Limits) (file *ast.File, problems Probl
 		return file, nil
 	}
 	problem := Problem{Code: CodeSyntax, Message: err.Error(), Allowed: "a workflow in YAML or JSON"}
-	var at yaml.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[yaml.Error](err); ok {
 		problem.Message = "the YAML cannot be read: " + at.GetMessage()
 		if tk := at.GetToken(); tk != nil && tk.Position != nil {
 			problem.Line, problem.Column = tk.Position.Line, tk.Position.Column
@@ -305,10 +304,10 @@ func (p *yamlParser) object(t *tree, values []*ast.MappingValueNode, path string
 
 // mergeable answers the objects that `<<` names.
 func (p *yamlParser) mergeable(t *tree, path string) []*tree {
-	switch {
-	case t.kind == objectTree:
+	switch t.kind {
+	case objectTree:
 		return []*tree{t}
-	case t.kind == listTree:
+	case listTree:
 		var all []*tree
 		for _, item := range t.items {
 			all = append(all, p.mergeable(item, path)...)

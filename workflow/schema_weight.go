@@ -119,7 +119,7 @@ func (w *schemaWeight) resolve(ref string) any {
 		return nil
 	}
 	v := w.root
-	for _, step := range strings.Split(fragment[1:], "/") {
+	for step := range strings.SplitSeq(fragment[1:], "/") {
 		step = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
 		switch at := v.(type) {
 		case map[string]any:

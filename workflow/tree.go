@@ -191,7 +191,7 @@ func plainKey(name string) bool {
 	for i := range len(name) {
 		c := name[i]
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '-')) {
+		if !letter && (i == 0 || ((c < '0' || c > '9') && c != '-')) {
 			return false
 		}
 	}

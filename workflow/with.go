@@ -3,6 +3,7 @@ package workflow
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -47,10 +48,5 @@ func dynamic(t *tree) bool {
 	if t.kind == stringTree {
 		return strings.Contains(t.text, "${")
 	}
-	for _, item := range t.items {
-		if dynamic(item) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.items, dynamic)
 }

@@ -47,7 +47,7 @@ func (w *valueWriter) value(v ref.Val, depth int) error {
 	case types.Timestamp:
 		w.out = appendQuoted(w.out, v.Time.UTC().Format(time.RFC3339Nano))
 	case types.Duration:
-		w.out = appendQuoted(w.out, v.Duration.String())
+		w.out = appendQuoted(w.out, v.String())
 	case *types.Optional:
 		if !v.HasValue() {
 			return errors.New("the result is an optional without a value; say what holds then with orValue(...)")

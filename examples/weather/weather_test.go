@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func run(t testing.TB, ctx context.Context, name string, with any, out any) *workflow.Error {
+func run(ctx context.Context, t testing.TB, name string, with any, out any) *workflow.Error {
 	t.Helper()
 	r, err := tasks.NewRegistry(Types()...)
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func run(t testing.TB, ctx context.Context, name string, with any, out any) *wor
 func TestLoad(t *testing.T) {
 	for _, path := range []string{Sample, "data/seattle-weather.csv"} {
 		var out loadOutput
-		require.Nil(t, run(t, t.Context(), "weather.load", loadInput{CSV: path}, &out))
+		require.Nil(t, run(t.Context(), t, "weather.load", loadInput{CSV: path}, &out))
 		require.Equal(t, loadOutput{
 			CSV: path, SHA256: "0845078a290b48e3149ab8639966824110a251db4e06fc144c06ebb534af23be", Rows: 1461,
 			Years: []yearCount{{2012, 366}, {2013, 365}, {2014, 365}, {2015, 365}},
@@ -54,7 +54,7 @@ func TestYearAgainstAwk(t *testing.T) {
 		{Year: 2015, Days: 365, Mean: 13.13, Min: -3.8, Max: 35, Precipitation: 1139.2, RainDays: 144},
 	} {
 		var got summary
-		require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: want.Year, Resamples: 2000}, &got))
+		require.Nil(t, run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: want.Year, Resamples: 2000}, &got))
 		require.Len(t, got.Months, 12)
 		days, rain := 0, 0
 		for _, m := range got.Months {
@@ -65,7 +65,7 @@ func TestYearAgainstAwk(t *testing.T) {
 		require.Less(t, got.MeanInterval[0], got.Mean)
 		require.Greater(t, got.MeanInterval[1], got.Mean)
 		var again summary
-		require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: want.Year, Resamples: 2000}, &again))
+		require.Nil(t, run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: want.Year, Resamples: 2000}, &again))
 		require.Equal(t, got, again, "a second run answers the same")
 		got.Months, got.MeanInterval, got.Warmest, got.Wettest = nil, [2]float64{}, "", ""
 		require.Equal(t, want, got)
@@ -75,7 +75,7 @@ func TestYearAgainstAwk(t *testing.T) {
 // One month and the two extreme days, from awk as well.
 func TestMonthAgainstAwk(t *testing.T) {
 	var got summary
-	require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 2014, Resamples: 100}, &got))
+	require.Nil(t, run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 2014, Resamples: 100}, &got))
 	require.Equal(t, month{Month: 3, Days: 31, Mean: 9.17, Min: 1.1, Max: 18.9, Precipitation: 240, RainDays: 20}, got.Months[2])
 	require.Equal(t, "2014-08-11", got.Warmest)
 	require.Equal(t, "2014-03-05", got.Wettest)
@@ -98,29 +98,29 @@ func TestInvalidData(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "data.csv")
 			require.NoError(t, os.WriteFile(path, []byte(c.data), 0o600))
-			failure := run(t, t.Context(), "weather.load", loadInput{CSV: path}, nil)
+			failure := run(t.Context(), t, "weather.load", loadInput{CSV: path}, nil)
 			require.NotNil(t, failure)
 			require.Equal(t, c.code, failure.Code, failure.Message)
 			require.Contains(t, failure.Message, c.message)
 			require.False(t, failure.Retryable)
 		})
 	}
-	require.Equal(t, "data_unreadable", run(t, t.Context(), "weather.load", loadInput{CSV: "no/such.csv"}, nil).Code)
-	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.load", loadInput{}, nil).Code)
-	require.Equal(t, "data_changed", run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 2012, SHA256: "0"}, nil).Code)
-	require.Equal(t, "year_missing", run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 1999}, nil).Code)
-	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: 2012, Resamples: -1}, nil).Code)
+	require.Equal(t, "data_unreadable", run(t.Context(), t, "weather.load", loadInput{CSV: "no/such.csv"}, nil).Code)
+	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.load", loadInput{}, nil).Code)
+	require.Equal(t, "data_changed", run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 2012, SHA256: "0"}, nil).Code)
+	require.Equal(t, "year_missing", run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 1999}, nil).Code)
+	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 2012, Resamples: -1}, nil).Code)
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(tasks.ErrCanceled)
-	require.Equal(t, "canceled", run(t, ctx, "weather.year", yearInput{CSV: Sample, Year: 2012}, nil).Code)
+	require.Equal(t, "canceled", run(ctx, t, "weather.year", yearInput{CSV: Sample, Year: 2012}, nil).Code)
 }
 
 func TestReport(t *testing.T) {
 	var years []summary
 	for _, y := range []int{2013, 2012} {
 		var s summary
-		require.Nil(t, run(t, t.Context(), "weather.year", yearInput{CSV: Sample, Year: y, Resamples: 100}, &s))
+		require.Nil(t, run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: y, Resamples: 100}, &s))
 		years = append(years, s)
 	}
 	dir := t.TempDir()
@@ -129,7 +129,7 @@ func TestReport(t *testing.T) {
 	in := reportInput{Path: path, Title: "Seattle", Years: years, Comparison: map[string]any{"wettest_year": 2012}}
 	for range 2 { // a second run replaces the file
 		var out reportOutput
-		require.Nil(t, run(t, t.Context(), "weather.report", in, &out))
+		require.Nil(t, run(t.Context(), t, "weather.report", in, &out))
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Len(t, text, out.Bytes)
@@ -146,9 +146,9 @@ func TestReport(t *testing.T) {
 	require.Len(t, left, 1, "no temporary file is left")
 
 	in.Path = filepath.Join(dir, "no", "such", "report.md")
-	failure := run(t, t.Context(), "weather.report", in, nil)
+	failure := run(t.Context(), t, "weather.report", in, nil)
 	require.Equal(t, "report_unwritable", failure.Code)
 	require.True(t, failure.Retryable)
-	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.report", reportInput{Path: path}, nil).Code)
-	require.Equal(t, "input_invalid", run(t, t.Context(), "weather.report", reportInput{Years: years}, nil).Code)
+	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.report", reportInput{Path: path}, nil).Code)
+	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.report", reportInput{Years: years}, nil).Code)
 }

@@ -88,8 +88,7 @@ func (p *parser) array(path string, depth int) (any, error) {
 // notJSON names the place of a syntax error.
 func notJSON(body []byte, err error) error {
 	offset := len(body)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		offset = min(int(max(syntax.Offset-1, 0)), len(body))
 	}
 	before := body[:offset]

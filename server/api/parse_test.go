@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"reflect"
 	"testing"
 
@@ -21,7 +20,7 @@ func FuzzParseJSON(f *testing.F) {
 		got, err := parseJSON(body)
 		if err != nil {
 			var p *problem.Problem
-			require.True(t, errors.As(err, &p))
+			require.ErrorAs(t, err, &p)
 			require.NotEmpty(t, p.Errors)
 			require.Positive(t, p.Errors[0].Line+len(p.Errors[0].Code))
 			return

@@ -18,20 +18,16 @@ const statusClientGone = 499
 // From maps any error to the problem that tells the caller. What is not known
 // is a 500 that says nothing but "internal error"; its Cause is for the log.
 func From(err error) *Problem {
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	var e *engine.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*engine.Error](err); ok {
 		return fromEngine(e)
 	}
-	var fields workflow.Problems
-	if errors.As(err, &fields) {
+	if fields, ok := errors.AsType[workflow.Problems](err); ok {
 		return Invalid("invalid", "the request is malformed", fields...)
 	}
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return TooLarge(large.Limit)
 	}
 	if p := fromSentinel(err); p != nil {

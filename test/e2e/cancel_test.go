@@ -40,7 +40,7 @@ func TestCancelReachesTheProcessGroup(t *testing.T) {
 		var pids []int
 		fleet.Await(t, patience, "the command runs", func() bool {
 			text, err := os.ReadFile(note)
-			for _, s := range strings.Fields(string(text)) {
+			for s := range strings.FieldsSeq(string(text)) {
 				pid, convErr := strconv.Atoi(s)
 				require.NoError(t, convErr)
 				pids = append(pids, pid)

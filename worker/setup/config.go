@@ -23,7 +23,7 @@ var shared = []string{
 // before its action: it reads the file, fills in the flags that neither the
 // command line nor the environment has set, and refuses what nobody knows.
 func Config(flags []cli.Flag) ([]cli.Flag, cli.BeforeFunc) {
-	flags = append(flags[:len(flags):len(flags)], &cli.StringFlag{
+	flags = append(slices.Clip(flags), &cli.StringFlag{
 		Name: "config", EnvVars: Env("config"), TakesFile: true,
 		Usage: "`FILE` (YAML) with settings: the names of the flags, with _ for -",
 	})

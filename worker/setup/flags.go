@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func Wrong(flag, value, allowed string) error { return wrong(flag, value, allowe
 func OnUsageError(c *cli.Context, err error, _ bool) error {
 	flags := c.App.Flags
 	if c.Command != nil {
-		flags = append(flags[:len(flags):len(flags)], c.Command.Flags...)
+		flags = append(slices.Clip(flags), c.Command.Flags...)
 	}
 	var wrongs []error
 	for _, f := range flags {
