@@ -51,7 +51,7 @@ func TestMistakesAreFoundWhenPublished(t *testing.T) {
 	require.NoError(t, err)
 	for _, c := range []struct{ from, to, field string }{
 		{"year: 2013 }", `year: "2013" }`, "tasks[2].with.year"},
-		{"year: 2013 }", "year: 2013 }", "tasks[2].with"},
+		{"year: 2013 }", "yaer: 2013 }", "tasks[2].with"},
 		{"type: weather.report", "type: weather.reprot", "tasks[6].type"},
 	} {
 		changed := strings.Replace(string(source), c.from, c.to, 1)

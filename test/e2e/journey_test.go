@@ -96,7 +96,7 @@ func TestInputIsCheckedWithFieldPaths(t *testing.T) {
 		`{"workflow":"greeting","input":{"name":"A"}}`:                "input.name",
 		`{"workflow":"greeting","input":{"name":"Ada","times":0}}`:    "input.times",
 		`{"workflow":"greeting","input":{"name":"Ada","times":1.5}}`:  "input.times",
-		`{"workflow":"greeting","input":{"name":"Ada","name":"Ada"}}`: "input.nmae",
+		`{"workflow":"greeting","input":{"name":"Ada","nmae":"Ada"}}`: "input.nmae",
 		`{"workflow":"greeting","input":[]}`:                          "input",
 	} {
 		status, text := call(t, f, "POST", "/v1/projects/default/executions", "application/json", body)

@@ -144,7 +144,7 @@ func TestSettings(t *testing.T) {
 
 	for _, command := range []string{"worker", "server"} {
 		for _, c := range []struct{ file, env, arg, want string }{
-			{file: "redis: " + f.Redis + "\nlog_level: info\n", want: `"log_level" is unknown; did you mean log_level?`},
+			{file: "redis: " + f.Redis + "\nlog_levle: info\n", want: `"log_levle" is unknown; did you mean log_level?`},
 			{file: "redis: [" + f.Redis, want: "no YAML"},
 			{file: "retention: soon\n", want: "--retention"},
 			{env: "REDRIVE_RETENTOIN=1h", want: "REDRIVE_RETENTION"},
