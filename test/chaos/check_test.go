@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/queue/queuetest"
 	"github.com/redrive/redrive/test/fleet"
 )
 
@@ -46,14 +47,14 @@ func (l *load) entries() []entry {
 
 // figures sum up what happened.
 type figures struct {
-	executions, kills, starts, accepted, lost, released, resent int
-	takeovers                                                   []time.Duration
+	executions, audits, kills, starts, accepted, lost, released, resent int
+	takeovers                                                           []time.Duration
 }
 
 func (g figures) String() string {
 	slices.Sort(g.takeovers)
-	s := fmt.Sprintf("%d executions, %d kills of workers, %d handlers started for %d accepted results, %d runs taken over, %d handed back, %d jobs sent again",
-		g.executions, g.kills, g.starts, g.accepted, g.lost, g.released, g.resent)
+	s := fmt.Sprintf("%d executions, audited %d times while they ran, %d kills of workers, %d handlers started for %d accepted results, %d runs taken over, %d handed back, %d jobs sent again",
+		g.executions, g.audits, g.kills, g.starts, g.accepted, g.lost, g.released, g.resent)
 	if n := len(g.takeovers); n > 0 {
 		s += fmt.Sprintf("; a killed worker's task ran again after %s to %s (median %s, %d measured)",
 			round(g.takeovers[0]), round(g.takeovers[n-1]), round(g.takeovers[n/2]), n)
@@ -69,7 +70,7 @@ func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond
 func (l *load) check() figures {
 	l.t.Helper()
 	require.Len(l.t, l.collected, l.planned)
-	g := figures{executions: l.planned, kills: len(l.kills)}
+	g := figures{executions: l.planned, audits: l.audits, kills: len(l.kills)}
 	claims := map[string]int{}
 	for id, e := range l.collected {
 		require.EqualValues(l.t, "succeeded", e.execution.Status, "%s: %+v", id, e.execution.Error)
@@ -159,14 +160,39 @@ func (l *load) checkJournal(g *figures, claims map[string]int) {
 			}
 		}
 	}
-	require.LessOrEqual(l.t, g.starts, g.accepted+(len(l.kills)+g.released)*concurrency, "more handlers started than crashes explain")
+	require.LessOrEqual(l.t, g.starts, g.accepted+(len(l.kills)+g.released+2*l.outages)*concurrency, "more handlers started than crashes explain")
+}
+
+// audit holds executions that run now to the rules that hold between any two transitions.
+func (l *load) audit() {
+	l.t.Helper()
+	const most = 5
+	audited := 0
+	for _, id := range l.ids {
+		if l.collected[id] != nil {
+			continue
+		}
+		needs, err := l.needs(id)
+		require.NoError(l.t, err)
+		ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Second)
+		problems, err := queuetest.Audit(ctx, l.client, id, needs)
+		cancel()
+		if err != nil {
+			return // Redis is being killed
+		}
+		require.Empty(l.t, problems, id)
+		l.audits++
+		if audited++; audited == most {
+			return
+		}
+	}
 }
 
 // settle waits until Redis holds nothing contradictory and nothing to do.
 func (l *load) settle() {
 	l.t.Helper()
 	l.await("Redis is in order and at rest", func(ctx context.Context) ([]string, error) {
-		return Fsck(ctx, l.client, l.needs, true, !soak)
+		return Fsck(ctx, l.client, l.needs, true, true)
 	})
 }
 

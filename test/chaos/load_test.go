@@ -33,9 +33,11 @@ type load struct {
 	server  *fleet.Process
 	workers [2]*fleet.Process
 	kills   map[int]time.Time // when a worker, by pid, was killed
+	outages int               // how often Redis itself was killed
 
 	client    redis.UniversalClient
 	planned   int
+	audits    int
 	ids       []string       // of executions that were accepted
 	graphOf   map[string]int // execution -> its graph
 	collected map[string]*evidence
@@ -179,6 +181,7 @@ func (l *load) run(over time.Duration, plagues ...plague) {
 			}
 		case <-look.C:
 			l.collect()
+			l.audit()
 		}
 		for i, p := range plagues {
 			if time.Now().After(due[i]) {
