@@ -55,7 +55,9 @@ func TestTakeover(t *testing.T) {
 
 // takeover kills the worker that runs a task, and has the task run elsewhere in time.
 func (l *load) takeover(times int) {
-	const bound = 15 * time.Second // promised
+	// 15 s are promised, and held in the long form, which has the machine to itself. Beside other
+	// tests only a lease that nobody watches (asynq's own takes 55 s and more) must be told apart.
+	bound := form(40*time.Second, 15*time.Second)
 	t := l.t
 	t.Helper()
 	var all []time.Duration
