@@ -1,11 +1,14 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // Repair does what one shard has to do now, as a sweep does it.
 func (e *Engine) Repair(ctx context.Context, d Due) error {
-	looks := lookBudget
-	return e.repair(ctx, d, &looks)
+	return errors.Join(e.urgent(ctx, &d), e.later(ctx, d, &allowance{looks: lookBudget, until: time.Now().Add(time.Minute)}))
 }
 
 // FireRetry is what the timer of a back-off calls.

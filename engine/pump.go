@@ -124,7 +124,7 @@ func (p *Pump) sweep(ctx context.Context) error {
 		}
 		p.renewed = time.Now()
 	}
-	looks := lookBudget
+	allowed := &allowance{looks: lookBudget, until: time.Now().Add(p.e.o.Sweep / 2)}
 	for list := p.due(); len(list) > 0; {
 		if time.Since(p.renewed) >= leadTTL/3 {
 			if err := p.lead(ctx); err != nil {
@@ -138,14 +138,21 @@ func (p *Pump) sweep(ctx context.Context) error {
 		}
 		var again []int
 		var errs []error
-		for i, d := range all {
-			if !d.Live {
+		for i := range all {
+			if !all[i].Live {
 				p.idle[list[i]] = idleSweeps
 			}
-			errs = append(errs, p.e.repair(ctx, d, &looks))
-			if full(d) && looks > 0 {
+			if full(all[i]) {
 				again = append(again, list[i])
 			}
+			errs = append(errs, p.e.urgent(ctx, &all[i]))
+		}
+		first := rand.IntN(len(all)) // so that no shard is always the one for which nothing is left
+		for i := range all {
+			errs = append(errs, p.e.later(ctx, all[(first+i)%len(all)], allowed))
+		}
+		if allowed.spent() {
+			again = nil
 		}
 		if err := errors.Join(errs...); err != nil {
 			return err

@@ -20,13 +20,23 @@ const (
 	lastDispatches = 10
 )
 
-// repair does what one shard has to do now. One bad item never keeps the others from it.
-func (e *Engine) repair(ctx context.Context, d Due, looks *int) error {
+// allowance bounds what one sweep does of the things that can wait for the next
+// one, however many there are: the urgent things of that one must not be late.
+type allowance struct {
+	looks int
+	until time.Time
+}
+
+func (a *allowance) spent() bool { return a.looks <= 0 || !time.Now().Before(a.until) }
+
+// urgent does what executions wait for in one shard, and leaves in d.Jobs what
+// waits in asynq. One bad item never keeps the others from it.
+func (e *Engine) urgent(ctx context.Context, d *Due) error {
 	var errs []error
 	for _, t := range d.Timers {
 		e.timers.add(t.Fence, t.In)
 	}
-	errs = append(errs, e.lookAfter(ctx, d.Jobs, d.Now, looks))
+	errs = append(errs, e.takeOver(ctx, d))
 	for _, id := range d.Decide {
 		e.metrics.repaired("decide")
 		errs = append(errs, e.Advance(ctx, id))
@@ -34,7 +44,23 @@ func (e *Engine) repair(ctx context.Context, d Due, looks *int) error {
 	if len(d.Index) > 0 {
 		errs = append(errs, e.store.Index(ctx, d.Index))
 	}
+	return errors.Join(errs...)
+}
+
+// later does what can wait in one shard, as far as it is allowed.
+func (e *Engine) later(ctx context.Context, d Due, a *allowance) error {
+	var errs []error
+	for _, f := range d.Jobs {
+		if a.spent() {
+			break
+		}
+		a.looks--
+		errs = append(errs, e.lookAfter(ctx, f, d.Now))
+	}
 	for _, id := range d.Expire {
+		if !time.Now().Before(a.until) {
+			break
+		}
 		errs = append(errs, e.purge(ctx, id))
 	}
 	for _, id := range d.Building {
@@ -74,31 +100,35 @@ func (e *Engine) expire(ctx context.Context, f Fence, rec Record, d *Document, p
 	return nil
 }
 
-// lookAfter takes runs from workers that stopped beating, sends out again what
-// was never relayed or got lost on the way, and leaves alone what waits in asynq.
-// Only the latter costs looks: however much waits, no run is taken over late.
-func (e *Engine) lookAfter(ctx context.Context, fences []Fence, now time.Time, looks *int) error {
-	if len(fences) == 0 {
+// takeOver takes runs from workers that stopped beating.
+func (e *Engine) takeOver(ctx context.Context, d *Due) error {
+	if len(d.Jobs) == 0 {
 		return nil
 	}
-	recs, err := e.store.States(ctx, fences)
+	recs, err := e.store.States(ctx, d.Jobs)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for i, f := range fences {
-		if recs[i].Status == workflow.TaskQueued {
-			if *looks <= 0 {
-				continue
-			}
-			*looks--
+	var waiting []Fence
+	for i, f := range d.Jobs {
+		if recs[i].Status != workflow.TaskRunning || recs[i].Attempt != f.Attempt || recs[i].Dispatch != f.Dispatch {
+			waiting = append(waiting, f)
+			continue
 		}
-		errs = append(errs, e.lookAfterOne(ctx, f, recs[i], now))
+		document, p, err := e.document(ctx, f.Execution)
+		if err == nil {
+			err = e.expire(ctx, f, recs[i], document, p)
+		}
+		errs = append(errs, harmless(err))
 	}
+	d.Jobs = waiting
 	return errors.Join(errs...)
 }
 
-func (e *Engine) lookAfterOne(ctx context.Context, f Fence, rec Record, now time.Time) error {
+// lookAfter sends out again what was never relayed or got lost on the way, and
+// leaves alone what waits in asynq.
+func (e *Engine) lookAfter(ctx context.Context, f Fence, now time.Time) error {
 	d, p, err := e.document(ctx, f.Execution)
 	if errors.Is(err, ErrGone) {
 		return e.store.Look(ctx, f, lookAgain, "")
@@ -106,10 +136,13 @@ func (e *Engine) lookAfterOne(ctx context.Context, f Fence, rec Record, now time
 	if err != nil {
 		return err
 	}
+	recs, err := e.store.States(ctx, []Fence{f})
+	if err != nil {
+		return err
+	}
+	rec := recs[0]
 	n := p.Node(f.Ref)
 	switch {
-	case rec.Status == workflow.TaskRunning && rec.Attempt == f.Attempt && rec.Dispatch == f.Dispatch:
-		return e.expire(ctx, f, rec, d, p)
 	case n == nil || rec.Status != workflow.TaskQueued || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch:
 		return e.store.Look(ctx, f, lookAgain, "") // forgets what is not waiting
 	case !e.fleet.serves(n.Queue, n.Type):
