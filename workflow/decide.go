@@ -33,6 +33,8 @@ const (
 	ReasonUpstreamSkipped = "upstream_skipped"
 	ReasonConditionFalse  = "condition_false"
 	ReasonUpstreamFailed  = "upstream_failed"
+	ReasonItemFailed      = "item_failed" // on_item_failure: stop
+	ReasonNotFailed       = "not_failed"  // a failure handler of an earlier run
 )
 
 // Verdict is a decision about a task, with its reason.
@@ -44,13 +46,13 @@ type Verdict struct {
 
 // Decide says what becomes of a task all of whose needs ended well. A task all
 // of whose needs were skipped is skipped too; then its condition is asked.
-func (p *Program) Decide(ref string, states func(ref string) TaskState, s Scope) Verdict {
-	n := p.byRef[ref]
-	if n == nil {
-		return Verdict{Action: ActionFail, Error: &Error{Code: "unknown_ref", Message: "the definition has no task " + ref}}
+// Items and iterations run.
+func (p Place) Decide(states func(ref string) TaskState, s Scope) Verdict {
+	if p.Inner() {
+		return Verdict{Action: ActionRun}
 	}
-	skipped := len(n.Needs) > 0
-	for _, need := range n.Needs {
+	skipped := len(p.Needs) > 0
+	for _, need := range p.Siblings(p.Needs) {
 		if states(need).Status != TaskSkipped {
 			skipped = false
 			break
@@ -59,7 +61,7 @@ func (p *Program) Decide(ref string, states func(ref string) TaskState, s Scope)
 	if skipped {
 		return Verdict{Action: ActionSkip, Reason: ReasonUpstreamSkipped}
 	}
-	run, err := n.Condition(s)
+	run, err := p.Condition(s)
 	switch {
 	case err != nil:
 		return Verdict{Action: ActionFail, Error: err}
@@ -76,12 +78,12 @@ type Ending struct {
 	Unreached []string // refs that become canceled with ReasonUpstreamFailed, in the order of Nodes
 }
 
-// Unreached answers the tasks that are still pending, in the order of Nodes.
+// Unreached answers the outermost tasks that are still pending, in the order of Nodes.
 func (p *Program) Unreached(states map[string]TaskState) []string {
 	var refs []string
 	for _, n := range p.Nodes {
-		if s := states[n.Ref].Status; s == TaskPending || s == "" {
-			refs = append(refs, n.Ref)
+		if s := states[n.Path].Status; s == TaskPending || s == "" {
+			refs = append(refs, n.Path)
 		}
 	}
 	return refs
@@ -93,7 +95,7 @@ func (p *Program) End(states map[string]TaskState, first *Error) Ending {
 	end := Ending{Status: ExecutionSucceeded, Unreached: p.Unreached(states)}
 	canceled := false
 	for _, n := range p.Nodes {
-		switch s := states[n.Ref]; s.Status {
+		switch s := states[n.Path]; s.Status {
 		case TaskFailed, TaskTimedOut:
 			if !s.Continued {
 				end.Status = ExecutionFailed
@@ -105,13 +107,13 @@ func (p *Program) End(states map[string]TaskState, first *Error) Ending {
 	switch {
 	case end.Status == ExecutionFailed:
 		if end.Error = first; first == nil {
-			end.Error = &Error{Code: "task_failed", Message: "a task failed"}
+			end.Error = &Error{Code: CodeTaskFailed, Message: "a task failed"}
 		}
 	case canceled:
 		end.Status = ExecutionCanceled
 	case len(end.Unreached) > 0:
 		end.Status = ExecutionFailed
-		end.Error = &Error{Code: "unreached", Message: "nothing failed, but the task " + end.Unreached[0] + " was never reached"}
+		end.Error = &Error{Code: CodeUnreached, Message: "nothing failed, but the task " + end.Unreached[0] + " was never reached"}
 	}
 	return end
 }

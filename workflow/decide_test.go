@@ -37,11 +37,11 @@ func run(t require.TestingT, p *workflow.Program, outcomes map[string]outcome, s
 	x := &execution{program: p, outcomes: outcomes, states: map[string]workflow.TaskState{}, open: map[string]int{}, t: t}
 	var ready, running []string
 	for _, n := range p.Nodes {
-		x.states[n.Ref] = workflow.TaskState{Status: workflow.TaskPending}
-		x.open[n.Ref] = len(n.Needs)
+		x.states[n.Path] = workflow.TaskState{Status: workflow.TaskPending}
+		x.open[n.Path] = len(n.Needs)
 	}
 	for _, n := range p.Roots() {
-		ready = append(ready, n.Ref)
+		ready = append(ready, n.Path)
 	}
 	for len(ready)+len(running) > 0 {
 		if i := r.IntN(len(ready) + len(running)); i < len(ready) {
@@ -76,7 +76,7 @@ func (x *execution) decide(ref string) bool {
 	}
 	input := json.RawMessage(fmt.Sprint(x.outcomes[ref].condition))
 	scope := workflow.Scope{Workflow: workflow.WorkflowScope{Input: input}}
-	v := x.program.Decide(ref, func(r string) workflow.TaskState { return x.states[r] }, scope)
+	v := place(x.program, ref).Decide(func(r string) workflow.TaskState { return x.states[r] }, scope)
 	switch v.Action {
 	case workflow.ActionRun:
 		x.states[ref] = workflow.TaskState{Status: workflow.TaskRunning, Attempt: 1}
@@ -154,15 +154,15 @@ func TestOrderOfCompletionsNeverChangesTheResult(t *testing.T) {
 func checkEnding(t require.TestingT, p *workflow.Program, states map[string]workflow.TaskState, end workflow.Ending) {
 	failed := false
 	for _, n := range p.Nodes {
-		s := states[n.Ref]
-		require.True(t, s.Status.Ended(), "%s is %s", n.Ref, s.Status)
+		s := states[n.Path]
+		require.True(t, s.Status.Ended(), "%s is %s", n.Path, s.Status)
 		failed = failed || !s.EndedWell() && s.Status != workflow.TaskCanceled
 		blocked, allSkipped := false, len(n.Needs) > 0
 		for _, need := range n.Needs {
 			blocked = blocked || !states[need].EndedWell()
 			allSkipped = allSkipped && states[need].Status == workflow.TaskSkipped
 		}
-		require.Equal(t, blocked, slices.Contains(end.Unreached, n.Ref), "%s never, or early", n.Ref)
+		require.Equal(t, blocked, slices.Contains(end.Unreached, n.Path), "%s never, or early", n.Path)
 		if allSkipped {
 			require.Equal(t, workflow.TaskSkipped, s.Status)
 		}
@@ -182,19 +182,19 @@ func TestGraphOfRandomWorkflows(t *testing.T) {
 		p := workflowtest.Compile(d)
 		place := map[string]int{}
 		for i, n := range p.Nodes {
-			place[n.Ref] = i
+			place[n.Path] = i
 		}
 		require.Len(t, place, len(d.Tasks))
 		for _, n := range p.Nodes {
 			for _, need := range n.Needs {
-				require.Less(t, place[need], place[n.Ref])
-				require.Contains(t, p.Node(need).Dependents, n.Ref)
+				require.Less(t, place[need], place[n.Path])
+				require.Contains(t, p.Node(need).Dependents, n.Path)
 			}
-			below := p.Descendants(n.Ref)
+			below := p.Descendants(n.Path)
 			for _, other := range p.Nodes {
-				reached := reaches(p, n.Ref, other.Ref)
-				require.Equal(t, reached, below[other.Ref])
-				require.Equal(t, reached, slices.Contains(p.Ancestors(other.Ref), n.Ref))
+				reached := reaches(p, n.Path, other.Path)
+				require.Equal(t, reached, below[other.Path])
+				require.Equal(t, reached, slices.Contains(p.Ancestors(other.Path), n.Path))
 			}
 		}
 	})
@@ -240,4 +240,9 @@ func TestEndings(t *testing.T) {
 	continued := state(workflow.TaskFailed, workflow.TaskSucceeded, workflow.TaskSucceeded)
 	continued["t0"] = workflow.TaskState{Status: workflow.TaskFailed, Continued: true}
 	require.Equal(t, workflow.ExecutionSucceeded, p.End(continued, first).Status)
+}
+
+func place(p *workflow.Program, ref string) workflow.Place {
+	at, _ := p.Place(ref)
+	return at
 }

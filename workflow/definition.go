@@ -12,9 +12,11 @@ type Definition struct {
 	Description string          `json:"description,omitempty"`
 	InputSchema json.RawMessage `json:"input_schema,omitempty"` // JSON Schema
 	FailFast    bool            `json:"fail_fast,omitempty"`
+	Timeout     Duration        `json:"timeout,omitempty"` // of a whole execution
 	Defaults    *Defaults       `json:"defaults,omitempty"`
 	Tasks       []Task          `json:"tasks"`
-	Output      json.RawMessage `json:"output,omitempty"` // a JSON value whose strings may hold ${...}
+	OnFailure   []Task          `json:"on_failure,omitempty"` // run when an execution failed or timed out
+	Output      json.RawMessage `json:"output,omitempty"`     // a JSON value whose strings may hold ${...}
 }
 
 // Defaults apply to every task that says nothing of its own.
@@ -40,7 +42,40 @@ type Task struct {
 	Effects      Effects         `json:"effects,omitempty"`
 	InputSchema  json.RawMessage `json:"input_schema,omitempty"`
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
+
+	ForEach       *ForEach `json:"for_each,omitempty"`
+	Tasks         []Task   `json:"tasks,omitempty"`          // the body of a group or loop
+	Until         string   `json:"until,omitempty"`          // of a loop: one ${...}, evaluated after each iteration
+	MaxIterations int      `json:"max_iterations,omitempty"` // of a loop; 0 = as many as are allowed
 }
+
+// ForEach runs a task once per item of a list.
+type ForEach struct {
+	Items         json.RawMessage `json:"items"`         // a list, or a ${...} that gives one
+	Key           string          `json:"key,omitempty"` // names an item in its ref; empty = a scalar item itself, else its index
+	MaxParallel   int             `json:"max_parallel,omitempty"`
+	OnItemFailure OnItemFailure   `json:"on_item_failure,omitempty"`
+}
+
+// OnItemFailure says what the failure of one item means for those that have not begun.
+type OnItemFailure string
+
+// What the failure of one item means for the others.
+const (
+	OnItemFailureFinish OnItemFailure = "finish" // they run all the same (the default)
+	OnItemFailureStop   OnItemFailure = "stop"   // they do not begin
+)
+
+// The types of tasks that no worker runs: the engine itself does.
+const (
+	TypeGroup    = "group"    // its body once
+	TypeLoop     = "loop"     // its body again and again
+	TypeWorkflow = "workflow" // an execution of another workflow
+	TypeWait     = "wait"     // until a time, or for a completion from outside
+	TypeApproval = "approval" // for a person's answer
+)
+
+var controlTypes = []string{TypeApproval, TypeGroup, TypeLoop, TypeWait, TypeWorkflow}
 
 // OnFailure says what a task's final failure means for what depends on it.
 type OnFailure string
@@ -92,6 +127,7 @@ const (
 	DefaultMaxDelay    = time.Minute
 	DefaultJitter      = 0.2
 	DefaultPriority    = 5
+	DefaultMaxParallel = 100
 )
 
 // Duration is a time.Duration written as Go writes it: "1m30s".

@@ -12,6 +12,7 @@ func JSONSchema() []byte {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["$id"] = SchemaURL
 	s["title"] = "Redrive workflow"
+	s["$defs"] = map[string]any{"task": objectShape(DefaultLimits(), taskFields())}
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil

@@ -68,8 +68,12 @@ func TestEditorsAndParserAgree(t *testing.T) {
 		`{"name":"w","tasks":[]}`:                           false,
 		`{"tasks":[{"name":"a","type":"noop"}]}`:            false,
 		`{"name":"W","tasks":[{"name":"a","type":"noop"}]}`: false,
-		`{"name":"w","tasks":[{"name":"a","type":"wait"}]}`: false,
-		`{"name":"w","tasks":[{"name":"a.b","type":"x"}]}`:  false,
+		task(`,"for_each":{"items":[1]}`):                   true,
+		task(`,"for_each":{"items":"${workflow.input}","key":"${item}","max_parallel":2,"on_item_failure":"stop"}`): true,
+		task(`,"for_each":{"items":3}`): false,
+		`{"name":"w","timeout":"1h","on_failure":[{"name":"h","type":"noop"}],"tasks":[{"name":"a","type":"group","tasks":[{"name":"b","type":"loop","until":"${true}","tasks":[{"name":"c","type":"noop"}]}]}]}`: true,
+		`{"name":"w","tasks":[{"name":"a","type":"group","tasks":[{"name":"b","type":"noop","retries":3}]}]}`:                                                                                                     false,
+		`{"name":"w","tasks":[{"name":"a.b","type":"x"}]}`: false,
 	} {
 		_, _, err := Load([]byte(source), nil, DefaultLimits())
 		require.Equal(t, valid, err == nil, "%s: %v", source, err)

@@ -30,6 +30,16 @@ func (ev *evaluation) raw(u use) (json.RawMessage, error) {
 	case "secrets":
 		secret, err := ev.secret(u.name)
 		return appendQuoted(nil, secret), err
+	case "iteration":
+		if u.field == "number" {
+			return strconv.AppendInt(nil, int64(ev.scope.Iteration), 10), nil
+		}
+		if ev.scope.Previous == nil {
+			return json.RawMessage("null"), nil
+		}
+		return ev.scope.Previous, nil
+	case "item", "key", "index":
+		return ev.item(u.root)
 	}
 	t, ok := ev.scope.Tasks[u.name]
 	if !ok {
@@ -48,6 +58,21 @@ func (ev *evaluation) raw(u use) (json.RawMessage, error) {
 	default:
 		return strconv.AppendInt(nil, int64(t.Attempt), 10), nil
 	}
+}
+
+func (ev *evaluation) item(name string) (json.RawMessage, error) {
+	i := ev.scope.Item
+	switch {
+	case i == nil:
+		return nil, errors.New("there is no item here")
+	case name == "key":
+		return appendQuoted(nil, i.Key), nil
+	case name == "index":
+		return strconv.AppendInt(nil, int64(i.Index), 10), nil
+	case i.Value == nil:
+		return json.RawMessage("null"), nil
+	}
+	return i.Value, nil
 }
 
 func (ev *evaluation) secret(name string) (string, error) {
@@ -112,6 +137,10 @@ func (ev *evaluation) activate(e *expression) (activation, error) {
 		if err != nil {
 			return nil, err
 		}
+		if u.root == "item" || u.root == "key" || u.root == "index" {
+			a[u.root] = v
+			continue
+		}
 		of := a.object(u.root)
 		switch u.root {
 		case "tasks":
@@ -161,6 +190,9 @@ func (ev *evaluation) value(u use) (ref.Val, error) {
 func (u use) String() string {
 	if u.root == "tasks" {
 		return joinKey(joinKey(u.root, u.name), u.field)
+	}
+	if u.name+u.field == "" {
+		return u.root
 	}
 	return joinKey(u.root, u.name+u.field)
 }

@@ -21,7 +21,8 @@ type expression struct {
 }
 
 // use is something that an expression reads from its scope: a root (workflow,
-// tasks, secrets), the name of a task or secret, and the field read of it.
+// tasks, secrets, item, key, index, iteration), the name of a task or secret,
+// and the field read of it.
 type use struct{ root, name, field string }
 
 // parsedExpression is an expression with what was found wrong in it, wherever it stands.
@@ -48,6 +49,10 @@ func (r *Reads) add(uses []use) {
 			r.Tasks = insertName(r.Tasks, u.name)
 		case "secrets":
 			r.Secrets = insertName(r.Secrets, u.name)
+		case "item", "key", "index":
+			r.Item = true
+		case "iteration":
+			r.Previous = r.Previous || u.field == "previous"
 		}
 	}
 }
@@ -78,6 +83,8 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("workflow", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("tasks", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.DynType))),
 		cel.Variable("secrets", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable("item", cel.DynType), cel.Variable("key", cel.StringType), cel.Variable("index", cel.IntType),
+		cel.Variable("iteration", cel.MapType(cel.StringType, cel.DynType)),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.OptionalTypes(),
@@ -100,12 +107,42 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 
 // usage says where an expression stands and what it may read there.
 type usage struct {
-	program *Program
-	node    *Node // nil for the workflow's output
-	tasks   func(name string) bool
-	secrets bool
-	what    string // the field
+	body     *body // the tasks that its names mean, and those around them
+	node     *Node // of the body, which reads what it needs; nil reads all of the body
+	what     string
+	item     bool // it is evaluated for each item of the node's own for_each
+	itemOnly bool // it reads no tasks
+	loop     bool // it is evaluated after each iteration of the loop that owns the body
+	secrets  bool
 }
+
+// task answers the task that a name means, the innermost one, and whether it can be read.
+func (u usage) task(name string) (n *Node, readable bool) {
+	for b, reader := u.body, u.node; ; b, reader = b.owner.among, b.owner {
+		if n := b.byName[name]; n != nil {
+			return n, !u.itemOnly && (reader == nil || b.reach[reader.index] == nil || b.reach.reads(reader, n))
+		}
+		if b.owner == nil {
+			return nil, false
+		}
+	}
+}
+
+// around reports whether the expression stands in a body for whose owner f holds.
+func (u usage) around(f func(*Node) bool) bool {
+	for b := u.body; b.owner != nil; b = b.owner.among {
+		if f(b.owner) {
+			return true
+		}
+	}
+	return false
+}
+
+func (u usage) inEach() bool {
+	return u.item || u.around(func(n *Node) bool { return n.Each != nil })
+}
+
+func (u usage) inLoop() bool { return u.around(func(n *Node) bool { return n.Type == TypeLoop }) }
 
 // expression compiles one expression, or reports why it cannot.
 func (c *compiler) expression(at place, source string, u usage) *expression {
@@ -202,11 +239,25 @@ func (c *compiler) readable(at place, e *expression, u usage) bool {
 			}
 			seen = append(seen, use.name)
 		}
-		switch {
-		case use.root == "secrets" && !u.secrets:
-			fail("secrets only in the with of a task", "%s cannot read secrets", u.what)
-		case use.root == "tasks" && !u.tasks(use.name):
-			c.unreadableTask(use.name, u, fail)
+		switch use.root {
+		case "secrets":
+			if !u.secrets {
+				fail("secrets only in the with of a task that a worker runs", "%s cannot read secrets", u.what)
+			}
+		case "tasks":
+			if _, ok := u.task(use.name); !ok {
+				u.unreadableTask(use.name, fail)
+			}
+		case "item", "key", "index":
+			if !u.inEach() {
+				fail("item, key and index in the with and the body of a task with for_each", "%s is known in a for_each only", use.root)
+			} else if u.what == "key" && use.root == "key" {
+				fail("item and index", "a key cannot be made from itself")
+			}
+		case "iteration":
+			if !u.inLoop() {
+				fail("iteration.number and iteration.previous in the body and the until of a loop", "iteration is known in a loop only")
+			}
 		}
 	}
 	return ok
@@ -215,12 +266,15 @@ func (c *compiler) readable(at place, e *expression, u usage) bool {
 // hyphen finds tasks.my-task, which CEL reads as a subtraction.
 func (c *compiler) hyphen(at place, e *expression, u usage) bool {
 	for _, use := range e.uses {
-		if use.root != "tasks" || u.program.byRef[use.name] != nil {
+		if use.root != "tasks" {
 			continue
 		}
-		for _, n := range u.program.Nodes {
-			if strings.HasPrefix(n.Ref, use.name+"-") && strings.Contains(e.source, n.Ref) {
-				c.add(at, CodeUnreadable, fmt.Sprintf("tasks[%q].output", n.Ref),
+		if n, _ := u.task(use.name); n != nil {
+			continue
+		}
+		for _, name := range u.names(false) {
+			if strings.HasPrefix(name, use.name+"-") && strings.Contains(e.source, name) {
+				c.add(at, CodeUnreadable, fmt.Sprintf("tasks[%q].output", name),
 					"${%s}: a name with a hyphen is not written behind a dot, where the hyphen means minus", clip(e.source))
 				return true
 			}
@@ -229,28 +283,43 @@ func (c *compiler) hyphen(at place, e *expression, u usage) bool {
 	return false
 }
 
-func (c *compiler) unreadableTask(name string, u usage, fail func(string, string, ...any)) {
-	var can, all []string
-	for _, n := range u.program.Nodes {
-		all = append(all, n.Ref)
-		if u.tasks(n.Ref) {
-			can = append(can, n.Ref)
+// names answers the tasks that names could mean, or only those that can be read.
+func (u usage) names(readable bool) (names []string) {
+	for b := u.body; ; b = b.owner.among {
+		for _, n := range b.nodes {
+			if _, ok := u.task(n.Task.Name); ok || !readable {
+				names = append(names, n.Task.Name)
+			}
+		}
+		if b.owner == nil {
+			return names
 		}
 	}
+}
+
+func (u usage) unreadableTask(name string, fail func(string, string, ...any)) {
+	can, all := u.names(true), u.names(false)
 	allowed := "tasks that it needs, directly or through others: " + list(can)
 	switch {
+	case u.itemOnly:
+		allowed = "item, index and workflow"
+	case u.loop:
+		allowed = "tasks of the loop's body, and those that the loop needs: " + list(can)
 	case u.node == nil:
 		allowed = "tasks of the workflow: " + list(can)
 	case len(can) == 0:
 		allowed = "tasks that it needs, directly or through others; it needs none"
 	}
+	n, _ := u.task(name)
 	switch {
-	case u.node != nil && u.node.Ref == name:
-		fail(allowed, "a task cannot read itself")
-	case u.program.byRef[name] != nil:
-		fail(allowed, "the task %q is not one that it needs; add it to needs", name)
-	default:
+	case n == nil:
 		fail(allowed, "there is no task %q%s", name, suggest(name, all))
+	case u.itemOnly:
+		fail(allowed, "%s reads no tasks", u.what)
+	case u.node == n:
+		fail(allowed, "a task cannot read itself")
+	default:
+		fail(allowed, "the task %q is not one that it needs; add it to needs", name)
 	}
 }
 

@@ -18,15 +18,15 @@ func workflowFields() []field[Definition] {
 		schemaField("input_schema", "JSON Schema of the input of an execution", func(d *Definition) *json.RawMessage { return &d.InputSchema }),
 		boolField("fail_fast", "cancel everything else when a task fails for good", func(d *Definition) *bool { return &d.FailFast }),
 		objectField("defaults", "what holds for tasks that say nothing of their own", defaultsFields, nil, func(d *Definition) **Defaults { return &d.Defaults }),
-		tasksField(),
+		durationField("timeout", "how long a whole execution may take; the time it is paused does not count", time.Millisecond, func(d *Definition, v Duration) { d.Timeout = v }),
+		bodyField("tasks", "the tasks of the workflow", true, func(d *Definition) *[]Task { return &d.Tasks }),
+		bodyField("on_failure", "tasks that run when an execution failed or timed out", false, func(d *Definition) *[]Task { return &d.OnFailure }),
 		valueField("output", "the output of an execution; strings may hold ${...}", func(d *Definition) *json.RawMessage { return &d.Output }),
 	}
 }
 
 var laterWorkflowFields = later{
-	"timeout":     "a timeout of the whole execution",
 	"concurrency": "a limit of executions that run at once",
-	"on_failure":  "tasks that run when the execution failed",
 }
 
 func defaultsFields() []field[Defaults] {
@@ -43,7 +43,7 @@ func taskFields() []field[Task] {
 		textField("description", "what it is for", func(t *Task) *string { return &t.Description }),
 		typeField(),
 		needsField(),
-		ifField(),
+		conditionField("if", "condition as one ${...}; false = skipped", func(t *Task) *string { return &t.If }),
 		valueField("with", "the input; strings may hold ${...}", func(t *Task) *json.RawMessage { return &t.With }),
 		nameField("queue", "asynq queue", queueName, func(t *Task) *string { return &t.Queue }),
 		intField("priority", "1 (lowest) to 9 (highest); without it the execution's", func(Limits) (int, int) { return 1, 9 }, func(t *Task) *int { return &t.Priority }),
@@ -53,18 +53,21 @@ func taskFields() []field[Task] {
 		choiceField("effects", "what running it twice does to the outside world", []Effects{EffectsIdempotent, EffectsKeyed, EffectsUnsafe}, func(t *Task) *Effects { return &t.Effects }),
 		schemaField("input_schema", "JSON Schema of the resolved input", func(t *Task) *json.RawMessage { return &t.InputSchema }),
 		schemaField("output_schema", "JSON Schema of the output", func(t *Task) *json.RawMessage { return &t.OutputSchema }),
+		objectField("for_each", "one run per item of a list", forEachFields, nil, func(t *Task) **ForEach { return &t.ForEach }),
+		bodyField("tasks", "the body of a group or loop", false, func(t *Task) *[]Task { return &t.Tasks }),
+		conditionField("until", "when a loop ends, as one ${...}; evaluated after each iteration", func(t *Task) *string { return &t.Until }),
+		intField("max_iterations", "the bound of a loop", func(l Limits) (int, int) { return 1, l.Iterations }, func(t *Task) *int { return &t.MaxIterations }),
 	}
 }
 
-var laterTaskFields = later{
-	"for_each":       "one run per item of a list",
-	"tasks":          "the body of a group or loop",
-	"until":          "the end of a loop",
-	"max_iterations": "the bound of a loop",
+func forEachFields() []field[ForEach] {
+	return []field[ForEach]{
+		itemsField(),
+		textField("key", "names an item in its ref; without it a scalar item itself, else its index", func(f *ForEach) *string { return &f.Key }),
+		intField("max_parallel", "how many items run at once", func(l Limits) (int, int) { return 1, l.Items }, func(f *ForEach) *int { return &f.MaxParallel }),
+		choiceField("on_item_failure", "what the failure of an item means for those that have not begun", []OnItemFailure{OnItemFailureFinish, OnItemFailureStop}, func(f *ForEach) *OnItemFailure { return &f.OnItemFailure }),
+	}
 }
-
-// laterTypes are the control types of the language that this version does not run yet.
-var laterTypes = []string{"approval", "group", "loop", "wait", "workflow"}
 
 func retryFields() []field[Retry] {
 	return []field[Retry]{
@@ -198,31 +201,39 @@ func needsField() field[Task] {
 }
 
 func typeField() field[Task] {
-	return field[Task]{name: "type", doc: "what runs: http, exec, transform, log, noop, fail, or a registered type", required: true,
-		shape: shape("type", "string", "pattern", typeName.pattern.String(), "not", map[string]any{"enum": laterTypes},
-			"examples", []string{"http", "exec", "transform", "log", "noop", "fail"}),
-		read: func(r *reader, at place, t *Task) {
-			t.Type = r.name(at, typeName)
-			if slices.Contains(laterTypes, t.Type) {
-				r.add(at, CodeNotSupported, "a type with a handler: http, exec, transform, log, noop, fail, or a registered one",
-					"tasks of type %s are not supported yet", t.Type)
+	f := nameField("type", "what runs: http, exec, transform, log, noop, fail, a control type (group, loop, workflow, wait, approval), or a registered type", typeName, func(t *Task) *string { return &t.Type })
+	f.required = true
+	f.shape = shape("type", "string", "pattern", typeName.pattern.String(),
+		"examples", append([]string{"http", "exec", "transform", "log", "noop", "fail"}, controlTypes...))
+	return f
+}
+
+func itemsField() field[ForEach] {
+	const allowed = `a list, or one expression that gives a list, such as "${workflow.input.years}"`
+	return field[ForEach]{name: "items", doc: "the list: " + allowed, required: true,
+		shape: shape("anyOf", []any{map[string]any{"type": "string", "pattern": ifPattern}, map[string]any{"type": "array"}}),
+		read: func(r *reader, at place, f *ForEach) {
+			if at.tree.kind != listTree && at.tree.kind != stringTree {
+				r.add(at, CodeWrongType, allowed, "this is %s", at.tree.kind)
+				return
 			}
+			f.Items = r.raw(at)
 		}}
 }
 
 // ifPattern is what editors check: the text is one expression.
 const ifPattern = `^\s*\$\{[\s\S]*\}\s*$`
 
-func ifField() field[Task] {
-	return field[Task]{name: "if", doc: "condition as one ${...}; false = skipped",
+func conditionField(name, doc string, to func(*Task) *string) field[Task] {
+	return field[Task]{name: name, doc: doc,
 		shape: shape("anyOf", []any{map[string]any{"type": "string", "pattern": ifPattern}, map[string]any{"type": "boolean"}}),
 		read: func(r *reader, at place, t *Task) {
 			switch at.tree.kind {
 			case boolTree:
-				t.If = "${" + at.tree.text + "}"
+				*to(t) = "${" + at.tree.text + "}"
 			case stringTree:
-				t.If = strings.TrimSpace(at.tree.text)
-				if t.If == "" {
+				*to(t) = strings.TrimSpace(at.tree.text)
+				if *to(t) == "" {
 					r.add(at, CodeBadExpression, ifAllowed, "the condition is empty")
 				}
 			default:
@@ -233,28 +244,31 @@ func ifField() field[Task] {
 
 const ifAllowed = `exactly one expression such as "${tasks.load.output.rows > 0}", or true or false`
 
-func tasksField() field[Definition] {
-	return field[Definition]{name: "tasks", doc: "the tasks of the workflow", required: true,
+func bodyField[T any](name, doc string, required bool, to func(*T) *[]Task) field[T] {
+	return field[T]{name: name, doc: doc, required: required,
 		shape: func(l Limits) map[string]any {
-			return map[string]any{"type": "array", "minItems": 1, "maxItems": l.Tasks, "items": objectShape(l, taskFields())}
+			return map[string]any{"type": "array", "minItems": 1, "maxItems": l.Tasks, "items": map[string]any{"$ref": "#/$defs/task"}}
 		},
-		read: func(r *reader, at place, d *Definition) {
+		read: func(r *reader, at place, t *T) {
 			if !r.kinded(at, listTree) {
 				return
 			}
 			n := len(at.tree.items)
 			if n == 0 {
-				r.add(at, CodeRequired, "at least one task", "the workflow has no tasks")
+				r.add(at, CodeRequired, "at least one task", "%s has no tasks", name)
 			}
-			if n > r.limits.Tasks && !r.trusted {
-				r.add(at, CodeTooLarge, fmt.Sprintf("at most %d tasks", r.limits.Tasks), "the workflow has %d tasks", n)
+			if r.tasks += n; r.tasks > r.limits.Tasks && !r.trusted {
+				if r.tasks-n <= r.limits.Tasks {
+					r.add(at, CodeTooLarge, fmt.Sprintf("at most %d tasks, those in groups and loops counted too", r.limits.Tasks), "the workflow has %d tasks or more", r.tasks)
+				}
 				return
 			}
 			fields := taskFields()
-			d.Tasks = make([]Task, n)
-			for i := range d.Tasks {
-				readObject(r, at.index(i), "a task", fields, laterTaskFields, &d.Tasks[i])
+			tasks := make([]Task, n)
+			for i := range tasks {
+				readObject(r, at.index(i), "a task", fields, nil, &tasks[i])
 			}
+			*to(t) = tasks
 		}}
 }
 

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Node answers the task with this ref, or nil.
-func (p *Program) Node(ref string) *Node { return p.byRef[ref] }
+// Roots answers the outermost tasks without needs, in the order of Nodes.
+func (p *Program) Roots() []*Node { return Roots(p.Nodes) }
 
-// Roots answers the tasks without needs, in the order of Nodes.
-func (p *Program) Roots() []*Node {
+// Roots answers those of tasks that stand beside each other that need nothing.
+func Roots(nodes []*Node) []*Node {
 	var roots []*Node
-	for _, n := range p.Nodes {
+	for _, n := range nodes {
 		if len(n.Needs) == 0 {
 			roots = append(roots, n)
 		}
@@ -19,22 +19,37 @@ func (p *Program) Roots() []*Node {
 	return roots
 }
 
-// Ancestors answers what the task needs, directly and through others, sorted.
-func (p *Program) Ancestors(ref string) []string {
-	return sortedKeys(p.reach([]string{ref}, func(n *Node) []string { return n.Needs }))
+// Walk calls f for every node, a body behind its owner; the handlers come last.
+func (p *Program) Walk(f func(*Node)) {
+	var walk func(nodes []*Node)
+	walk = func(nodes []*Node) {
+		for _, n := range nodes {
+			f(n)
+			walk(n.Body)
+		}
+	}
+	walk(p.Nodes)
+	if p.Handlers != nil {
+		walk([]*Node{p.Handlers})
+	}
 }
 
-// Descendants answers everything that needs one of the tasks, directly or
-// through others. A task is its own descendant only when it needs another of the refs.
-func (p *Program) Descendants(refs ...string) map[string]bool {
-	return p.reach(refs, func(n *Node) []string { return n.Dependents })
+// Ancestors answers what the outermost task needs, directly and through others, sorted.
+func (p *Program) Ancestors(name string) []string {
+	return sortedKeys(p.reach([]string{name}, func(n *Node) []string { return n.Needs }))
 }
 
-func (p *Program) reach(refs []string, next func(*Node) []string) map[string]bool {
+// Descendants answers everything that needs one of the outermost tasks, directly or
+// through others. A task is its own descendant only when it needs another of the names.
+func (p *Program) Descendants(names ...string) map[string]bool {
+	return p.reach(names, func(n *Node) []string { return n.Dependents })
+}
+
+func (p *Program) reach(names []string, next func(*Node) []string) map[string]bool {
 	seen := map[string]bool{}
-	open := slices.Clone(refs)
+	open := slices.Clone(names)
 	for len(open) > 0 {
-		n := p.byRef[open[len(open)-1]]
+		n := p.byPath[open[len(open)-1]]
 		open = open[:len(open)-1]
 		if n == nil {
 			continue
@@ -58,58 +73,54 @@ func sortedKeys(set map[string]bool) []string {
 	return keys
 }
 
-// ancestry knows for every node, by its index in the source, what it needs
-// directly and through others: one bit a task.
-type ancestry struct {
-	byRef map[string]*Node
-	sets  map[int][]uint64
-}
+// ancestry knows for every node of a body, by its index in the source, what it
+// needs directly and through others: one bit a task.
+type ancestry map[int][]uint64
 
-func (a ancestry) reads(n *Node, name string) bool {
-	other := a.byRef[name]
-	set := a.sets[n.index]
-	return other != nil && set != nil && set[other.index/64]&(1<<(other.index%64)) != 0
+func (a ancestry) reads(n, other *Node) bool {
+	set := a[n.index]
+	return set != nil && set[other.index/64]&(1<<(other.index%64)) != 0
 }
 
 // order fills in the edges and sorts the nodes topologically; of those that
 // could come next, the one that stands first in the source does.
-func (c *compiler) order(p *Program, at place, strays []*Node) ancestry {
-	c.edges(p, at, strays)
-	reach := ancestry{byRef: p.byRef, sets: map[int][]uint64{}}
-	words := len(p.Definition.Tasks)/64 + 1
+func (c *compiler) order(b *body) {
+	c.edges(b)
+	b.reach = ancestry{}
+	words := len(b.tasks)/64 + 1
 	open := map[string]int{}
 	var ready []*Node
-	for _, n := range p.Nodes {
-		if open[n.Ref] = len(n.Needs); open[n.Ref] == 0 {
+	for _, n := range b.nodes {
+		if open[n.Task.Name] = len(n.Needs); len(n.Needs) == 0 {
 			ready = append(ready, n)
 		}
 	}
-	sorted := make([]*Node, 0, len(p.Nodes))
+	sorted := make([]*Node, 0, len(b.nodes))
 	for len(ready) > 0 {
 		n := ready[0]
 		ready = ready[1:]
 		sorted = append(sorted, n)
 		set := make([]uint64, words)
-		for _, ref := range n.Needs {
-			need := p.byRef[ref]
-			for i, w := range reach.sets[need.index] {
+		for _, name := range n.Needs {
+			need := b.byName[name]
+			for i, w := range b.reach[need.index] {
 				set[i] |= w
 			}
 			set[need.index/64] |= 1 << (need.index % 64)
 		}
-		reach.sets[n.index] = set
-		for _, ref := range n.Dependents {
-			if open[ref]--; open[ref] == 0 {
-				ready = insertBySource(ready, p.byRef[ref])
+		b.reach[n.index] = set
+		for _, name := range n.Dependents {
+			if open[name]--; open[name] == 0 {
+				ready = insertBySource(ready, b.byName[name])
 			}
 		}
 	}
-	if len(sorted) < len(p.Nodes) {
-		c.cycles(p, at, open)
-		return c.cyclicReach(p, reach, words)
+	if len(sorted) < len(b.nodes) {
+		c.cycles(b, open)
+		b.cyclicReach(words)
+		return
 	}
-	p.Nodes = sorted
-	return reach
+	b.nodes = sorted
 }
 
 func insertBySource(ready []*Node, n *Node) []*Node {
@@ -118,27 +129,27 @@ func insertBySource(ready []*Node, n *Node) []*Node {
 }
 
 // edges fills in Needs and Dependents from what the tasks say.
-func (c *compiler) edges(p *Program, at place, strays []*Node) {
+func (c *compiler) edges(b *body) {
 	var names []string
-	for _, n := range p.Nodes {
-		names = append(names, n.Ref)
+	for _, n := range b.nodes {
+		names = append(names, n.Task.Name)
 	}
-	for _, n := range slices.Concat(p.Nodes, strays) {
-		needs := at.index(n.index).field("needs")
+	for _, n := range slices.Concat(b.nodes, b.strays) {
+		needs := b.at.index(n.index).field("needs")
 		for _, name := range n.Task.Needs {
-			if p.byRef[name] == nil {
-				c.add(needAt(needs, name), CodeUnknownNeed, list(without(names, n.Ref)), "there is no task %q%s", name, suggest(name, names))
+			if b.byName[name] == nil {
+				c.add(needAt(needs, name), CodeUnknownNeed, list(without(names, n.Task.Name)), "there is no task %q%s", name, suggest(name, names))
 				continue
 			}
-			if p.byRef[n.Ref] != n {
+			if b.byName[n.Task.Name] != n {
 				continue
 			}
 			n.Needs = append(n.Needs, name)
-			p.byRef[name].Dependents = append(p.byRef[name].Dependents, n.Ref)
+			b.byName[name].Dependents = append(b.byName[name].Dependents, n.Task.Name)
 		}
 		slices.Sort(n.Needs)
 	}
-	for _, n := range p.Nodes {
+	for _, n := range b.nodes {
 		slices.Sort(n.Dependents)
 	}
 }
@@ -160,15 +171,15 @@ func needAt(needs place, name string) place {
 }
 
 // cycles reports every cycle once, by a walk over what could not be ordered.
-func (c *compiler) cycles(p *Program, at place, open map[string]int) {
+func (c *compiler) cycles(b *body, open map[string]int) {
 	const unseen, onPath, done = 0, 1, 2
 	state := map[string]int{}
 	var path []string
-	var visit func(ref string)
-	visit = func(ref string) {
-		state[ref] = onPath
-		path = append(path, ref)
-		for _, need := range p.byRef[ref].Needs {
+	var visit func(name string)
+	visit = func(name string) {
+		state[name] = onPath
+		path = append(path, name)
+		for _, need := range b.byName[name].Needs {
 			if open[need] == 0 || state[need] == done {
 				continue
 			}
@@ -177,31 +188,30 @@ func (c *compiler) cycles(p *Program, at place, open map[string]int) {
 				continue
 			}
 			names := append(slices.Clone(path[slices.Index(path, need):]), need)
-			needs := at.index(p.byRef[ref].index).field("needs")
+			needs := b.at.index(b.byName[name].index).field("needs")
 			c.add(needAt(needs, need), CodeCycle, "tasks that do not need each other in a circle",
 				"the tasks need each other in a circle: %s", strings.Join(names, " -> "))
 		}
 		path = path[:len(path)-1]
-		state[ref] = done
+		state[name] = done
 	}
-	for _, n := range p.Nodes {
-		if open[n.Ref] > 0 && state[n.Ref] == unseen {
-			visit(n.Ref)
+	for _, n := range b.nodes {
+		if open[n.Task.Name] > 0 && state[n.Task.Name] == unseen {
+			visit(n.Task.Name)
 		}
 	}
 }
 
 // cyclicReach lets tasks in or behind a circle read everything, so that a
 // circle is not reported a second time by each of their expressions.
-func (c *compiler) cyclicReach(p *Program, reach ancestry, words int) ancestry {
+func (b *body) cyclicReach(words int) {
 	all := make([]uint64, words)
 	for i := range all {
 		all[i] = ^uint64(0)
 	}
-	for _, n := range p.Nodes {
-		if reach.sets[n.index] == nil {
-			reach.sets[n.index] = all
+	for _, n := range b.nodes {
+		if b.reach[n.index] == nil {
+			b.reach[n.index] = all
 		}
 	}
-	return reach
 }

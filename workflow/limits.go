@@ -16,6 +16,11 @@ type Limits struct {
 	ValueBytes      int           // of an execution's input, and of its output
 	Timeout         time.Duration // the longest timeout or delay that may be asked for
 	Attempts        int           // the most max_attempts may be
+	Items           int           // of one for_each
+	Iterations      int           // of one loop
+	Instances       int           // tasks in one execution, items and iterations counted one by one
+	Nesting         int           // of sub-workflows
+	ViewBytes       int           // of the output of a for_each, group or loop, when it is read
 }
 
 // DefaultLimits are the documented limits.
@@ -32,5 +37,10 @@ func DefaultLimits() Limits {
 		ValueBytes:      1 << 20,
 		Timeout:         30 * 24 * time.Hour,
 		Attempts:        1000,
+		Items:           10_000,
+		Iterations:      1000,
+		Instances:       50_000,
+		Nesting:         8,
+		ViewBytes:       8 << 20,
 	}
 }

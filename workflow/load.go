@@ -53,13 +53,8 @@ func (d *Definition) Canonical() []byte {
 	c := *d
 	c.InputSchema = canonicalValue(d.InputSchema)
 	c.Output = canonicalValue(d.Output)
-	c.Tasks = make([]Task, len(d.Tasks))
-	for i, t := range d.Tasks {
-		t.With = canonicalValue(t.With)
-		t.InputSchema = canonicalValue(t.InputSchema)
-		t.OutputSchema = canonicalValue(t.OutputSchema)
-		c.Tasks[i] = t
-	}
+	c.Tasks = canonicalTasks(d.Tasks)
+	c.OnFailure = canonicalTasks(d.OnFailure)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -67,6 +62,26 @@ func (d *Definition) Canonical() []byte {
 		return nil
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func canonicalTasks(tasks []Task) []Task {
+	if tasks == nil {
+		return nil
+	}
+	out := make([]Task, len(tasks))
+	for i, t := range tasks {
+		t.With = canonicalValue(t.With)
+		t.InputSchema = canonicalValue(t.InputSchema)
+		t.OutputSchema = canonicalValue(t.OutputSchema)
+		t.Tasks = canonicalTasks(t.Tasks)
+		if t.ForEach != nil {
+			each := *t.ForEach
+			each.Items = canonicalValue(each.Items)
+			t.ForEach = &each
+		}
+		out[i] = t
+	}
+	return out
 }
 
 func hashOf(canonical []byte) string {

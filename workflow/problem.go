@@ -43,6 +43,15 @@ const (
 	CodeOutputInvalid    = "output_invalid"
 	CodeOutputTooLarge   = "output_too_large"
 	CodeOutputFailed     = "output_failed"
+	CodeNotAList         = "not_a_list"      // the items of a for_each
+	CodeTooManyItems     = "too_many_items"  // of a for_each
+	CodeTooManyTasks     = "too_many_tasks"  // of an execution
+	CodeBadKey           = "bad_key"         // of an item
+	CodeItemsFailed      = "items_failed"    // of a for_each
+	CodeLoopExhausted    = "loop_exhausted"  // until was never true
+	CodeInnerCanceled    = "canceled_inside" // a task inside was canceled
+	CodeTaskFailed       = "task_failed"
+	CodeUnreached        = "unreached"
 )
 
 const maxProblems = 1000

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -10,45 +11,68 @@ import (
 type Program struct {
 	Hash       string // of the canonical definition, hex sha256
 	Definition *Definition
-	Nodes      []*Node // a topological order, stable for equal definitions
+	Nodes      []*Node // of the outermost tasks, in a topological order that is stable for equal definitions
+	// Handlers is the group of the tasks that run when an execution failed; nil where there are none.
+	Handlers *Node
 
 	limits Limits
-	byRef  map[string]*Node
+	byPath map[string]*Node // all of them
 	input  *schema
 	output *template
 }
 
-// Node is one task of a Program with its place in the graph and its defaults filled in.
+// Node is one task of a Program with its place in the graph and its defaults
+// filled in. A node in a for_each or loop stands for many tasks of an execution.
 type Node struct {
-	Ref        string // the address of the task inside an execution
+	Path       string // names from the outside in, joined by dots: the ref of a task without its keys
 	Task       *Task
 	Type       string
 	Queue      string
-	Priority   int // 1 to 9; 0 = the execution's
-	Timeout    time.Duration
+	Priority   int           // 1 to 9; 0 = the execution's
+	Timeout    time.Duration // of one attempt; 0 = none, for control types only
 	Retry      RetryPolicy
 	OnFailure  OnFailure
 	Effects    Effects
-	Needs      []string // refs of its predecessors, sorted
-	Dependents []string // refs of its direct successors, sorted
+	Needs      []string // names of its predecessors among its siblings, sorted
+	Dependents []string // names of its direct successors among its siblings, sorted
+
+	// Body is what a group or loop runs, in a topological order.
+	Body []*Node
+	// Each is set where the task runs once per item of a list.
+	Each *Each
+	// Owner is the group or loop whose body it belongs to; nil for the outermost tasks.
+	Owner *Node
 
 	// Conditional is true where `if` must be evaluated before the task may run.
 	Conditional bool
-	// IfReads and InputReads are what the condition and `with` read.
-	IfReads, InputReads Reads
+	// What the condition, `with`, `until` and the items of for_each read.
+	IfReads, InputReads, UntilReads, ItemsReads Reads
 
 	limits                    Limits
-	index                     int // in the source
-	condition                 *expression
-	with                      *template
+	index                     int   // in the source, among its siblings
+	among                     *body // it and its siblings
+	inner                     *body // its own body
+	condition, until          *expression
+	with, items, key          *template
 	inputSchema, outputSchema *schema
 }
+
+// Each is a ForEach with its defaults filled in.
+type Each struct {
+	MaxParallel int
+	Stop        bool // once an item failed, those that have not begun do not begin
+}
+
+// Control reports whether the engine itself runs the task, and no worker.
+func (n *Node) Control() bool { return slices.Contains(controlTypes, n.Type) }
 
 // Reads is what an expression reads from outside itself.
 type Reads struct {
 	Workflow bool     // the execution: its input, id, ...
-	Tasks    []string // refs, sorted
+	Tasks    []string // names, sorted
 	Secrets  []string // names, sorted
+	Item     bool     // item, key or index
+	Previous bool     // iteration.previous
 }
 
 // RetryPolicy is a Retry with every default filled in.
@@ -66,6 +90,11 @@ type Scope struct {
 	Workflow WorkflowScope
 	Tasks    map[string]TaskScope // by name as the expression writes it
 	Secret   func(name string) (string, error)
+	Item     *Item // of the innermost for_each around it
+	// Iteration is the number of the innermost loop's iteration, Previous what
+	// the tasks of the one before gave, by name; nil reads as null.
+	Iteration int
+	Previous  json.RawMessage
 }
 
 // WorkflowScope is the execution as expressions see it.

@@ -14,6 +14,7 @@ type reader struct {
 	report
 	limits  Limits
 	trusted bool // the definition was checked once: limits and names may have changed since
+	tasks   int  // read so far, nested ones too
 }
 
 // field is one field of the language: what editors may offer and how it is read.

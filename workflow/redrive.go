@@ -20,8 +20,8 @@ func (p *Program) PlanRetry(from []string, states map[string]TaskState) (RetryPl
 	var problems Problems
 	if from == nil {
 		for _, n := range p.Nodes {
-			if unsuccessful(states[n.Ref]) {
-				from = append(from, n.Ref)
+			if unsuccessful(states[n.Path]) {
+				from = append(from, n.Path)
 			}
 		}
 	}
@@ -43,7 +43,7 @@ func (p *Program) PlanRetry(from []string, states map[string]TaskState) (RetryPl
 	}
 	plan := RetryPlan{Reset: make(map[string][]string, len(again))}
 	for _, n := range p.Nodes {
-		if !again[n.Ref] {
+		if !again[n.Path] {
 			continue
 		}
 		open := []string{}
@@ -52,9 +52,9 @@ func (p *Program) PlanRetry(from []string, states map[string]TaskState) (RetryPl
 				open = append(open, need)
 			}
 		}
-		plan.Reset[n.Ref] = open
+		plan.Reset[n.Path] = open
 		if len(open) == 0 {
-			plan.Start = append(plan.Start, n.Ref)
+			plan.Start = append(plan.Start, n.Path)
 		}
 	}
 	slices.Sort(plan.Start)
@@ -85,7 +85,7 @@ func refsOf(p *Program) string {
 		if i > 0 {
 			text += ", "
 		}
-		text += n.Ref
+		text += n.Path
 	}
 	return text
 }

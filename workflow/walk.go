@@ -12,12 +12,12 @@ import (
 
 // What expressions may read.
 var (
-	workflowReads = []string{"error", "id", "input", "name", "number", "session_time", "version"}
-	taskReads     = []string{"attempt", "error", "output", "status"}
-	reservedNames = []string{"index", "item", "iteration", "key"}
+	workflowReads  = []string{"error", "id", "input", "name", "number", "session_time", "version"}
+	taskReads      = []string{"attempt", "error", "output", "status"}
+	iterationReads = []string{"number", "previous"}
 )
 
-const readableRoots = "workflow.input, workflow.id, tasks.<name>.output, secrets.<name> and local names"
+const readableRoots = "workflow.input, workflow.id, tasks.<name>.output, secrets.<name>, in a for_each item, key and index, in a loop iteration.number and iteration.previous, and local names"
 
 // step is one step of a path: a key or an index.
 type step struct {
@@ -191,10 +191,12 @@ func (w *walker) chain(root string, links []link, bound []string) {
 		if name, ok := w.literal(links, 0, "secrets", nil); ok {
 			w.use(use{root: root, name: name})
 		}
-	default:
-		if slices.Contains(reservedNames, root) {
-			w.fail(CodeReserved, readableRoots, "%s belongs to for_each and loop, which are not supported yet", root)
+	case "iteration":
+		if name, ok := w.literal(links, 0, root, iterationReads); ok {
+			w.use(use{root: root, field: name})
 		}
+	case "item", "key", "index":
+		w.use(use{root: root})
 	}
 }
 
@@ -233,8 +235,8 @@ func (w *walker) path(e ast.Expr) []step {
 	if root.Kind() != ast.IdentKind {
 		return nil
 	}
-	skip := map[string]int{"workflow": 1, "tasks": 2}[root.AsIdent()]
-	if skip == 0 || len(links) < skip {
+	skip, known := map[string]int{"workflow": 1, "tasks": 2, "iteration": 1, "item": 0, "key": 0, "index": 0}[root.AsIdent()]
+	if !known || len(links) < skip {
 		return nil
 	}
 	steps := make([]step, 0, len(links))

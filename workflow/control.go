@@ -1,0 +1,127 @@
+package workflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// controlInputs is what the control types accept as `with`.
+var controlInputs = map[string]json.RawMessage{
+	TypeWait: json.RawMessage(`{"type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
+		"duration": {"type": "string"}, "until": {"type": "string"}, "external": {"type": "boolean"}, "timeout": {"type": "string"}}}`),
+	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
+		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),
+	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "required": ["name"], "properties": {
+		"name": {"type": "string"}, "version": {"type": "integer", "minimum": 1}, "input": {}}}`),
+}
+
+// Gate is what a wait or an approval waits for, from its resolved input.
+type Gate struct {
+	For     time.Duration // a wait ends after this long; 0 = it does not by itself
+	Until   time.Time     // a wait ends then; zero = it does not by itself
+	Timeout time.Duration // it fails as timed_out after this long; 0 = never
+	Open    bool          // somebody outside ends it with a value
+	Message string        // of an approval
+
+	schema *schema // of the value; nil = any
+}
+
+// Gate reads the resolved input of a wait or an approval. The code of the error is input_invalid.
+func (n *Node) Gate(input json.RawMessage) (Gate, *Error) {
+	if bad := n.checkControl(input); bad != nil {
+		return Gate{}, bad
+	}
+	var with struct {
+		Duration, Until, Timeout, Message string
+		External                          bool
+		InputSchema                       json.RawMessage `json:"input_schema"`
+	}
+	if err := json.Unmarshal(input, &with); err != nil {
+		return Gate{}, inputInvalid("with: %v", err)
+	}
+	g := Gate{Timeout: n.Timeout, Open: with.External || n.Type == TypeApproval, Message: with.Message}
+	var bad *Error
+	if g.For, bad = n.span("duration", with.Duration); bad != nil {
+		return g, bad
+	}
+	timeout, bad := n.span("timeout", with.Timeout)
+	if bad != nil {
+		return g, bad
+	}
+	if timeout > 0 {
+		g.Timeout = timeout
+	}
+	if with.Until != "" {
+		t, err := time.Parse(time.RFC3339Nano, with.Until)
+		if err != nil {
+			return g, inputInvalid("with.until: %q is not a time such as 2027-01-31T18:00:00+01:00", clip(with.Until))
+		}
+		g.Until = t
+	}
+	if with.InputSchema != nil {
+		s, err := compileSchema(with.InputSchema)
+		if err != nil {
+			return g, inputInvalid("with.input_schema: %v", err)
+		}
+		g.schema = s
+	}
+	if n.Type == TypeWait && !g.Open && g.For == 0 && g.Until.IsZero() && with.Duration == "" {
+		return g, inputInvalid("with: a wait needs duration, until or external: what ends it")
+	}
+	return g, nil
+}
+
+// Check compares a value that ends the gate with its schema; the fields begin with "input".
+func (g Gate) Check(value json.RawMessage) Problems {
+	if g.schema == nil {
+		return nil
+	}
+	return g.schema.check(value, "input", CodeInputInvalid)
+}
+
+func (n *Node) span(field, text string) (time.Duration, *Error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > n.limits.Timeout {
+		return 0, inputInvalid("with.%s: %q is not a duration of 0s to %s such as 30s or 1h30m", field, clip(text), n.limits.Timeout)
+	}
+	return d, nil
+}
+
+// Child is the execution that a task of type workflow asks for.
+type Child struct {
+	Name    string          `json:"name"`
+	Version int             `json:"version,omitempty"` // 0 = the newest
+	Input   json.RawMessage `json:"input,omitempty"`
+}
+
+// Child reads the resolved input of a task of type workflow. The code of the error is input_invalid.
+func (n *Node) Child(input json.RawMessage) (Child, *Error) {
+	var c Child
+	if bad := n.checkControl(input); bad != nil {
+		return c, bad
+	}
+	if err := json.Unmarshal(input, &c); err != nil {
+		return c, inputInvalid("with: %v", err)
+	}
+	return c, nil
+}
+
+func (n *Node) checkControl(input json.RawMessage) *Error {
+	s, err := compileSchema(controlInputs[n.Type])
+	if err != nil {
+		return inputInvalid("%v", err)
+	}
+	if problems := s.check(bytes.TrimSpace(input), "with", CodeInputInvalid); problems != nil {
+		return inputInvalid("%s", oneLine(problems))
+	}
+	return nil
+}
+
+func inputInvalid(format string, args ...any) *Error {
+	return &Error{Code: CodeInputInvalid, Message: fmt.Sprintf(format, args...)}
+}
