@@ -47,8 +47,15 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	switch {
 	case a.Status == workflow.ExecutionCanceling:
 		return true, e.finishCancel(ctx, a, p)
+	case a.Cascade != "":
+		return false, e.cascade(ctx, a)
 	case a.Status == workflow.ExecutionRunning && a.Held > 0:
 		return false, e.letGo(ctx, a, p)
+	case a.Ending != "":
+		dropped, err := e.dropRest(ctx, a, p)
+		if dropped || err != nil {
+			return false, err
+		}
 	case p.Definition.FailFast && failed(a) > 0 && unended(a) > 0 && (active(a) > 0 || len(a.Open) > 0):
 		recs, err := e.store.Records(ctx, a.ID, nil)
 		if err != nil {
@@ -57,15 +64,18 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 		if !failedNow(recs, a.Epoch) {
 			break
 		}
-		return false, e.drop(ctx, a, p, states(recs), "fail_fast")
+		return false, e.drop(ctx, a, p, recs, "fail_fast")
 	}
 	if len(a.Open) > 0 {
-		return false, e.decide(ctx, a, p)
+		postponed, err := e.decide(ctx, a, p)
+		if !postponed || err != nil {
+			return false, err
+		}
 	}
-	if active(a) > 0 {
+	if active(a) > 0 || len(a.Open) > 0 {
 		return true, e.store.Settle(ctx, a.ID, failed(a))
 	}
-	return true, e.finish(ctx, a, p)
+	return e.finish(ctx, a, p)
 }
 
 func active(a *Agenda) int {
@@ -87,36 +97,63 @@ func unended(a *Agenda) int { return active(a) + a.TasksSummary[workflow.TaskPen
 // failedNow reports whether a task failed for good since the last redrive. What
 // failed before, and was left as it is, must not cancel what is retried.
 func failedNow(recs map[string]Record, epoch int) bool {
-	for _, r := range recs {
-		if (r.Status == workflow.TaskFailed || r.Status == workflow.TaskTimedOut) && !r.Continued && r.Redrive == epoch {
+	for ref, r := range recs {
+		if (r.Status == workflow.TaskFailed || r.Status == workflow.TaskTimedOut) && !r.Continued && r.Redrive == epoch && workflow.Outside(ref) == "" {
 			return true
 		}
 	}
 	return false
 }
 
-// decide settles up to a step of open tasks.
-func (e *Engine) decide(ctx context.Context, a *Agenda, p *program) error {
+// decide settles up to a step of open tasks. postponed says that all of them
+// wait until the execution is resumed.
+func (e *Engine) decide(ctx context.Context, a *Agenda, p *program) (postponed bool, err error) {
+	postponed = true
 	for _, ref := range a.Open {
-		var err error
-		if of, ok := strings.CutPrefix(ref, SpreadMark); ok {
-			err = e.spread(ctx, a, p, of)
-		} else {
-			err = e.decideTask(ctx, a, p, ref)
+		switch err := e.decideOne(ctx, a, p, ref); {
+		case errors.Is(err, errPostponed):
+			continue
+		case err != nil && !errors.Is(err, ErrMoved):
+			return false, err
 		}
-		if err != nil && !errors.Is(err, ErrMoved) {
-			return err
-		}
+		postponed = false
 	}
-	return nil
+	return postponed, nil
 }
 
+func (e *Engine) decideOne(ctx context.Context, a *Agenda, p *program, ref string) error {
+	if of, ok := strings.CutPrefix(ref, SpreadMark); ok {
+		return e.spread(ctx, a, p, of)
+	}
+	at, ok := p.Place(ref)
+	if !ok {
+		return fmt.Errorf("engine: definition %s has no task %q, which %s waits for", p.Hash, ref, a.ID)
+	}
+	if at.Holds() || at.Control() {
+		return e.decideControl(ctx, a, p, at)
+	}
+	return e.decideTask(ctx, a, p, at)
+}
+
+// spread releases successors of a task that has many, or items of a for_each that
+// may begin, a step at a time.
 func (e *Engine) spread(ctx context.Context, a *Agenda, p *program, ref string) error {
-	list := p.successors[ref]
+	at, ok := p.Place(ref)
+	if !ok {
+		return fmt.Errorf("engine: definition %s has no task %q, which %s waits for", p.Hash, ref, a.ID)
+	}
 	recs, err := e.store.Records(ctx, a.ID, []string{ref})
 	if err != nil {
 		return err
 	}
+	if !recs[ref].Status.Ended() {
+		settled, err := e.store.Widen(ctx, a.ID, ref, a.Epoch)
+		if err == nil {
+			e.relay(ctx, documentOf(a), p, settled.Relay)
+		}
+		return err
+	}
+	list := p.next(at)
 	if recs[ref].Status == workflow.TaskSkipped {
 		list = skipped(list)
 	}
@@ -135,55 +172,53 @@ func (e *Engine) spread(ctx context.Context, a *Agenda, p *program, ref string) 
 func documentOf(a *Agenda) *Document {
 	return &Document{
 		Epoch: a.Epoch, Number: a.Number, Project: a.Project, Workflow: a.Workflow, Version: a.Version,
-		Definition: a.DefinitionHash, Root: a.Root, Priority: a.Priority,
+		Definition: a.DefinitionHash, Root: a.Root, Path: a.Path, Depth: a.Depth, Parent: a.parentID(), Priority: a.Priority,
 	}
 }
 
-func (e *Engine) decideTask(ctx context.Context, a *Agenda, p *program, ref string) error {
-	n := p.Node(ref)
-	if n == nil {
-		return fmt.Errorf("engine: definition %s has no task %q, which %s waits for", p.Hash, ref, a.ID)
-	}
-	refs := append(slices.Clone(n.Needs), n.IfReads.Tasks...)
-	slices.Sort(refs)
-	refs = slices.Compact(refs)
-	input, _, reads, err := e.store.Values(ctx, a.ID, refs)
+// decideTask says whether a task that a worker runs is to run.
+func (e *Engine) decideTask(ctx context.Context, a *Agenda, p *program, at workflow.Place) error {
+	u := &undecided{a: a, p: p, d: documentOf(a), at: at}
+	v, err := e.verdict(ctx, u)
 	if err != nil {
 		return err
 	}
-	states := map[string]workflow.TaskState{}
-	for i, r := range refs {
-		states[r] = workflow.TaskState{Status: reads[i].Status, Attempt: reads[i].Attempt}
+	return e.applyVerdict(ctx, u, v)
+}
+
+// verdict evaluates what a task that was reached depends on.
+func (e *Engine) verdict(ctx context.Context, u *undecided) (workflow.Verdict, error) {
+	needs := u.at.SiblingRefs(u.at.Needs)
+	scope, at, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: u.at, reads: u.at.IfReads}, needs...)
+	if bad := e.tooLarge(err); bad != nil {
+		return workflow.Verdict{Action: workflow.ActionFail, Error: bad}, nil
 	}
-	d := documentOf(a)
-	d.Input = input
-	scope := d.scope(a.ID)
-	scope.Tasks = taskScopes(refs, reads)
-	v := p.Decide(ref, func(r string) workflow.TaskState { return states[r] }, scope)
-	x := Result{Simple: p.simple, OnFailure: onward(n, p), Successors: p.successors[ref]}
+	if err != nil {
+		return workflow.Verdict{}, err
+	}
+	state := func(ref string) workflow.TaskState {
+		return workflow.TaskState{Status: at[ref].Status, Attempt: at[ref].Attempt}
+	}
+	return u.at.Decide(state, scope), nil
+}
+
+func (e *Engine) applyVerdict(ctx context.Context, u *undecided, v workflow.Verdict) error {
+	x := Result{Simple: u.p.simple, OnFailure: onward(u.at, u.p), Successors: u.p.next(u.at)}
 	if v.Action == workflow.ActionSkip {
 		x.Successors = skipped(x.Successors)
 	}
 	if v.Error != nil {
-		v.Error = fingerprinted(n, v.Error)
+		v.Error = fingerprinted(u.at, v.Error)
 	}
-	settled, err := e.store.Verdict(ctx, a.ID, ref, a.Epoch, v, x)
+	settled, err := e.store.Verdict(ctx, u.a.ID, u.at.Ref, u.a.Epoch, v, x)
 	if err != nil {
 		return err
 	}
-	e.relay(ctx, d, p, settled.Relay)
+	e.relay(ctx, u.d, u.p, settled.Relay)
 	if settled.State == StateEnded {
-		e.ended(ctx, a.ID, workflow.ExecutionSucceeded)
+		e.ended(ctx, u.a.ID, workflow.ExecutionSucceeded)
 	}
 	return nil
-}
-
-func (e *Engine) states(ctx context.Context, id string) (map[string]workflow.TaskState, error) {
-	recs, err := e.store.Records(ctx, id, nil)
-	if err != nil {
-		return nil, err
-	}
-	return states(recs), nil
 }
 
 func states(recs map[string]Record) map[string]workflow.TaskState {
@@ -194,44 +229,85 @@ func states(recs map[string]Record) map[string]workflow.TaskState {
 	return all
 }
 
-// finish ends an execution in which nothing is active and nothing open.
-func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) error {
-	states, err := e.states(ctx, a.ID)
+// finish ends an execution in which nothing is active and nothing open; not done
+// when its failure handlers are to run first.
+func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) (done bool, err error) {
+	recs, err := e.store.Records(ctx, a.ID, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
+	all := states(recs)
 	reads := p.OutputReads()
-	input, first, values, err := e.store.Values(ctx, a.ID, reads.Tasks)
-	if err != nil {
-		return err
+	d := documentOf(a)
+	scope, _, err := e.look(ctx, a.ID, d, p, sight{reads: reads})
+	tooLarge := e.tooLarge(err)
+	if err != nil && tooLarge == nil {
+		return false, err
 	}
+	first := scope.Workflow.Error
 	if first == nil {
-		if first, err = e.anyFailure(ctx, a.ID, states); err != nil {
-			return err
+		if first, err = e.anyFailure(ctx, a.ID, all); err != nil {
+			return false, err
 		}
 	}
-	end := p.End(states, first)
-	for refs := range slices.Chunk(end.Unreached, StepSize) {
-		if _, err := e.store.Drop(ctx, a.ID, a.Epoch, "upstream_failed", refs); err != nil {
-			return err
-		}
+	end := p.End(all, first)
+	if a.Ending != "" {
+		end.Status, end.Error = a.Ending, first
 	}
 	var output []byte
 	if end.Status == workflow.ExecutionSucceeded {
-		d := documentOf(a)
-		d.Input = input
-		scope := d.scope(a.ID)
-		scope.Tasks = taskScopes(reads.Tasks, values)
-		var bad *workflow.Error
-		if output, bad = p.Output(scope); bad != nil {
-			end.Status, end.Error, output = workflow.ExecutionFailed, bad, nil
+		bad := tooLarge
+		if bad == nil {
+			output, bad = p.Output(scope)
+		}
+		if bad != nil {
+			end.Status, end.Error, output = workflow.ExecutionFailed, &workflow.Error{Code: workflow.CodeOutputFailed, Message: bad.Message}, nil
+			if bad.Code == workflow.CodeOutputTooLarge {
+				end.Error.Code = bad.Code
+			}
 		}
 	}
+	if err := e.tidy(ctx, a, recs, end.Status); err != nil {
+		return false, err
+	}
+	if handled := recs[workflow.HandlersPath]; p.Handlers != nil && (end.Status == workflow.ExecutionFailed || end.Status == workflow.ExecutionTimedOut) &&
+		(!handled.Status.Ended() || handled.Redrive != a.Epoch) {
+		return false, e.beginHandlers(ctx, a, p, handled, end.Error)
+	}
 	if err := e.store.Finish(ctx, a.ID, a.Epoch, end.Status, output, end.Error); err != nil {
-		return err
+		return false, err
 	}
 	e.ended(ctx, a.ID, end.Status)
-	return nil
+	return true, nil
+}
+
+// tidy drops what was never reached, and failure handlers of an earlier run that are not needed now.
+func (e *Engine) tidy(ctx context.Context, a *Agenda, recs map[string]Record, status workflow.ExecutionStatus) error {
+	var unreached, handlers []string
+	for ref, rec := range recs {
+		switch {
+		case rec.Status != workflow.TaskPending:
+		case ref == workflow.HandlersPath || workflow.Within(workflow.HandlersPath, ref):
+			if status == workflow.ExecutionSucceeded || status == workflow.ExecutionCanceled {
+				handlers = append(handlers, ref)
+			}
+		default:
+			unreached = append(unreached, ref)
+		}
+	}
+	if _, err := e.dropRefs(ctx, a, workflow.TaskCanceled, workflow.ReasonUpstreamFailed, unreached); err != nil {
+		return err
+	}
+	_, err := e.dropRefs(ctx, a, workflow.TaskSkipped, workflow.ReasonNotFailed, handlers)
+	return err
+}
+
+// beginHandlers begins the tasks under on_failure.
+func (e *Engine) beginHandlers(ctx context.Context, a *Agenda, p *program, rec Record, failure *workflow.Error) error {
+	at, _ := p.Place(workflow.HandlersPath)
+	u := &undecided{a: a, p: p, d: documentOf(a), at: at, rec: rec}
+	inside, roots := bodyOf(at)
+	return e.beginHolding(ctx, u, Begin{Ref: at.Ref, Epoch: a.Epoch, Roots: roots, Missing: true, Failure: failure}, inside, false)
 }
 
 // anyFailure finds the error of a failed task where none was kept as the first:
@@ -239,7 +315,7 @@ func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) error {
 func (e *Engine) anyFailure(ctx context.Context, id string, states map[string]workflow.TaskState) (*workflow.Error, error) {
 	var refs []string
 	for ref, s := range states {
-		if (s.Status == workflow.TaskFailed || s.Status == workflow.TaskTimedOut) && !s.Continued {
+		if (s.Status == workflow.TaskFailed || s.Status == workflow.TaskTimedOut) && !s.Continued && workflow.Outside(ref) == "" {
 			refs = append(refs, ref)
 		}
 	}
@@ -256,11 +332,11 @@ func (e *Engine) anyFailure(ctx context.Context, id string, states map[string]wo
 
 // finishCancel cancels what has not ended, then the execution.
 func (e *Engine) finishCancel(ctx context.Context, a *Agenda, p *program) error {
-	states, err := e.states(ctx, a.ID)
+	recs, err := e.store.Records(ctx, a.ID, nil)
 	if err != nil {
 		return err
 	}
-	if err := e.drop(ctx, a, p, states, "canceled"); err != nil {
+	if err := e.drop(ctx, a, p, recs, "canceled"); err != nil {
 		return err
 	}
 	if err := e.store.Finish(ctx, a.ID, a.Epoch, workflow.ExecutionCanceled, nil, nil); err != nil {
@@ -271,37 +347,72 @@ func (e *Engine) finishCancel(ctx context.Context, a *Agenda, p *program) error 
 }
 
 // drop cancels every task that has not ended and tells the workers.
-func (e *Engine) drop(ctx context.Context, a *Agenda, p *program, states map[string]workflow.TaskState, reason string) error {
+func (e *Engine) drop(ctx context.Context, a *Agenda, p *program, recs map[string]Record, reason string) error {
+	return e.dropWhere(ctx, a, p, recs, reason, func(string) bool { return true })
+}
+
+// dropRest cancels what has not ended in an execution whose time is over, its failure handlers aside.
+func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program) (dropped bool, err error) {
+	recs, err := e.store.Records(ctx, a.ID, nil)
+	if err != nil {
+		return false, err
+	}
+	handler := func(ref string) bool {
+		return ref == workflow.HandlersPath || workflow.Within(workflow.HandlersPath, ref)
+	}
+	for ref, rec := range recs {
+		if !rec.Status.Ended() && !handler(ref) {
+			dropped = true
+		}
+	}
+	if !dropped {
+		return false, nil
+	}
+	return true, e.dropWhere(ctx, a, p, recs, string(a.Ending), func(ref string) bool { return !handler(ref) })
+}
+
+// dropWhere cancels the tasks for which which holds, and their sub-executions, and tells the workers.
+func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[string]Record, reason string, which func(ref string) bool) error {
 	var refs []string
-	for ref, s := range states {
-		if !s.Status.Ended() {
-			refs = append(refs, ref)
+	for ref, rec := range recs {
+		if rec.Status.Ended() || !which(ref) {
+			continue
+		}
+		refs = append(refs, ref)
+		if rec.Child != "" && rec.Status == workflow.TaskRunning {
+			e.cancelChild(ctx, rec.Child, reason)
 		}
 	}
-	slices.Sort(refs)
-	var out []Fence
-	for part := range slices.Chunk(refs, StepSize) {
-		fences, err := e.store.Drop(ctx, a.ID, a.Epoch, reason, part)
-		if err != nil {
-			return err
-		}
-		out = append(out, fences...)
-	}
-	if len(out) == 0 {
-		return nil
+	out, err := e.dropRefs(ctx, a, workflow.TaskCanceled, reason, refs)
+	if err != nil || len(out) == 0 {
+		return err
 	}
 	if err := e.store.PublishCancel(ctx, a.ID); err != nil {
 		e.log.Warn("workers could not be told of a cancellation; their next heartbeat will", "execution", a.ID, "error", err)
 	}
 	d := documentOf(a)
 	for _, f := range out {
-		if n := p.Node(f.Ref); n != nil && states[f.Ref].Status == workflow.TaskQueued {
-			if err := e.store.DeleteJob(ctx, job(d, n, f)); err != nil {
+		if at, ok := p.Place(f.Ref); ok && recs[f.Ref].Status == workflow.TaskQueued {
+			if err := e.store.DeleteJob(ctx, job(d, at.Node, f)); err != nil {
 				e.log.Debug("a canceled job stays in asynq; its claim will be refused", "job", f.JobID(), "error", err)
 			}
 		}
 	}
 	return nil
+}
+
+// dropRefs drops tasks step by step, those inside others first.
+func (e *Engine) dropRefs(ctx context.Context, a *Agenda, to workflow.TaskStatus, reason string, refs []string) (out []Fence, err error) {
+	slices.Sort(refs)
+	slices.Reverse(refs)
+	for part := range slices.Chunk(refs, StepSize) {
+		fences, err := e.store.Drop(ctx, a.ID, a.Epoch, to, reason, part)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, fences...)
+	}
+	return out, nil
 }
 
 // letGo sends out tasks that were kept aside while the execution was paused.

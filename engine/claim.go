@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +13,7 @@ import (
 // Run is a claimed delivery: what a worker needs to run it and to report on it.
 type Run struct {
 	Fence
-	Node              *workflow.Node
+	At                workflow.Place
 	Project, Workflow string
 	Number            int64
 	Try               int
@@ -38,10 +36,8 @@ func (e *Engine) Claim(ctx context.Context, f Fence, worker string) (*Run, error
 	if err != nil {
 		return nil, err
 	}
-	var reads []string
-	if n := p.Node(f.Ref); n != nil {
-		reads = n.InputReads.Tasks
-	}
+	at, _ := p.Place(f.Ref)
+	reads := p.readsOf(at)
 	c, err := e.store.Claim(ctx, f, worker, e.o.Lease, d.Epoch, reads)
 	if err != nil {
 		if errors.Is(err, ErrStale) || errors.Is(err, ErrPaused) || errors.Is(err, ErrGone) {
@@ -57,57 +53,74 @@ func (e *Engine) Claim(ctx context.Context, f Fence, worker string) (*Run, error
 			if p, err = e.program(ctx, d.Project, d.Definition); err != nil {
 				return nil, err
 			}
-			if c.Reads, reads, err = e.reread(ctx, f, p); err != nil {
+			at, _ = p.Place(f.Ref)
+			if c.Reads, reads, err = e.reread(ctx, f, p, at); err != nil {
 				return nil, err
 			}
 		}
 	}
-	n := p.Node(f.Ref)
-	if n == nil {
+	if at.Node == nil {
 		return nil, fmt.Errorf("engine: definition %s has no task %q", d.Definition, f.Ref)
 	}
 	r := &Run{
-		Fence: f, Node: n, Project: d.Project, Workflow: d.Workflow, Number: d.Number, Try: c.Try,
+		Fence: f, At: at, Project: d.Project, Workflow: d.Workflow, Number: d.Number, Try: c.Try,
 		StartedAt: c.Now, Sent: c.Sent, document: d, program: p,
 	}
-	e.resolve(r, reads, c.Reads)
-	return r, nil
+	return r, e.resolve(ctx, r, c.Reads)
+}
+
+// readsOf answers the refs of what the input of a task reads.
+func (p *program) readsOf(at workflow.Place) []string {
+	if at.Node == nil || len(at.InputReads.Tasks) == 0 {
+		return nil
+	}
+	if at.Ref == at.Task.Name { // names are refs out here
+		return at.InputReads.Tasks
+	}
+	refs := make([]string, len(at.InputReads.Tasks))
+	for i, name := range at.InputReads.Tasks {
+		refs[i] = at.ReadRef(name)
+	}
+	return refs
 }
 
 // reread reads what the task reads under the definition it really runs from.
-func (e *Engine) reread(ctx context.Context, f Fence, p *program) ([]Read, []string, error) {
-	n := p.Node(f.Ref)
-	if n == nil {
+func (e *Engine) reread(ctx context.Context, f Fence, p *program, at workflow.Place) ([]Read, []string, error) {
+	if at.Node == nil {
 		return nil, nil, nil
 	}
-	_, _, reads, err := e.store.Values(ctx, f.Execution, n.InputReads.Tasks)
-	return reads, n.InputReads.Tasks, err
+	refs := p.readsOf(at)
+	_, _, reads, err := e.store.Values(ctx, f.Execution, refs)
+	return reads, refs, err
 }
 
-func (e *Engine) resolve(r *Run, refs []string, reads []Read) {
+func (e *Engine) resolve(ctx context.Context, r *Run, reads []Read) error {
 	s := r.document.scope(r.Execution)
-	s.Tasks = taskScopes(refs, reads)
 	s.Secret = e.o.Secrets
-	if r.recorded, r.Err = r.Node.Recorded(s); r.Err == nil {
-		r.Input = r.recorded
-		if len(r.Node.InputReads.Secrets) > 0 {
-			r.Input, r.Err = r.Node.Input(s)
+	if names := r.At.InputReads.Tasks; len(names) > 0 {
+		s.Tasks = make(map[string]workflow.TaskScope, len(names))
+		for i, name := range names {
+			s.Tasks[name] = taskScope(reads[i])
 		}
 	}
-	sum := sha256.Sum256(r.recorded)
-	r.hash = hex.EncodeToString(sum[:])
-	r.IdempotencyKey = r.document.Root + ":" + r.Ref + ":" + r.hash[:16]
-}
-
-func taskScopes(refs []string, reads []Read) map[string]workflow.TaskScope {
-	if len(refs) == 0 {
-		return nil
+	err := e.around(ctx, r.Execution, r.program, sight{at: r.At, reads: r.At.InputReads}, &s)
+	if err == nil && r.At.InputReads.Workflow && workflow.Within(workflow.HandlersPath, r.Ref) {
+		_, s.Workflow.Error, _, err = e.store.Values(ctx, r.Execution, nil)
 	}
-	all := make(map[string]workflow.TaskScope, len(refs))
-	for i, ref := range refs {
-		all[ref] = workflow.TaskScope{Status: reads[i].Status, Output: reads[i].Output, Error: reads[i].Error, Attempt: reads[i].Attempt}
+	if r.Err = e.tooLarge(err); r.Err == nil && err != nil {
+		return err
 	}
-	return all
+	if r.Err == nil {
+		if r.recorded, r.Err = r.At.Recorded(s); r.Err == nil {
+			r.Input = r.recorded
+			if len(r.At.InputReads.Secrets) > 0 {
+				r.Input, r.Err = r.At.Input(s)
+			}
+		}
+	}
+	r.hash = hashOf(r.recorded)
+	r.IdempotencyKey = r.document.Root + ":" + r.document.Path + r.Ref + ":" + r.hash[:16]
+	return nil
 }
 
 func (r *Run) result() Result {

@@ -17,7 +17,7 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 	if len(output) == 0 {
 		output = json.RawMessage("null")
 	}
-	if bad := r.Node.CheckOutput(output); bad != nil {
+	if bad := r.At.CheckOutput(output); bad != nil {
 		final, err := e.Fail(ctx, r, bad, false)
 		if err != nil {
 			return err
@@ -28,7 +28,7 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 		return nil
 	}
 	x := r.result()
-	x.Output, x.Successors = output, r.program.successors[r.Ref]
+	x.Output, x.Successors = output, r.program.next(r.At)
 	if r.document.Epoch == 0 {
 		x.Ahead = e.ahead(r.document, r.program, r.Execution, x.Successors)
 	}
@@ -36,26 +36,26 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 	if err != nil {
 		return e.refused("complete", r.Fence, err)
 	}
-	e.metrics.task(r.Node.Type, workflow.TaskSucceeded, time.Since(r.Sent))
+	e.metrics.task(r.At.Type, workflow.TaskSucceeded, time.Since(r.Sent))
 	e.follow(ctx, r.Execution, r.document, r.program, settled)
 	return nil
 }
 
 // Fail reports that a run failed. final is false when another attempt follows.
 func (e *Engine) Fail(ctx context.Context, r *Run, failure *workflow.Error, timedOut bool) (final bool, err error) {
-	failure = fingerprinted(r.Node, failure)
+	failure = fingerprinted(r.At, failure)
 	x := r.result()
 	x.Error, x.TimedOut = failure, timedOut
-	if delay, again := r.Node.Retry.Next(r.Try, failure, e.o.Random()); again {
+	if delay, again := r.At.Retry.Next(r.Try, failure, e.o.Random()); again {
 		due, err := e.store.BackOff(ctx, x, delay)
 		if err != nil {
 			return false, e.refused("fail", r.Fence, err)
 		}
-		e.metrics.task(r.Node.Type, workflow.TaskRetrying, time.Since(r.Sent))
-		e.timers.add(r.Fence, due)
+		e.metrics.task(r.At.Type, workflow.TaskRetrying, time.Since(r.Sent))
+		e.timers.add(TimerRetry, r.Fence, due)
 		return false, nil
 	}
-	settled, err := e.fail(ctx, x, r.Node, r.program)
+	settled, err := e.fail(ctx, x, r.At, r.program)
 	if err != nil {
 		return false, e.refused("fail", r.Fence, err)
 	}
@@ -63,31 +63,38 @@ func (e *Engine) Fail(ctx context.Context, r *Run, failure *workflow.Error, time
 	if timedOut {
 		status = workflow.TaskTimedOut
 	}
-	e.metrics.task(r.Node.Type, status, time.Since(r.Sent))
+	e.metrics.task(r.At.Type, status, time.Since(r.Sent))
 	e.follow(ctx, r.Execution, r.document, r.program, settled)
 	return true, nil
 }
 
-func (e *Engine) fail(ctx context.Context, x Result, n *workflow.Node, p *program) (Settled, error) {
-	x.OnFailure = onward(n, p)
-	x.Successors = p.successors[n.Ref]
+func (e *Engine) fail(ctx context.Context, x Result, at workflow.Place, p *program) (Settled, error) {
+	x.OnFailure = onward(at, p)
+	x.Successors = p.next(at)
 	return e.store.Fail(ctx, x)
 }
 
-func onward(n *workflow.Node, p *program) Onward {
+// onward says what the final failure of a task means. That of one inside another
+// is the other's business: it goes on in there as on_failure says.
+func onward(at workflow.Place, p *program) Onward {
 	switch {
-	case n.OnFailure == workflow.OnFailureContinue:
+	case at.Item && at.Each.Stop:
+		return OnwardHalt
+	case at.Inner():
+		return OnwardStop
+	case at.OnFailure == workflow.OnFailureContinue:
 		return OnwardContinue
-	case p.Definition.FailFast:
+	case p.Definition.FailFast && at.Owner == nil && at.Path != workflow.HandlersPath:
 		return OnwardStopAll
 	}
 	return OnwardStop
 }
 
-func fingerprinted(n *workflow.Node, failure *workflow.Error) *workflow.Error {
+// fingerprinted groups failures of the same kind: those of all items of a for_each are one.
+func fingerprinted(at workflow.Place, failure *workflow.Error) *workflow.Error {
 	f := *failure
 	if f.Fingerprint == "" {
-		f.Fingerprint = workflow.Fingerprint(n.Type, n.Ref, failure)
+		f.Fingerprint = workflow.Fingerprint(at.Type, at.Path, failure)
 	}
 	return &f
 }

@@ -48,8 +48,11 @@ func (e *Engine) control(ctx context.Context, id string, op Operation, r Request
 		}
 		e.relay(ctx, d, p, c.Relay)
 	}
+	if r.Deadline > 0 {
+		e.timers.add(TimerUnpause, Fence{Execution: x.ID}, r.Deadline)
+	}
 	e.indexed(ctx, x.ID)
-	if op != OperationPause {
+	if op != OperationPause || c.Cascades {
 		if err := e.Advance(ctx, x.ID); err != nil {
 			e.log.Warn("an execution could not be advanced; a sweep will", "execution", x.ID, "error", err)
 		}

@@ -26,6 +26,13 @@ func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program,
 }
 
 func (e *Engine) ended(ctx context.Context, id string, status workflow.ExecutionStatus) {
+	if d, ok := e.documents.Peek(id); ok && d.Parent != "" {
+		defer func() { // its end put it on the parent's agenda
+			if err := e.Advance(ctx, d.Parent); err != nil {
+				e.log.Warn("an execution could not be advanced; a sweep will", "execution", d.Parent, "error", err)
+			}
+		}()
+	}
 	e.documents.Remove(id)
 	e.metrics.ended(status)
 	if !e.lister.add(id, nil) {
@@ -83,10 +90,11 @@ func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fe
 	}
 	jobs := make([]Job, 0, len(fences))
 	for _, f := range fences {
-		n := p.Node(f.Ref)
-		if n == nil {
+		at, ok := p.Place(f.Ref)
+		if !ok {
 			continue
 		}
+		n := at.Node
 		if !e.served(ctx, n) {
 			if err := e.store.Look(ctx, f, unservedPause, ReasonNoWorker); err != nil {
 				e.log.Warn("a waiting task could not be noted", "execution", f.Execution, "task", f.Ref, "error", err)

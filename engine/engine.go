@@ -100,7 +100,7 @@ func New(o Options) (*Engine, error) {
 	if e.documents, err = lru.New[string, *Document](cachedDocuments); err != nil {
 		return nil, fmt.Errorf("engine: making a cache: %w", err)
 	}
-	e.timers = newTimers(e.fireRetry)
+	e.timers = newTimers(e.fire)
 	e.lister = newLister(e)
 	return e, nil
 }
@@ -117,24 +117,46 @@ func (e *Engine) Ready(ctx context.Context) error {
 // program is a workflow.Program with what the engine derives from it once.
 type program struct {
 	*workflow.Program
-	successors map[string][]Successor
-	simple     bool // a clean end needs no computing
+	successors map[string][]Successor // by path, with names for refs
+	simple     bool                   // a clean end needs no computing
 }
 
 func newProgram(p *workflow.Program) *program {
 	out := &program{Program: p, successors: make(map[string][]Successor, len(p.Nodes)), simple: len(p.Definition.Output) == 0}
-	for _, n := range p.Nodes {
+	p.Walk(func(n *workflow.Node) {
 		list := make([]Successor, len(n.Dependents))
-		for i, ref := range n.Dependents {
-			list[i] = successor(p.Node(ref))
+		for i, sibling := range n.Siblings(n.Dependents) {
+			list[i] = successor(sibling)
 		}
-		out.successors[n.Ref] = list
-	}
+		out.successors[n.Path] = list
+	})
 	return out
 }
 
+// successor is what becomes of a node that is reached, its name for its ref.
 func successor(n *workflow.Node) Successor {
-	return Successor{Ref: n.Ref, Decide: n.Conditional, Join: len(n.Needs) > 1}
+	return Successor{Ref: n.Task.Name, Decide: needsGo(n), Join: len(n.Needs) > 1}
+}
+
+// needsGo reports whether a task that was reached needs a decision.
+func needsGo(n *workflow.Node) bool { return n.Conditional || n.Each != nil || n.Control() }
+
+// next are the successors of a task.
+func (p *program) next(at workflow.Place) []Successor {
+	if at.Inner() {
+		return nil
+	}
+	list := p.successors[at.Path]
+	if len(list) == 0 || at.Ref == at.Task.Name {
+		return list
+	}
+	holder := workflow.Outside(at.Ref)
+	out := make([]Successor, len(list))
+	for i, s := range list {
+		s.Ref = workflow.Inside(holder, s.Ref)
+		out[i] = s
+	}
+	return out
 }
 
 // skipped are the successors of a task that did not run: each must be decided,
@@ -180,7 +202,7 @@ func (e *Engine) document(ctx context.Context, id string) (*Document, *program, 
 	}
 	d := &Document{
 		Epoch: -1, Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version,
-		Definition: x.DefinitionHash, Root: x.ID, Priority: x.Priority,
+		Definition: x.DefinitionHash, Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority,
 	}
 	p, err := e.program(ctx, d.Project, d.Definition)
 	return d, p, err

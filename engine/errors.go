@@ -56,6 +56,9 @@ func Invalid(code, message string, problems ...workflow.Problem) *Error {
 	return &Error{Kind: KindInvalid, Code: code, Message: message, Problems: problems}
 }
 
+// ErrTooLarge says that values together have more bytes than may be read at once.
+var ErrTooLarge = errors.New("engine: the values are too large")
+
 // The refusals of a fenced transition: the state moved on, and what the caller
 // holds is no longer true. Nothing was written.
 var (

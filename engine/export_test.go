@@ -12,7 +12,7 @@ func (e *Engine) Repair(ctx context.Context, d Due) error {
 }
 
 // FireRetry is what the timer of a back-off calls.
-func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fireRetry(ctx, f) }
+func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fire(ctx, TimerRetry, f) }
 
 // Forget empties what the process remembers of executions, as a restart does.
 func (e *Engine) Forget() { e.documents.Purge() }

@@ -284,7 +284,7 @@ func (m *machine) doLook() {
 // doEarlyPurge asks for a purge that is not due, which must leave everything as it is, the lists too.
 func (m *machine) doEarlyPurge() {
 	p := m.any()
-	err := p.store.Purge(m.ctx(), m.id)
+	err := p.store.Purge(m.ctx(), m.id, false)
 	m.count.add("early purge", err)
 	require.ErrorIs(m.t, err, engine.ErrStale)
 	id, err := p.store.FindNumber(m.ctx(), m.number)

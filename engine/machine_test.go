@@ -207,7 +207,7 @@ func (m *machine) start() {
 	m.lease = machineLease
 	m.needs = map[string][]string{}
 	for _, n := range program.Nodes {
-		m.needs[n.Ref] = n.Needs
+		m.needs[n.Path] = n.Needs
 	}
 	m.compare()
 }

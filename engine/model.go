@@ -36,6 +36,10 @@ type Execution struct {
 	Workflow       string                      `json:"workflow"`
 	Version        int                         `json:"version"`
 	DefinitionHash string                      `json:"-"`
+	Parent         *Parent                     `json:"parent"` // of a sub-workflow
+	Root           string                      `json:"root"`   // of the lineage; the execution itself where it has no parent
+	Path           string                      `json:"-"`      // as Document.Path
+	Depth          int                         `json:"-"`      // as Document.Depth
 	Status         workflow.ExecutionStatus    `json:"status"`
 	Input          json.RawMessage             `json:"input"`
 	Output         json.RawMessage             `json:"output"`
@@ -51,6 +55,19 @@ type Execution struct {
 	StartedAt      *time.Time                  `json:"started_at"`
 	EndedAt        *time.Time                  `json:"ended_at"`
 	TasksSummary   map[workflow.TaskStatus]int `json:"tasks_summary"`
+}
+
+func (x *Execution) parentID() string {
+	if x.Parent == nil {
+		return ""
+	}
+	return x.Parent.Execution
+}
+
+// Parent is the task that an execution is the sub-workflow of.
+type Parent struct {
+	Execution string `json:"execution"`
+	Task      string `json:"task"` // ref
 }
 
 // Task is the state of one task of an execution.
@@ -76,6 +93,8 @@ type Task struct {
 	EndedAt       *time.Time          `json:"ended_at"`
 	NextAttemptAt *time.Time          `json:"next_attempt_at"`
 	Redrive       int                 `json:"redrive"`
+	Size          int                 `json:"size,omitempty"`  // how many tasks it holds directly
+	Child         string              `json:"child,omitempty"` // id of its sub-execution
 }
 
 // Attempt is one try of one task, kept until retention.
@@ -213,6 +232,7 @@ type StartRequest struct {
 
 // Request is the common part of what an operator asks of an execution.
 type Request struct {
-	Reason string
-	By     string
+	Reason   string
+	By       string
+	Deadline time.Duration // of a pause: after it the execution fails; 0 = never
 }

@@ -44,7 +44,7 @@ func newOracle(p *workflow.Program, x *engine.Execution) *oracle {
 		status: workflow.ExecutionRunning, tasks: map[string]*oracleTask{}, open: map[string]bool{},
 	}
 	for _, n := range p.Nodes {
-		o.tasks[n.Ref] = &oracleTask{status: workflow.TaskPending, outcomes: map[int]workflow.TaskStatus{}}
+		o.tasks[n.Path] = &oracleTask{status: workflow.TaskPending, outcomes: map[int]workflow.TaskStatus{}}
 	}
 	for _, n := range p.Nodes {
 		if len(n.Needs) == 0 {
@@ -90,11 +90,11 @@ func (o *oracle) moveExecution(event workflow.Event) error {
 // reach is what becomes of a task all of whose needs ended well.
 func (o *oracle) reach(n *workflow.Node, decide bool) {
 	if decide {
-		o.open[n.Ref] = true
+		o.open[n.Path] = true
 		return
 	}
-	o.move(n.Ref, workflow.EventReady)
-	o.enqueue(n.Ref)
+	o.move(n.Path, workflow.EventReady)
+	o.enqueue(n.Path)
 }
 
 func (o *oracle) enqueue(ref string) {
@@ -197,7 +197,8 @@ func (o *oracle) settle() {
 func (o *oracle) decide(ref string) {
 	delete(o.open, ref)
 	n, states := o.p.Node(ref), o.states()
-	v := o.p.Decide(ref, func(r string) workflow.TaskState { return states[r] }, o.scope(n.IfReads.Tasks))
+	at, _ := o.p.Place(ref)
+	v := at.Decide(func(r string) workflow.TaskState { return states[r] }, o.scope(n.IfReads.Tasks))
 	switch v.Action {
 	case workflow.ActionRun:
 		o.reach(n, false)

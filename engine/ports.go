@@ -15,6 +15,8 @@ type Store interface {
 	Executions
 	Runs
 	Decisions
+	Holders
+	Insides
 	Shards
 	Fleet
 	Access
@@ -39,10 +41,11 @@ type Definitions interface {
 // NewExecution is an execution about to be created, with its task graph.
 type NewExecution struct {
 	Execution
-	Root  string      // of the lineage; the execution itself when it has no parent
 	Tasks []NewTask   // every task
 	Roots []Successor // the tasks that may run at once
 	Ahead []Job       // jobs of roots, which may be sent out in the same trip
+
+	Deadline time.Duration // from now; 0 = none
 }
 
 // NewTask is a task of a new execution: its ref and its direct predecessors.
@@ -91,6 +94,8 @@ type Controlled struct {
 	Status workflow.ExecutionStatus
 	Relay  []Fence // the jobs to send out
 	More   bool    // held tasks are left: resume again
+
+	Cascades bool // its sub-executions are to follow: Advance
 }
 
 // StatusError says in which status an execution is that forbids an operation.
@@ -125,6 +130,9 @@ type Document struct {
 	Version    int
 	Definition string // hash
 	Root       string // of the lineage
+	Path       string // of a sub-workflow: the tasks that lead to it, each with a slash behind it
+	Depth      int    // of sub-workflows
+	Parent     string // id of the execution that it is a sub-workflow of, or ""
 	Priority   int
 	Input      json.RawMessage
 }
@@ -167,9 +175,10 @@ type Onward string
 
 // What a final failure means.
 const (
-	OnwardContinue Onward = "continue" // dependents go on
-	OnwardStop     Onward = "stop"     // dependents are never reached
-	OnwardStopAll  Onward = "stop_all" // everything else is canceled
+	OnwardContinue Onward = "continue"   // dependents go on
+	OnwardStop     Onward = "stop"       // dependents are never reached
+	OnwardStopAll  Onward = "stop_all"   // everything else is canceled
+	OnwardHalt     Onward = "stop_items" // of an item: those that have not begun do not begin
 )
 
 // Why says why an attempt is sent out again under its next dispatch number.
@@ -194,11 +203,21 @@ type Runs interface {
 	// BackOff answers how long it is until the retry is due, by Redis' clock.
 	BackOff(ctx context.Context, r Result, delay time.Duration) (time.Duration, error)
 	// Retry makes the next attempt of a task whose back-off is over; *NotDue when it is not.
-	Retry(ctx context.Context, f Fence) (next Fence, relay bool, err error)
+	Retry(ctx context.Context, f Fence) (next Fence, then Next, err error)
 	Redispatch(ctx context.Context, f Fence, why Why, relayIn time.Duration) (next Fence, relay bool, err error)
 	// Heartbeat extends leases; the answer is false for those that were superseded.
 	Heartbeat(ctx context.Context, fences []Fence, lease time.Duration) ([]bool, error)
 }
+
+// Next is what follows from a retry.
+type Next int
+
+// What follows from a retry.
+const (
+	NextNothing Next = iota // the execution is paused
+	NextRelay               // send the job out
+	NextDecide              // Advance begins the task again
+)
 
 // FailedBefore says that this very attempt already failed for good. It is ErrFailedBefore.
 type FailedBefore struct{ Failure *workflow.Error }
@@ -216,10 +235,11 @@ func (e *NotDue) Error() string { return "engine: not due for " + e.In.String() 
 // Agenda is what an execution waits for Go to decide.
 type Agenda struct {
 	Execution
-	Epoch int
-	Root  string
-	Open  []string // tasks to decide, at most 500
-	Held  int      // tasks kept aside while it was paused
+	Epoch   int
+	Open    []string                 // tasks to decide, at most 500
+	Held    int                      // tasks kept aside while it was paused
+	Cascade Operation                // to be passed on to its sub-executions; "" = none
+	Ending  workflow.ExecutionStatus // it is to end so as soon as nothing runs; "" = as its tasks say
 }
 
 // Record is the state of one task as it is stored.
@@ -239,6 +259,14 @@ type Record struct {
 	Started   int64               `json:"started,string"`
 	Ended     int64               `json:"ended,string"`
 	Due       int64               `json:"due,string"`
+
+	// Of a task that no worker runs.
+	Control string `json:"control"`      // "1" once it began
+	Size    int    `json:"size,string"`  // how many tasks it holds directly; of a loop the iterations so far
+	Child   string `json:"child"`        // its sub-execution
+	Limit   int64  `json:"limit,string"` // when it times out
+	Timed   string `json:"timed"`        // "1" when it did
+	Hand    string `json:"hand"`         // how an operator said it ends, as JSON
 
 	// Final is true for a former attempt that had ended its task before a redrive.
 	Final bool `json:"-"`
@@ -262,14 +290,113 @@ type Decisions interface {
 	// Spread releases up to 500 successors of a task that has too many for one
 	// transition; until the last part, Agenda lists it as SpreadMark + ref.
 	Spread(ctx context.Context, id, ref string, epoch int, part []Successor, last bool) (Settled, error)
-	// Drop cancels up to 500 tasks that have not ended; it answers the jobs that were out.
-	Drop(ctx context.Context, id string, epoch int, reason string, refs []string) ([]Fence, error)
+	// Drop cancels, or skips, up to 500 tasks that have not ended; it answers the jobs that were out.
+	Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]Fence, error)
 	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait,
 	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
 	Settle(ctx context.Context, id string, failed int) error
 	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error
 	Redrive(ctx context.Context, r Redrive) (Settled, error)
 }
+
+// Begin is how a task begins that no worker runs.
+type Begin struct {
+	Ref       string
+	Epoch     int             // the decision rested on it
+	Waiting   bool            // for a time, or somebody; else it runs
+	Input     json.RawMessage // as it is recorded
+	InputHash string
+	Child     string // id of its sub-execution
+	Part             // the last part of what it holds
+	Size      int    // how many tasks it holds
+	Roots     []Successor
+	Keys      json.RawMessage // of a for_each: of its items, in order
+	Parallel  int             // of a for_each: how many items may be in motion; it begins with the first
+	Decide    bool            // of a for_each: its items need a decision
+	Wakes     bool            // a wait that ends after Wake, or at WakeAt
+	Wake      time.Duration
+	WakeAt    time.Time
+	Limit     time.Duration   // until it times out; 0 = never
+	Missing   bool            // its record may be missing: it is the group of the failure handlers
+	Failure   *workflow.Error // what they read as the error of the execution
+}
+
+// Part is some of the tasks that one holds, at most StepSize.
+type Part struct {
+	Tasks []Inside
+	Items bool // of a for_each, from item First on
+	First int
+}
+
+// Inside is a task inside another: its direct predecessors, and of an item what its expressions see.
+type Inside struct {
+	Ref     string
+	Needs   []string
+	Context json.RawMessage
+}
+
+// Close is how a task ends without a worker's result.
+type Close struct {
+	Ref        string
+	Epoch      int // the decision rested on it; -1 = any
+	Attempt    int // 0 = any
+	From       []workflow.TaskStatus
+	When       CloseWhen
+	To         workflow.TaskStatus
+	Output     json.RawMessage // nil = none
+	Error      *workflow.Error
+	OnFailure  Onward
+	By, Reason string
+	Simple     bool
+	Successors []Successor
+}
+
+// CloseWhen is what must hold for a task to be closed.
+type CloseWhen string
+
+// What must hold.
+const (
+	CloseAlways CloseWhen = ""
+	CloseRests  CloseWhen = "rests" // nothing in it is in motion, and it is on the agenda
+	CloseWoken  CloseWhen = "woken" // its wake is due
+	CloseLimit  CloseWhen = "limit" // its time is over
+)
+
+// Holders is the life of tasks that no worker runs. ErrMoved when what a
+// decision rested on is no longer so, *NotDue before its time.
+type Holders interface {
+	// Begin sets the first tasks inside in motion; Grow writes parts of what is inside before.
+	Begin(ctx context.Context, id string, b Begin) (Settled, error)
+	Grow(ctx context.Context, id, ref string, epoch int, p Part) error
+	// Reset makes up to 500 ended tasks inside ready to be reached again, before it begins again.
+	Reset(ctx context.Context, id, holder string, epoch int, refs []string) error
+	// Widen sets up to 500 more items in motion; until all that may be are, Agenda lists SpreadMark + ref.
+	Widen(ctx context.Context, id, ref string, epoch int) (Settled, error)
+	// Again begins the iteration behind the one that ended.
+	Again(ctx context.Context, id, ref string, epoch, attempt, ended int) error
+	// CloseTask also answers *TaskStatusError.
+	CloseTask(ctx context.Context, id string, c Close) (Settled, error)
+	// Overdue puts a running task on the agenda that is to end although what is in it goes on.
+	Overdue(ctx context.Context, f Fence, hand json.RawMessage) error
+	Expire(ctx context.Context, id string, kind TimerKind, failure *workflow.Error) error
+	// Made takes a task off the agenda whose sub-execution is there; *StatusError when that ended.
+	Made(ctx context.Context, id, ref, child string) error
+	Cascaded(ctx context.Context, id string, op Operation) error
+}
+
+// Insides reads what tasks hold.
+type Insides interface {
+	Children(ctx context.Context, id string) ([]string, error)
+	Item(ctx context.Context, id, ref string) (*workflow.Item, error)
+	ItemKeys(ctx context.Context, id string, refs []string) ([][]string, error)
+	// Outputs answers ErrTooLarge when they have more than limit bytes.
+	Outputs(ctx context.Context, id string, refs []string, limit int) ([]json.RawMessage, error)
+}
+
+// TaskStatusError says in which status a task is that forbids an operation.
+type TaskStatusError struct{ Ref, Status string }
+
+func (e *TaskStatusError) Error() string { return "engine: task " + e.Ref + " is " + e.Status }
 
 // Due is what one shard has to do now.
 type Due struct {
@@ -283,10 +410,32 @@ type Due struct {
 	Building []string
 }
 
-// Timer is a back-off that ends.
+// Timer is something that becomes due. Those of an execution have no ref.
 type Timer struct {
+	Kind TimerKind
 	Fence
 	In time.Duration // until it is due, by Redis' clock; negative when late
+}
+
+// TimerKind says what becomes due.
+type TimerKind string
+
+// The kinds of timers.
+const (
+	TimerRetry   TimerKind = "retry"   // a back-off ends
+	TimerWake    TimerKind = "wake"    // a wait ends
+	TimerLimit   TimerKind = "limit"   // a task that no worker runs times out
+	TimerExpire  TimerKind = "expire"  // the deadline of an execution
+	TimerUnpause TimerKind = "unpause" // the deadline of a pause
+)
+
+// Known reports whether there are timers of this kind.
+func (k TimerKind) Known() bool {
+	switch k {
+	case TimerRetry, TimerWake, TimerLimit, TimerExpire, TimerUnpause:
+		return true
+	}
+	return false
 }
 
 // TaskValue is what was recorded of one attempt.
@@ -321,8 +470,9 @@ type Shards interface {
 	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
 	// Index brings the entries of executions in the lists up to date, and binds their numbers.
 	Index(ctx context.Context, ids []string) error
-	// Purge removes everything of an execution whose retention is over.
-	Purge(ctx context.Context, id string) error
+	// Purge removes everything of an execution whose retention is over; with inner,
+	// of a sub-execution together with the execution that it is a part of.
+	Purge(ctx context.Context, id string, inner bool) error
 }
 
 // Job is a delivery to send out through asynq.
@@ -386,6 +536,7 @@ type Redrive struct {
 	Revision  int64
 	By        string
 	Reason    string
+	Deadline  time.Duration       // from now; 0 = none
 	Run       []Successor         // run, or are decided, at once
 	Reset     map[string][]string // every task that runs again, with the predecessors it waits for
 }

@@ -72,7 +72,7 @@ func (e *Engine) unserved(p *workflow.Program) workflow.Problems {
 	}
 	for i, t := range p.Definition.Tasks {
 		n := p.Node(t.Name)
-		if n == nil || slices.Contains(queues, n.Queue) {
+		if n == nil || n.Control() || slices.Contains(queues, n.Queue) {
 			continue
 		}
 		warnings = append(warnings, workflow.Problem{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,28 +50,30 @@ func (e *Engine) Executions(ctx context.Context, project string, f ExecutionFilt
 	return e.store.List(ctx, project, f, page.filled())
 }
 
-// Tasks answers the tasks of an execution in a topological order.
+// Tasks answers the tasks of an execution in a topological order, those inside
+// another behind it. What holds others shows no output here, for it is made of theirs: see Task.
 func (e *Engine) Tasks(ctx context.Context, id string, page Page) ([]Task, string, error) {
 	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	all, err := e.placedTasks(ctx, x.ID, p)
 	if err != nil {
 		return nil, "", err
 	}
 	page = page.filled()
 	from := 0
 	if page.Cursor != "" {
-		for from < len(p.Nodes) && p.Nodes[from].Ref != page.Cursor {
-			from++
+		from = len(all)
+		if i := slices.IndexFunc(all, func(t placed) bool { return t.Ref == page.Cursor }); i >= 0 {
+			from = i + 1
 		}
-		from++
 	}
-	if from > len(p.Nodes) {
-		from = len(p.Nodes)
-	}
-	till := min(from+page.Limit, len(p.Nodes))
-	tasks, err := e.readTasks(ctx, x, p.Nodes[from:till])
+	till := min(from+page.Limit, len(all))
+	tasks, err := e.readTasks(ctx, x, all[from:till])
 	next := ""
-	if till < len(p.Nodes) {
-		next = p.Nodes[till-1].Ref
+	if till < len(all) {
+		next = all[till-1].Ref
 	}
 	return tasks, next, err
 }
@@ -81,15 +84,40 @@ func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := p.Node(ref)
-	if n == nil {
-		return nil, NotFound("task", ref)
-	}
-	tasks, err := e.readTasks(ctx, x, []*workflow.Node{n})
+	t, err := e.placedTask(ctx, x.ID, p, ref)
 	if err != nil {
 		return nil, err
 	}
+	tasks, err := e.readTasks(ctx, x, []placed{t})
+	if err != nil {
+		return nil, err
+	}
+	if t.Holds() && t.rec.Status == workflow.TaskSucceeded {
+		outputs, err := e.views(ctx, x.ID, p, []string{ref})
+		if err != nil && !errors.Is(err, ErrTooLarge) {
+			return nil, err
+		}
+		if err == nil {
+			tasks[0].Output = outputs[0]
+		}
+	}
 	return &tasks[0], nil
+}
+
+func (e *Engine) placedTask(ctx context.Context, id string, p *program, ref string) (placed, error) {
+	at, ok := p.Place(ref)
+	if !ok {
+		return placed{}, NotFound("task", ref)
+	}
+	recs, err := e.store.Records(ctx, id, []string{ref})
+	if err != nil {
+		return placed{}, err
+	}
+	rec, there := recs[ref]
+	if !there {
+		return placed{}, NotFound("task", ref)
+	}
+	return placed{at, rec}, nil
 }
 
 func (e *Engine) open(ctx context.Context, id string) (*Execution, *program, error) {
@@ -108,31 +136,24 @@ func (e *Engine) open(ctx context.Context, id string) (*Execution, *program, err
 	return x, p, err
 }
 
-func (e *Engine) readTasks(ctx context.Context, x *Execution, nodes []*workflow.Node) ([]Task, error) {
-	refs, attempts := make([]string, len(nodes)), make([]int, len(nodes))
-	for i, n := range nodes {
-		refs[i] = n.Ref
-	}
-	recs, err := e.store.Records(ctx, x.ID, refs)
-	if err != nil {
-		return nil, err
-	}
-	for i, ref := range refs {
-		attempts[i] = recs[ref].Attempt
+func (e *Engine) readTasks(ctx context.Context, x *Execution, all []placed) ([]Task, error) {
+	refs, attempts := make([]string, len(all)), make([]int, len(all))
+	for i, t := range all {
+		refs[i], attempts[i] = t.Ref, t.rec.Attempt
 	}
 	values, err := e.store.TaskValues(ctx, x.ID, refs, attempts, true)
 	if err != nil {
 		return nil, err
 	}
-	tasks := make([]Task, len(nodes))
-	for i, n := range nodes {
-		rec := recs[n.Ref]
+	tasks := make([]Task, len(all))
+	for i, t := range all {
+		rec := t.rec
 		tasks[i] = Task{
-			Ref: n.Ref, Name: n.Task.Name, Type: n.Type, Needs: n.Needs, Status: rec.Status, Reason: rec.Reason,
-			Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: n.Retry.MaxAttempts,
+			Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Needs: t.SiblingRefs(t.Needs), Status: rec.Status, Reason: rec.Reason,
+			Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: t.Retry.MaxAttempts,
 			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error,
-			Queue: n.Queue, Worker: rec.Worker, Effects: n.Effects, QueuedAt: at(rec.Queued), StartedAt: at(rec.Started),
-			EndedAt: at(rec.Ended), NextAttemptAt: at(rec.Due), Redrive: rec.Redrive,
+			Queue: t.Queue, Worker: rec.Worker, Effects: t.Effects, QueuedAt: at(rec.Queued), StartedAt: at(rec.Started),
+			EndedAt: at(rec.Ended), NextAttemptAt: at(rec.Due), Redrive: rec.Redrive, Size: rec.Size, Child: rec.Child,
 		}
 	}
 	return tasks, nil
@@ -152,26 +173,22 @@ func (e *Engine) Attempts(ctx context.Context, id, ref string, page Page) ([]Att
 	if err != nil {
 		return nil, "", err
 	}
-	n := p.Node(ref)
-	if n == nil {
-		return nil, "", NotFound("task", ref)
-	}
-	recs, err := e.store.Records(ctx, x.ID, []string{ref})
+	t, err := e.placedTask(ctx, x.ID, p, ref)
 	if err != nil {
 		return nil, "", err
 	}
-	now := recs[ref]
+	now := t.rec
 	former, err := e.store.Attempts(ctx, x.ID, ref, now.Attempt)
 	if err != nil {
 		return nil, "", err
 	}
-	all, err := e.readAttempts(ctx, x, n, former, false)
+	all, err := e.readAttempts(ctx, x, t.Place, former, false)
 	if err != nil {
 		return nil, "", err
 	}
 	// A task that waits for its retry, or to be reached again, shows its last attempt among the former ones.
 	if now.Attempt > 0 && (len(former) == 0 || former[len(former)-1].Attempt < now.Attempt) {
-		newest, err := e.readAttempts(ctx, x, n, []Record{now}, true)
+		newest, err := e.readAttempts(ctx, x, t.Place, []Record{now}, true)
 		if err != nil {
 			return nil, "", err
 		}
@@ -181,10 +198,10 @@ func (e *Engine) Attempts(ctx context.Context, id, ref string, page Page) ([]Att
 	return items, next, nil
 }
 
-func (e *Engine) readAttempts(ctx context.Context, x *Execution, n *workflow.Node, recs []Record, current bool) ([]Attempt, error) {
+func (e *Engine) readAttempts(ctx context.Context, x *Execution, t workflow.Place, recs []Record, current bool) ([]Attempt, error) {
 	refs, attempts := make([]string, len(recs)), make([]int, len(recs))
 	for i, rec := range recs {
-		refs[i], attempts[i] = n.Ref, rec.Attempt
+		refs[i], attempts[i] = t.Ref, rec.Attempt
 	}
 	values, err := e.store.TaskValues(ctx, x.ID, refs, attempts, current)
 	if err != nil {
@@ -194,7 +211,7 @@ func (e *Engine) readAttempts(ctx context.Context, x *Execution, n *workflow.Nod
 	for i, rec := range recs {
 		all[i] = Attempt{
 			Attempt: rec.Attempt, Redrive: rec.Redrive, Status: rec.Status, Worker: rec.Worker, Dispatch: rec.Dispatch,
-			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Queue: n.Queue,
+			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Queue: t.Queue,
 			QueuedAt: at(rec.Queued), StartedAt: at(rec.Started), EndedAt: at(rec.Ended),
 		}
 	}
@@ -326,6 +343,8 @@ type GraphNode struct {
 	Type    string              `json:"type"`
 	Status  workflow.TaskStatus `json:"status"`
 	Attempt int                 `json:"attempt"`
+	Inside  string              `json:"inside,omitempty"` // ref of the task that holds it
+	Holds   bool                `json:"holds,omitempty"`  // others are, or may be, inside
 }
 
 // GraphEdge says that To needs From.
@@ -340,15 +359,18 @@ func (e *Engine) Graph(ctx context.Context, id string) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	recs, err := e.store.Records(ctx, x.ID, nil)
+	all, err := e.placedTasks(ctx, x.ID, p)
 	if err != nil {
 		return nil, err
 	}
 	g := &Graph{Nodes: []GraphNode{}, Edges: []GraphEdge{}}
-	for _, n := range p.Nodes {
-		g.Nodes = append(g.Nodes, GraphNode{Ref: n.Ref, Name: n.Task.Name, Type: n.Type, Status: recs[n.Ref].Status, Attempt: recs[n.Ref].Attempt})
-		for _, need := range n.Needs {
-			g.Edges = append(g.Edges, GraphEdge{From: need, To: n.Ref})
+	for _, t := range all {
+		g.Nodes = append(g.Nodes, GraphNode{
+			Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Status: t.rec.Status, Attempt: t.rec.Attempt,
+			Inside: workflow.Outside(t.Ref), Holds: t.Holds(),
+		})
+		for _, need := range t.SiblingRefs(t.Needs) {
+			g.Edges = append(g.Edges, GraphEdge{From: need, To: t.Ref})
 		}
 	}
 	return g, nil

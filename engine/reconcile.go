@@ -34,7 +34,7 @@ func (a *allowance) spent() bool { return a.looks <= 0 || !time.Now().Before(a.u
 func (e *Engine) urgent(ctx context.Context, d *Due) error {
 	var errs []error
 	for _, t := range d.Timers {
-		e.timers.add(t.Fence, t.In)
+		e.timers.add(t.Kind, t.Fence, t.In)
 	}
 	errs = append(errs, e.takeOver(ctx, d))
 	for _, id := range d.Decide {
@@ -65,7 +65,7 @@ func (e *Engine) later(ctx context.Context, d Due, a *allowance) error {
 	}
 	for _, id := range d.Building {
 		e.metrics.repaired("building")
-		errs = append(errs, harmless(e.store.Purge(ctx, id)))
+		errs = append(errs, harmless(e.store.Purge(ctx, id, false)))
 	}
 	return errors.Join(errs...)
 }
@@ -82,17 +82,17 @@ func harmless(err error) error {
 // sent out again, or fails when too many workers died under it.
 func (e *Engine) expire(ctx context.Context, f Fence, rec Record, d *Document, p *program) error {
 	e.metrics.repaired("lease")
-	n := p.Node(f.Ref)
+	at, ok := p.Place(f.Ref)
 	e.log.Warn("a worker stopped beating; its task is taken over", "worker", rec.Worker,
 		"execution", f.Execution, "task", f.Ref, "attempt", f.Attempt, "dispatch", f.Dispatch)
-	if n == nil || rec.Lost+1 < e.o.CrashLimit {
+	if !ok || rec.Lost+1 < e.o.CrashLimit {
 		return harmless(e.redispatch(ctx, f, WhyExpire))
 	}
-	failure := fingerprinted(n, &workflow.Error{
+	failure := fingerprinted(at, &workflow.Error{
 		Code: crashedCode, Message: fmt.Sprintf("%d workers died while they ran this attempt; look for what it does to them before you retry it", rec.Lost+1),
 	})
 	x := Result{Fence: f, Error: failure, Lost: true, Simple: p.simple}
-	settled, err := e.fail(ctx, x, n, p)
+	settled, err := e.fail(ctx, x, at, p)
 	if err != nil {
 		return harmless(err)
 	}
@@ -188,18 +188,29 @@ func (e *Engine) lookIntoAsynq(ctx context.Context, j Job, rec Record) error {
 	return e.store.Look(ctx, next, youngJob, "")
 }
 
-// purge removes an execution whose retention is over: the jobs that asynq may
-// still hold first, then its entries in the lists, then itself.
-func (e *Engine) purge(ctx context.Context, id string) error {
+// purge removes an execution whose retention is over: its sub-executions first,
+// then the jobs that asynq may still hold, its entries in the lists, and itself.
+func (e *Engine) purge(ctx context.Context, id string) error { return e.purgeTree(ctx, id, false) }
+
+func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 	x, err := e.store.Execution(ctx, id, false)
 	if errors.Is(err, ErrGone) {
-		return harmless(e.store.Purge(ctx, id))
+		return harmless(e.store.Purge(ctx, id, inner))
 	}
 	if err != nil {
 		return err
 	}
 	if !x.Status.Ended() {
 		return nil
+	}
+	children, err := e.store.Children(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		if err := e.purgeTree(ctx, child, true); err != nil {
+			return err
+		}
 	}
 	p, err := e.program(ctx, x.Project, x.DefinitionHash)
 	if err != nil {
@@ -226,7 +237,7 @@ func (e *Engine) purge(ctx context.Context, id string) error {
 		}
 	}
 	e.documents.Remove(id)
-	return harmless(e.store.Purge(ctx, id))
+	return harmless(e.store.Purge(ctx, id, inner))
 }
 
 // leftovers are the deliveries of a task that asynq may still hold: archived
@@ -244,7 +255,7 @@ func (e *Engine) leftovers(ctx context.Context, id, ref string, rec Record) ([]F
 			}
 		}
 	}
-	if rec.Attempt > 0 && (rec.Status != workflow.TaskSucceeded || rec.Dispatch > 1) {
+	if rec.Attempt > 0 && rec.Control == "" && (rec.Status != workflow.TaskSucceeded || rec.Dispatch > 1) {
 		for dispatch := max(1, rec.Dispatch-lastDispatches+1); dispatch <= rec.Dispatch; dispatch++ {
 			all = append(all, Fence{Execution: id, Ref: ref, Attempt: rec.Attempt, Dispatch: dispatch})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -51,14 +52,18 @@ func (e *Engine) Retry(ctx context.Context, id string, r RetryRequest) (*Executi
 }
 
 func (e *Engine) redrive(ctx context.Context, x *Execution, p *program, plan workflow.RetryPlan, states map[string]workflow.TaskState, r RetryRequest) error {
-	apply := Redrive{Execution: x.ID, Epoch: x.Redrives, Revision: x.Revision, By: r.By, Reason: r.Reason, Reset: plan.Reset}
+	apply := Redrive{Execution: x.ID, Epoch: x.Redrives, Revision: x.Revision, By: r.By, Reason: r.Reason, Reset: plan.Reset, Deadline: time.Duration(p.Definition.Timeout)}
 	for _, ref := range plan.Start {
 		s := successor(p.Node(ref))
+		s.Ref = ref
 		s.Decide = s.Decide || len(apply.Run) >= StepSize // the rest goes one by one
 		for _, need := range p.Node(ref).Needs {
 			s.Decide = s.Decide || states[need].Status == workflow.TaskSkipped
 		}
 		apply.Run = append(apply.Run, s)
+	}
+	if states[workflow.HandlersPath].Status.Ended() { // they run again when it fails again
+		apply.Reset[workflow.HandlersPath] = nil
 	}
 	settled, err := e.store.Redrive(ctx, apply)
 	var status *StatusError
@@ -85,7 +90,7 @@ func (e *Engine) deleteArchived(ctx context.Context, x *Execution, p *program, p
 	d := &Document{Priority: x.Priority}
 	for ref := range plan.Reset {
 		rec := recs[ref]
-		if rec.Attempt == 0 || (rec.Status != workflow.TaskFailed && rec.Status != workflow.TaskTimedOut) {
+		if rec.Attempt == 0 || rec.Control != "" || (rec.Status != workflow.TaskFailed && rec.Status != workflow.TaskTimedOut) {
 			continue
 		}
 		f := Fence{Execution: x.ID, Ref: ref, Attempt: rec.Attempt, Dispatch: rec.Dispatch}
@@ -104,6 +109,10 @@ func (e *Engine) RetryJob(ctx context.Context, f Fence, by string) error {
 	if rec := recs[f.Ref]; rec.Attempt != f.Attempt {
 		return Conflict("plan_changed", "attempt %d of task %s is not its newest: it was retried already", f.Attempt, f.Ref)
 	}
-	_, err = e.Retry(ctx, f.Execution, RetryRequest{From: []string{f.Ref}, Reason: "run in asynqmon", By: by})
+	outermost := f.Ref // what runs again is the whole for_each, group or loop around it
+	for up := workflow.Outside(outermost); up != ""; up = workflow.Outside(outermost) {
+		outermost = up
+	}
+	_, err = e.Retry(ctx, f.Execution, RetryRequest{From: []string{outermost}, Reason: "run in asynqmon", By: by})
 	return err
 }

@@ -55,26 +55,39 @@ func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Ex
 	if x.Number, err = e.store.Number(ctx); err != nil {
 		return nil, false, err
 	}
-	d := &Document{
-		Number: x.Number, Project: project, Workflow: w.Name, Version: w.Version, Definition: w.Hash,
-		Root: x.ID, Priority: x.Priority, Input: x.Input,
-	}
-	x.Ahead = e.ahead(d, p, x.ID, x.Roots)
-	settled, created, err := e.store.Create(ctx, x)
+	settled, created, err := e.create(ctx, x, p)
 	if err != nil {
-		return nil, false, fmt.Errorf("engine: creating execution %s: %w", x.ID, err)
-	}
-	if created {
-		e.remember(x.ID, d)
-		e.follow(ctx, x.ID, d, p, settled)
-		e.indexed(ctx, x.ID)
-		e.metrics.started()
+		return nil, false, err
 	}
 	if created && settled.State == StateGoesOn {
 		return x.made(settled.Now), true, nil
 	}
 	made, err := e.store.Execution(ctx, x.ID, true)
 	return made, created, err
+}
+
+// create makes an execution, once, and sends out its first tasks.
+func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settled, bool, error) {
+	d := &Document{
+		Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version, Definition: x.DefinitionHash,
+		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input,
+	}
+	x.Deadline = time.Duration(p.Definition.Timeout)
+	x.Ahead = e.ahead(d, p, x.ID, x.Roots)
+	settled, created, err := e.store.Create(ctx, x)
+	if err != nil {
+		return settled, false, fmt.Errorf("engine: creating execution %s: %w", x.ID, err)
+	}
+	if created {
+		e.remember(x.ID, d)
+		if x.Deadline > 0 {
+			e.timers.add(TimerExpire, Fence{Execution: x.ID}, x.Deadline)
+		}
+		e.follow(ctx, x.ID, d, p, settled)
+		e.indexed(ctx, x.ID)
+		e.metrics.started()
+	}
+	return settled, created, nil
 }
 
 // made is the execution as it is right after its creation.
@@ -109,7 +122,7 @@ func newExecution(id, project string, w *Workflow, p *program, r StartRequest) N
 		CorrelationID: r.CorrelationID, Metadata: r.Metadata, Labels: r.Labels, Priority: r.Priority,
 	}}
 	for _, n := range p.Nodes {
-		x.Tasks = append(x.Tasks, NewTask{Ref: n.Ref, Needs: n.Needs})
+		x.Tasks = append(x.Tasks, NewTask{Ref: n.Path, Needs: n.Needs})
 		if len(n.Needs) == 0 {
 			s := successor(n)
 			s.Decide = s.Decide || len(x.Roots) >= StepSize // the rest goes one by one

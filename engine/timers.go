@@ -8,21 +8,26 @@ import (
 	"time"
 )
 
-// timers fires back-offs to the millisecond. A process knows the ones it made
+// timers fires what becomes due to the millisecond. A process knows the ones it made
 // itself at once, and those of the shards it leads from its sweeps; the stored
 // timer is the truth, so that firing one twice or too early does nothing.
 type timers struct {
-	fire func(ctx context.Context, f Fence)
+	fire func(ctx context.Context, kind TimerKind, f Fence)
 
 	mu    sync.Mutex
 	queue timerQueue
-	known map[Fence]struct{}
+	known map[timerKey]struct{}
 	kick  chan struct{} // capacity 1: an earlier timer came
 }
 
-type timerEntry struct {
+type timerKey struct {
+	kind  TimerKind
 	fence Fence
-	due   time.Time
+}
+
+type timerEntry struct {
+	timerKey
+	due time.Time
 }
 
 type timerQueue []timerEntry
@@ -43,19 +48,20 @@ const (
 	timersAtATime = 16      // fired in parallel
 )
 
-func newTimers(fire func(context.Context, Fence)) *timers {
-	return &timers{fire: fire, known: map[Fence]struct{}{}, kick: make(chan struct{}, 1)}
+func newTimers(fire func(context.Context, TimerKind, Fence)) *timers {
+	return &timers{fire: fire, known: map[timerKey]struct{}{}, kick: make(chan struct{}, 1)}
 }
 
-func (t *timers) add(f Fence, in time.Duration) {
-	f.Dispatch = 0 // a back-off belongs to an attempt
+func (t *timers) add(kind TimerKind, f Fence, in time.Duration) {
+	f.Dispatch = 0 // a timer belongs to an attempt
+	key := timerKey{kind, f}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.known[f]; ok || len(t.queue) >= maxTimers {
+	if _, ok := t.known[key]; ok || len(t.queue) >= maxTimers {
 		return
 	}
-	t.known[f] = struct{}{}
-	heap.Push(&t.queue, timerEntry{f, time.Now().Add(in)})
+	t.known[key] = struct{}{}
+	heap.Push(&t.queue, timerEntry{key, time.Now().Add(in)})
 	select {
 	case t.kick <- struct{}{}:
 	default:
@@ -63,7 +69,7 @@ func (t *timers) add(f Fence, in time.Duration) {
 }
 
 // due takes what is due now and says how long until the next one is.
-func (t *timers) due() (now []Fence, next time.Duration) {
+func (t *timers) due() (now []timerKey, next time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.queue) > 0 {
@@ -71,8 +77,8 @@ func (t *timers) due() (now []Fence, next time.Duration) {
 			return now, in
 		}
 		e := heap.Pop(&t.queue).(timerEntry)
-		delete(t.known, e.fence)
-		now = append(now, e.fence)
+		delete(t.known, e.timerKey)
+		now = append(now, e.timerKey)
 	}
 	return now, time.Hour
 }
@@ -91,7 +97,7 @@ func (t *timers) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		now, next := t.due()
-		for _, f := range now {
+		for _, key := range now {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -99,33 +105,44 @@ func (t *timers) run(ctx context.Context) {
 			}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				t.fire(ctx, f)
+				t.fire(ctx, key.kind, key.fence)
 			})
 		}
 		timer.Reset(next)
 	}
 }
 
-// fireRetry makes the next attempt of a task whose back-off is over.
-func (e *Engine) fireRetry(ctx context.Context, f Fence) {
-	next, relay, err := e.store.Retry(ctx, f)
+// fire does what is due, if it is, and asks again where it is not yet.
+func (e *Engine) fire(ctx context.Context, kind TimerKind, f Fence) {
+	err := map[TimerKind]func(context.Context, Fence) error{
+		TimerRetry: e.retryNow, TimerWake: e.wake, TimerLimit: e.timeOut,
+		TimerExpire:  func(ctx context.Context, f Fence) error { return e.expireExecution(ctx, kind, f.Execution) },
+		TimerUnpause: func(ctx context.Context, f Fence) error { return e.expireExecution(ctx, kind, f.Execution) },
+	}[kind](ctx, f)
 	var early *NotDue
 	switch {
 	case errors.As(err, &early):
-		e.timers.add(f, early.In)
-		return
-	case errors.Is(err, ErrStale), errors.Is(err, ErrGone):
-		return
+		e.timers.add(kind, f, early.In)
+	case harmless(err) != nil:
+		e.log.Warn("something that was due could not be done; a sweep will", "what", kind, "execution", f.Execution, "task", f.Ref, "error", err)
+	}
+}
+
+// retryNow makes the next attempt of a task whose back-off is over.
+func (e *Engine) retryNow(ctx context.Context, f Fence) error {
+	next, then, err := e.store.Retry(ctx, f)
+	switch {
 	case err != nil:
-		e.log.Warn("a retry could not be made; a sweep will", "execution", f.Execution, "task", f.Ref, "error", err)
-		return
-	case !relay:
-		return
+		return err
+	case then == NextDecide:
+		return e.Advance(ctx, f.Execution)
+	case then == NextNothing:
+		return nil
 	}
 	d, p, err := e.document(ctx, f.Execution)
 	if err != nil {
-		e.log.Warn("a retry could not be sent out; a sweep will", "execution", f.Execution, "task", f.Ref, "error", err)
-		return
+		return err
 	}
 	e.relay(ctx, d, p, []Fence{next})
+	return nil
 }

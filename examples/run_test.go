@@ -53,7 +53,7 @@ func (x *execution) step(ctx context.Context, n *workflow.Node) {
 			return
 		}
 	}
-	verdict := x.program.Decide(n.Ref, func(ref string) workflow.TaskState { return x.states[ref] }, x.scope)
+	verdict := placed(x.program, n).Decide(func(ref string) workflow.TaskState { return x.states[ref] }, x.scope)
 	if verdict.Action == workflow.ActionSkip {
 		x.end(n, workflow.TaskScope{Status: workflow.TaskSkipped})
 		return
@@ -75,7 +75,7 @@ func (x *execution) run(ctx context.Context, n *workflow.Node) (json.RawMessage,
 		return nil, failure
 	}
 	typ, _ := x.types.Get(n.Type)
-	output, failure := tasks.Run(ctx, typ.Handler, &tasks.Job{Ref: n.Ref, Attempt: 1, Input: input, IdempotencyKey: "x/" + n.Ref})
+	output, failure := tasks.Run(ctx, typ.Handler, &tasks.Job{Ref: n.Path, Attempt: 1, Input: input, IdempotencyKey: "x/" + n.Path})
 	if failure == nil {
 		failure = n.CheckOutput(output)
 	}
@@ -87,8 +87,8 @@ func (x *execution) end(n *workflow.Node, s workflow.TaskScope) {
 	if s.Error != nil && !continued && x.failed == nil {
 		x.failed = s.Error
 	}
-	x.scope.Tasks[n.Ref] = s
-	x.states[n.Ref] = workflow.TaskState{Status: s.Status, Attempt: s.Attempt, Continued: continued}
+	x.scope.Tasks[n.Path] = s
+	x.states[n.Path] = workflow.TaskState{Status: s.Status, Attempt: s.Attempt, Continued: continued}
 }
 
 func (x *execution) output(t *testing.T) string {
@@ -181,4 +181,9 @@ func TestRetryContinueRuns(t *testing.T) {
 	require.False(t, again, "wrong usage is not tried again")
 	_, again = x.program.Node("flaky").Retry.Next(1, &workflow.Error{Code: "exit_1", Retryable: true}, 0)
 	require.True(t, again)
+}
+
+func placed(p *workflow.Program, n *workflow.Node) workflow.Place {
+	at, _ := p.Place(n.Path)
+	return at
 }

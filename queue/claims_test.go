@@ -54,8 +54,8 @@ func TestDequeueClaims(t *testing.T) {
 		refs, roots = append(refs, engine.NewTask{Ref: ref}), append(roots, engine.Successor{Ref: ref})
 	}
 	settled, created, err := store.Create(t.Context(), engine.NewExecution{
-		Execution: engine.Execution{ID: id, Number: 1, Project: "default", Workflow: "w", DefinitionHash: "h", Priority: 5, Input: []byte(`{"a":1}`)},
-		Root:      id, Tasks: refs, Roots: roots,
+		Execution: engine.Execution{ID: id, Number: 1, Project: "default", Workflow: "w", DefinitionHash: "h", Priority: 5, Input: []byte(`{"a":1}`), Root: id},
+		Tasks:     refs, Roots: roots,
 	})
 	require.NoError(t, err)
 	require.True(t, created)

@@ -75,7 +75,7 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	if err != nil {
 		return engine.Settled{}, false, fmt.Errorf("queue: encoding labels: %w", err)
 	}
-	args := append([]any{x.ID, r.offset(), len(x.Tasks), string(x.Input), len(refs)}, refs...)
+	args := append([]any{x.ID, r.offset(), len(x.Tasks), string(x.Input), milliseconds(x.Deadline), len(refs)}, refs...)
 	args = append(append(args, len(preds)/2), preds...)
 	args = append(args, len(x.Roots))
 	for _, s := range x.Roots {
@@ -84,9 +84,12 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	args = append(args, "number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
 		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
 		"metadata", string(metadata), "labels", string(labels))
+	if x.Parent != nil {
+		args = append(args, "parent", x.Parent.Execution, "parent_task", x.Parent.Task, "path", x.Path, "depth", x.Depth)
+	}
 	reply, err := r.runAhead(ctx, scriptCreate, []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
-		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building,
+		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building, k.shard.timers,
 	}, args, x.Ahead)
 	if err != nil {
 		return engine.Settled{}, false, err
@@ -95,6 +98,14 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		return engine.Settled{}, false, nil
 	}
 	return r.without(settled(x.ID, reply), x.Ahead), true, nil
+}
+
+// milliseconds writes a duration; "" = none.
+func milliseconds(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
 }
 
 // graph answers the refs, and the open predecessors of the joins as field, value.

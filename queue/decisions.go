@@ -16,13 +16,13 @@ import (
 func (r *Redis) Control(ctx context.Context, id string, op engine.Operation, req engine.Request) (engine.Controlled, error) {
 	k := keysOf(id)
 	reply, err := r.run(ctx, scriptControl,
-		[]string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index},
-		id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize)
+		[]string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open},
+		id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline))
 	if err != nil {
 		return engine.Controlled{}, err
 	}
-	c := engine.Controlled{Status: workflow.ExecutionStatus(text(reply, 1)), More: number(reply, 2) > 0}
-	c.Relay = fences(id, reply, 4)
+	c := engine.Controlled{Status: workflow.ExecutionStatus(text(reply, 1)), More: number(reply, 2) > 0, Cascades: number(reply, 4) == 1}
+	c.Relay = fences(id, reply, 5)
 	return c, nil
 }
 
@@ -49,7 +49,10 @@ func (r *Redis) Agenda(ctx context.Context, id string) (*engine.Agenda, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &engine.Agenda{Execution: *x, Epoch: int(atoi(fields["epoch"])), Root: fields["root"], Open: open.Val(), Held: int(held.Val())}, nil
+	return &engine.Agenda{
+		Execution: *x, Epoch: int(atoi(fields["epoch"])), Open: open.Val(), Held: int(held.Val()),
+		Cascade: engine.Operation(fields["cascade"]), Ending: workflow.ExecutionStatus(fields["ending"]),
+	}, nil
 }
 
 // Records reads the state of tasks; of all when refs is nil.
@@ -134,18 +137,18 @@ func (r *Redis) Spread(ctx context.Context, id, ref string, epoch int, part []en
 	return settled(id, reply), err
 }
 
-// Drop cancels up to 500 tasks that have not ended.
-func (r *Redis) Drop(ctx context.Context, id string, epoch int, reason string, refs []string) ([]engine.Fence, error) {
+// Drop cancels, or skips, up to 500 tasks that have not ended.
+func (r *Redis) Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]engine.Fence, error) {
 	if len(refs) > stepSize {
 		return nil, fmt.Errorf("queue: %d tasks in one Drop; at most %d", len(refs), stepSize)
 	}
 	k := keysOf(id)
-	args := []any{id, r.offset(), epoch, oneLine(reason)}
+	args := []any{id, r.offset(), epoch, oneLine(reason), string(to)}
 	for _, ref := range refs {
 		args = append(args, ref)
 	}
 	reply, err := r.run(ctx, scriptDrop, []string{
-		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers,
+		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers, k.holders,
 	}, args...)
 	return fences(id, reply, 2), err
 }
@@ -159,17 +162,13 @@ func (r *Redis) Settle(ctx context.Context, id string, failed int) error {
 
 // Finish ends an execution in which nothing is left to do.
 func (r *Redis) Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error {
-	k := keysOf(id)
-	_, err := r.run(ctx, scriptFinish, []string{
-		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
-		k.shard.decide, k.shard.index, k.shard.expire,
-	}, id, r.offset(), epoch, string(status), string(output), encodeError(failure), r.o.Retention.Milliseconds())
+	_, err := r.run(ctx, scriptFinish, keysOf(id).settle(), id, r.offset(), epoch, string(status), string(output), encodeError(failure), r.o.Retention.Milliseconds())
 	return err
 }
 
 // Redrive applies a plan.
 func (r *Redis) Redrive(ctx context.Context, x engine.Redrive) (engine.Settled, error) {
-	args := []any{x.Execution, r.offset(), x.Epoch, x.Revision, oneLine(x.By), oneLine(x.Reason), len(x.Reset)}
+	args := []any{x.Execution, r.offset(), x.Epoch, x.Revision, oneLine(x.By), oneLine(x.Reason), len(x.Reset), milliseconds(x.Deadline)}
 	for ref, preds := range x.Reset {
 		args = append(args, ref, len(preds))
 		for _, pred := range preds {

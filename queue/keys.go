@@ -26,19 +26,21 @@ func shardOf(id string) int {
 type executionKeys struct {
 	execution string // HASH status, epoch, counts (the revision, then a counter per task status), what it runs
 	tasks     string // HASH ref -> record (JSON)
-	values    string // HASH in, out, error, failure, o:<ref>, i:<ref>#<n>, e:<ref>#<n>: users' JSON, opaque
+	values    string // HASH in, out, error, failure, o:<ref>, i:<ref>#<n>, e:<ref>#<n>, m:<ref> (an item), k:<ref> (the keys of a for_each): users' JSON, opaque
 	attempts  string // HASH <ref>#<n> -> record of an attempt that another one followed
 	preds     string // HASH "<ref> <pred>" -> 1 while the predecessor is open, #<ref> -> how many are
 	open      string // SET refs that Go has to decide
 	held      string // SET refs that became ready, or were delivered, while it was paused
 	events    string // LIST history, tab-separated
+	holders   string // HASH <ref> -> how many tasks inside it are in motion; of a for_each <ref># -> "<next> <size> <parallel> <run|decide>", <ref>#<i> -> key
+	children  string // SET ids of its sub-executions
 	shard     shardKeys
 }
 
 // shardKeys are the agenda of one shard; entries live until they are done.
 type shardKeys struct {
 	jobs     string // ZSET job id -> when to look after it, ms: a job that waits, or the end of a run's lease
-	timers   string // ZSET retry:<execution>:<ref>:<attempt> -> due, ms
+	timers   string // ZSET <retry|wake|limit>:<execution>:<ref>:<attempt>, <expire|unpause>:<execution>::0 -> due, ms
 	decide   string // ZSET execution -> since when something waits for Go, ms
 	index    string // ZSET execution -> since when its list entries are behind, ms
 	expire   string // ZSET execution -> end of its retention, ms
@@ -72,7 +74,7 @@ func keysOf(id string) executionKeys {
 	p := shardPrefixes[n]
 	return executionKeys{
 		execution: p + "x:" + id, tasks: p + "t:" + id, values: p + "v:" + id, attempts: p + "a:" + id,
-		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id,
+		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id, holders: p + "c:" + id, children: p + "k:" + id,
 		shard: shards[n],
 	}
 }
@@ -81,7 +83,7 @@ func keysOf(id string) executionKeys {
 func (k executionKeys) settle() []string {
 	return []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
-		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.expire,
+		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.expire, k.shard.timers, k.holders, k.children,
 	}
 }
 

@@ -50,11 +50,15 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 		ID: id, Number: atoi(f["number"]), Project: f["project"], Workflow: f["workflow"], Version: int(atoi(f["version"])),
 		DefinitionHash: f["definition"], Status: workflow.ExecutionStatus(f["status"]), CorrelationID: f["correlation_id"],
 		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Reason: f["reason"],
+		Root: f["root"], Path: f["path"], Depth: int(atoi(f["depth"])),
 		StartedAt: moment(atoi(f["started"])), EndedAt: moment(atoi(f["ended"])),
 		TasksSummary: map[workflow.TaskStatus]int{},
 	}
 	if created := moment(atoi(f["created"])); created != nil {
 		x.CreatedAt = *created
+	}
+	if f["parent"] != "" {
+		x.Parent = &engine.Parent{Execution: f["parent"], Task: f["parent_task"]}
 	}
 	counts := strings.Fields(f["counts"]) // the revision, then one per task status
 	if len(counts) != 1+len(workflow.TaskStatuses) {

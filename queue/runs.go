@@ -56,13 +56,14 @@ func granted(reply []any) *engine.Claimed {
 }
 
 // documentFields are the fields of an execution that a document is made of, in the order of claim.lua.
-var documentFields = []string{"number", "project", "workflow", "version", "definition", "root", "priority"}
+var documentFields = []string{"number", "project", "workflow", "version", "definition", "root", "priority", "path", "depth", "parent"}
 
 // decodeDocument reads documentFields and the input behind them.
 func decodeDocument(epoch int, doc []any) *engine.Document {
 	return &engine.Document{
 		Epoch: epoch, Number: number(doc, 0), Project: text(doc, 1), Workflow: text(doc, 2), Version: int(number(doc, 3)),
-		Definition: text(doc, 4), Root: text(doc, 5), Priority: int(number(doc, 6)), Input: raw(text(doc, 7)),
+		Definition: text(doc, 4), Root: text(doc, 5), Priority: int(number(doc, 6)),
+		Path: text(doc, 7), Depth: int(number(doc, 8)), Parent: text(doc, 9), Input: raw(text(doc, 10)),
 	}
 }
 
@@ -171,7 +172,7 @@ func outcome(x engine.Result) string {
 func (r *Redis) BackOff(ctx context.Context, x engine.Result, delay time.Duration) (time.Duration, error) {
 	k := keysOf(x.Execution)
 	reply, err := r.run(ctx, scriptBackOff,
-		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers},
+		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers, k.open},
 		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), string(x.Input), delay.Milliseconds())
 	if err != nil {
 		return 0, err
@@ -180,14 +181,20 @@ func (r *Redis) BackOff(ctx context.Context, x engine.Result, delay time.Duratio
 }
 
 // Retry makes the next attempt of a task whose back-off is over.
-func (r *Redis) Retry(ctx context.Context, f engine.Fence) (engine.Fence, bool, error) {
+func (r *Redis) Retry(ctx context.Context, f engine.Fence) (engine.Fence, engine.Next, error) {
 	k := keysOf(f.Execution)
-	reply, err := r.run(ctx, scriptRetry, []string{k.execution, k.tasks, k.held, k.shard.jobs, k.shard.timers},
+	reply, err := r.run(ctx, scriptRetry, []string{k.execution, k.tasks, k.held, k.shard.jobs, k.shard.timers, k.open, k.shard.decide},
 		f.Execution, r.offset(), f.Ref, f.Attempt)
 	if errors.Is(err, engine.ErrMoved) {
-		err = &engine.NotDue{In: time.Duration(number(reply, 1)-number(reply, 2)) * time.Millisecond}
+		return f, engine.NextNothing, notDue(reply)
 	}
-	return engine.Fence{Execution: f.Execution, Ref: f.Ref, Attempt: int(number(reply, 1)), Dispatch: 1}, number(reply, 2) == 1, err
+	next := engine.Fence{Execution: f.Execution, Ref: f.Ref, Attempt: int(number(reply, 1)), Dispatch: 1}
+	return next, map[int64]engine.Next{1: engine.NextRelay, 2: engine.NextDecide}[number(reply, 2)], err
+}
+
+// notDue reads {-5, due, now}.
+func notDue(reply []any) error {
+	return &engine.NotDue{In: time.Duration(number(reply, 1)-number(reply, 2)) * time.Millisecond}
 }
 
 // Redispatch sends the same attempt out again under its next dispatch number.

@@ -20,10 +20,12 @@ var readsOnly = regexp.MustCompile(`(?i)writes nothing`)
 
 // refusesLate are the refusals that come after a write, each for the reason beside it.
 var refusesLate = map[string]string{
-	"claim": "a delivery that meets a paused execution is kept aside",
-	"note":  "an entry of a job that waits no more is forgotten",
-	"retry": "the timer of a task that waits no more is forgotten",
-	"rest":  "the entry of an execution that is gone is forgotten",
+	"claim":   "a delivery that meets a paused execution is kept aside",
+	"note":    "an entry of a job that waits no more is forgotten",
+	"retry":   "the timer of a task that waits no more is forgotten",
+	"overdue": "the timer of a task that is over is forgotten",
+	"expire":  "the timer of an execution that is over is forgotten",
+	"rest":    "the entry of an execution that is gone is forgotten",
 }
 
 const writesFollow = "-- writes follow"

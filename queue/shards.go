@@ -89,12 +89,12 @@ func decodeDue(reply []any) (engine.Due, error) {
 	timers := list(3)
 	for i := 0; i+1 < len(timers); i += 2 {
 		parts := strings.Split(timers[i], ":")
-		if len(parts) != 4 || parts[0] != "retry" {
+		if len(parts) != 4 || !engine.TimerKind(parts[0]).Known() {
 			errs = append(errs, fmt.Errorf("queue: %q is no timer", timers[i]))
 			continue
 		}
 		f := engine.Fence{Execution: parts[1], Ref: parts[2], Attempt: int(atoi(parts[3]))}
-		d.Timers = append(d.Timers, engine.Timer{Fence: f, In: time.Duration(atoi(timers[i+1])-now) * time.Millisecond})
+		d.Timers = append(d.Timers, engine.Timer{Kind: engine.TimerKind(parts[0]), Fence: f, In: time.Duration(atoi(timers[i+1])-now) * time.Millisecond})
 	}
 	d.Decide, d.Index, d.Expire, d.Building = list(4), list(5), list(6), list(7)
 	return d, errors.Join(errs...)
@@ -259,15 +259,15 @@ func (r *Redis) unindex(ctx context.Context, x *engine.Execution) error {
 	return nil
 }
 
-// Purge removes an execution whose retention is over: first from the lists, then itself.
-func (r *Redis) Purge(ctx context.Context, id string) error {
+// Purge removes an execution whose retention is over, or (inner) that of what it is a part of: first from the lists, then itself.
+func (r *Redis) Purge(ctx context.Context, id string, inner bool) error {
 	k := keysOf(id)
 	all, err := r.executions(ctx, []string{id}, false)
 	if err != nil {
 		return err
 	}
 	if all[0] != nil {
-		if !all[0].Status.Ended() {
+		if !all[0].Status.Ended() && !inner {
 			return engine.ErrStale
 		}
 		if err := r.unindex(ctx, all[0]); err != nil {
@@ -275,9 +275,9 @@ func (r *Redis) Purge(ctx context.Context, id string) error {
 		}
 	}
 	_, err = r.run(ctx, scriptPurge, []string{
-		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index,
-		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
-	}, id, r.offset())
+		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index, k.shard.timers,
+		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.holders, k.children,
+	}, id, r.offset(), bit(inner))
 	switch {
 	case all[0] == nil:
 		return err

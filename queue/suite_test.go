@@ -304,7 +304,7 @@ func aLife(t *testing.T, h *house) {
 	require.Len(t, timers, 1)
 	next, relay, err := h.bench.Retry(ctx, timers[0].Fence)
 	require.NoError(t, err)
-	require.True(t, relay)
+	require.Equal(t, engine.NextRelay, relay)
 	require.Equal(t, 2, next.Attempt)
 	h.audit(x.ID, d)
 	final, err = h.Fail(ctx, h.take(x.ID, "a"), boom, true)
@@ -321,7 +321,7 @@ func aLife(t *testing.T, h *house) {
 	require.NoError(t, h.Index(ctx, []string{x.ID}))
 	h.offset += time.Hour
 	require.Equal(t, []string{x.ID}, h.sweep().Expire)
-	require.NoError(t, h.Purge(ctx, x.ID))
+	require.NoError(t, h.Purge(ctx, x.ID, false))
 	keys, err := queuetest.Keys(ctx, h.Client(), "redrive:")
 	require.NoError(t, err)
 	for _, key := range keys {

@@ -59,9 +59,9 @@ func (b *bench) create(decide bool) string {
 	id, err := uuid.NewV7()
 	require.NoError(b.t, err)
 	_, created, err := b.Create(b.t.Context(), engine.NewExecution{
-		Execution: engine.Execution{ID: id.String(), Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Input: json.RawMessage(`{}`)},
-		Root:      id.String(), Tasks: []engine.NewTask{{Ref: "keep"}, {Ref: "t"}},
-		Roots: []engine.Successor{{Ref: "keep"}, {Ref: "t", Decide: decide}},
+		Execution: engine.Execution{ID: id.String(), Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Input: json.RawMessage(`{}`), Root: id.String()},
+		Tasks:     []engine.NewTask{{Ref: "keep"}, {Ref: "t"}},
+		Roots:     []engine.Successor{{Ref: "keep"}, {Ref: "t", Decide: decide}},
 	})
 	require.NoError(b.t, err)
 	require.True(b.t, created)
@@ -86,9 +86,9 @@ func (b *bench) claim(f engine.Fence) error {
 func (b *bench) reach(s workflow.TaskStatus) string {
 	b.t.Helper()
 	ctx := b.t.Context()
-	id := b.create(s == workflow.TaskPending || s == workflow.TaskSkipped)
+	id := b.create(s == workflow.TaskPending || s == workflow.TaskSkipped || s == workflow.TaskWaiting)
 	f := fenceOf(id, "t")
-	if !slices.Contains([]workflow.TaskStatus{workflow.TaskPending, workflow.TaskQueued, workflow.TaskSkipped, workflow.TaskCanceled}, s) {
+	if !slices.Contains([]workflow.TaskStatus{workflow.TaskPending, workflow.TaskQueued, workflow.TaskSkipped, workflow.TaskCanceled, workflow.TaskWaiting}, s) {
 		require.NoError(b.t, b.claim(f))
 	}
 	var err error
@@ -104,11 +104,11 @@ func (b *bench) reach(s workflow.TaskStatus) string {
 		r.TimedOut = true
 		_, err = b.Fail(ctx, r)
 	case workflow.TaskCanceled:
-		_, err = b.Drop(ctx, id, 0, "test", []string{"t"})
+		_, err = b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"t"})
 	case workflow.TaskSkipped:
 		_, err = b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionSkip}, engine.Result{})
 	case workflow.TaskWaiting:
-		b.rewrite(id, "running", "waiting")
+		_, err = b.Begin(ctx, id, engine.Begin{Ref: "t", Waiting: true})
 	}
 	require.NoError(b.t, err)
 	require.Equal(b.t, s, b.statusOf(id), "the test could not bring the task there")
@@ -166,9 +166,34 @@ func (b *bench) dump() map[string]string {
 func (b *bench) end(id string) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	_, err := b.Drop(ctx, id, 0, "test", []string{"keep"})
+	_, err := b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"keep"})
 	require.NoError(b.t, err)
 	require.NoError(b.t, b.Finish(ctx, id, 0, workflow.ExecutionFailed, nil, nil))
+}
+
+// closeAs ends t as something else than a worker's result does.
+func (b *bench) closeAs(ctx context.Context, id string, to workflow.TaskStatus, by string, from ...workflow.TaskStatus) error {
+	_, err := b.CloseTask(ctx, id, engine.Close{Ref: "t", Epoch: -1, From: from, To: to, By: by, OnFailure: engine.OnwardStop, Error: &workflow.Error{Code: "boom"}})
+	var status *engine.TaskStatusError
+	if errors.As(err, &status) {
+		return engine.ErrStale
+	}
+	return err
+}
+
+func byHand(to workflow.TaskStatus) func(context.Context, *bench, string) error {
+	return func(ctx context.Context, b *bench, id string) error {
+		return b.closeAs(ctx, id, to, "ann", workflow.TaskPending, workflow.TaskQueued, workflow.TaskRunning, workflow.TaskRetrying, workflow.TaskWaiting)
+	}
+}
+
+// control makes t a task that no worker runs.
+func (b *bench) control(id string) {
+	b.t.Helper()
+	key := queuetest.ShardKey(id, "t:"+id)
+	raw, err := b.Client().HGet(b.t.Context(), key, "t").Result()
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.Client().HSet(b.t.Context(), key, "t", strings.Replace(raw, "{", `{"control":"1",`, 1)).Err())
 }
 
 // taskEvents are the transitions of the store behind each event.
@@ -205,8 +230,29 @@ var taskEvents = map[workflow.Event]func(ctx context.Context, b *bench, id strin
 		r := resultOf(fenceOf(id, "t"))
 		r.TimedOut = true
 		_, err := b.Fail(ctx, r)
+		if errors.Is(err, engine.ErrStale) {
+			err = b.closeAs(ctx, id, workflow.TaskTimedOut, "", workflow.TaskWaiting)
+		}
 		return err
 	},
+	workflow.EventBegin: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Begin(ctx, id, engine.Begin{Ref: "t"})
+		return err
+	},
+	workflow.EventArm: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Begin(ctx, id, engine.Begin{Ref: "t", Waiting: true})
+		return err
+	},
+	workflow.EventAnswer: func(ctx context.Context, b *bench, id string) error {
+		return b.closeAs(ctx, id, workflow.TaskSucceeded, "", workflow.TaskWaiting)
+	},
+	workflow.EventRearm: func(ctx context.Context, b *bench, id string) error {
+		_, _, err := b.Retry(ctx, fenceOf(id, "t"))
+		return err
+	},
+	workflow.EventHandComplete: byHand(workflow.TaskSucceeded),
+	workflow.EventHandFail:     byHand(workflow.TaskFailed),
+	workflow.EventHandSkip:     byHand(workflow.TaskSkipped),
 	workflow.EventBackOff: func(ctx context.Context, b *bench, id string) error {
 		_, err := b.BackOff(ctx, resultOf(fenceOf(id, "t")), time.Hour)
 		return err
@@ -221,7 +267,7 @@ var taskEvents = map[workflow.Event]func(ctx context.Context, b *bench, id strin
 	},
 	workflow.EventCancel: func(ctx context.Context, b *bench, id string) error {
 		before := b.statusOf(id)
-		out, err := b.Drop(ctx, id, 0, "test", []string{"t"})
+		out, err := b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"t"})
 		if err == nil && len(out) == 0 && b.statusOf(id) == before {
 			return engine.ErrStale // Drop leaves alone what has ended
 		}
@@ -251,6 +297,9 @@ func TestTaskTransitionsAgree(t *testing.T) {
 		for _, from := range workflow.TaskStatuses {
 			require.NoError(t, b.Client().FlushDB(t.Context()).Err())
 			id := b.reach(from)
+			if event == workflow.EventRearm {
+				b.control(id)
+			}
 			before := b.dump()
 			err := do(t.Context(), b, id)
 			to, allowed := workflow.TaskTransitions[event][from]
@@ -276,7 +325,7 @@ func (b *bench) attain(s workflow.ExecutionStatus) string {
 	b.t.Helper()
 	ctx := b.t.Context()
 	id := b.reach(workflow.TaskFailed)
-	_, err := b.Drop(ctx, id, 0, "test", []string{"keep"})
+	_, err := b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"keep"})
 	require.NoError(b.t, err)
 	switch s {
 	case workflow.ExecutionPaused:

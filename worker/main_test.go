@@ -117,7 +117,7 @@ func newFake() *fake {
 func (f *fake) Claim(_ context.Context, x engine.Fence, _ string) (*engine.Run, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := &engine.Run{Fence: x, Node: &workflow.Node{Ref: x.Ref, Timeout: f.timeout}, Try: x.Attempt, Sent: time.Now(), Input: json.RawMessage(`{}`)}
+	r := &engine.Run{Fence: x, At: workflow.Place{Node: &workflow.Node{Path: x.Ref, Timeout: f.timeout}, Ref: x.Ref}, Try: x.Attempt, Sent: time.Now(), Input: json.RawMessage(`{}`)}
 	if f.claim != nil {
 		if err := f.claim(r); err != nil {
 			return nil, err

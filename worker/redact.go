@@ -27,7 +27,7 @@ func (w *Worker) redactor(r *engine.Run) *redactor {
 		return nil
 	}
 	var values []string
-	for _, name := range r.Node.InputReads.Secrets {
+	for _, name := range r.At.InputReads.Secrets {
 		value, err := w.o.Secrets(name)
 		if err != nil {
 			continue // then the run was given none

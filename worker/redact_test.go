@@ -20,7 +20,7 @@ func TestSecretsStayOutOfLogsAndFailures(t *testing.T) {
 	f := newFleet(t)
 	var log syncBuffer
 	f.engine.claim = func(r *engine.Run) error {
-		r.Node.InputReads = workflow.Reads{Secrets: []string{"token", "key", "flag", "missing"}}
+		r.At.InputReads = workflow.Reads{Secrets: []string{"token", "key", "flag", "missing"}}
 		return nil
 	}
 	o := f.options(func(_ context.Context, job *tasks.Job) (json.RawMessage, error) {

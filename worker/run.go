@@ -43,7 +43,7 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 		w.slots.release()
 		return w.fail(l, secrets.failure(r.Err), false, log)
 	}
-	ctx, stop := context.WithTimeoutCause(cancelable, r.Node.Timeout, tasks.ErrTimedOut)
+	ctx, stop := context.WithTimeoutCause(cancelable, r.At.Timeout, tasks.ErrTimedOut)
 	defer stop()
 	got, returned := w.await(ctx, w.launch(ctx, r, h, log), log)
 	cause := context.Cause(ctx)
@@ -64,7 +64,7 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 		return nil
 	case errors.Is(cause, tasks.ErrTimedOut):
 		return w.fail(l, &workflow.Error{Code: tasks.CodeTimedOut, Retryable: true,
-			Message: fmt.Sprintf("the attempt did not end within its timeout of %s", r.Node.Timeout)}, true, log)
+			Message: fmt.Sprintf("the attempt did not end within its timeout of %s", r.At.Timeout)}, true, log)
 	default:
 		return w.fail(l, secrets.failure(got.failure), false, log)
 	}

@@ -52,7 +52,7 @@ func (p Place) Decide(states func(ref string) TaskState, s Scope) Verdict {
 		return Verdict{Action: ActionRun}
 	}
 	skipped := len(p.Needs) > 0
-	for _, need := range p.Siblings(p.Needs) {
+	for _, need := range p.SiblingRefs(p.Needs) {
 		if states(need).Status != TaskSkipped {
 			skipped = false
 			break

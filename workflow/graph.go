@@ -19,6 +19,15 @@ func Roots(nodes []*Node) []*Node {
 	return roots
 }
 
+// Siblings answers the nodes beside this one with these names.
+func (n *Node) Siblings(names []string) []*Node {
+	nodes := make([]*Node, len(names))
+	for i, name := range names {
+		nodes[i] = n.among.byName[name]
+	}
+	return nodes
+}
+
 // Walk calls f for every node, a body behind its owner; the handlers come last.
 func (p *Program) Walk(f func(*Node)) {
 	var walk func(nodes []*Node)

@@ -134,8 +134,8 @@ func IterationRef(loop string, number int) string { return ItemRef(loop, strconv
 // Key answers what stands in the last brackets of a ref.
 func Key(ref string) string { return ref[strings.LastIndexByte(ref, '[')+1 : len(ref)-1] }
 
-// Siblings answers the refs of tasks beside this one, by their names.
-func (p Place) Siblings(names []string) []string {
+// SiblingRefs answers the refs of tasks beside this one, by their names.
+func (p Place) SiblingRefs(names []string) []string {
 	if p.Inner() {
 		return nil
 	}

@@ -18,7 +18,16 @@ const (
 	EventRetry    Event = "retry"    // the back-off is over
 	EventSkip     Event = "skip"     // its condition was false, or all it needs were skipped
 	EventCancel   Event = "cancel"   // asked for, or nothing can reach it any more
-	EventReset    Event = "reset"    // a redrive runs it again
+	EventReset    Event = "reset"    // a redrive, or a retry of what holds it, runs it again
+
+	EventBegin  Event = "begin"  // of a task that no worker runs: what it holds, or its sub-workflow, begins
+	EventArm    Event = "arm"    // of a wait or an approval: it waits
+	EventAnswer Event = "answer" // its time came, or somebody answered
+	EventRearm  Event = "rearm"  // the back-off of a task that no worker runs is over: it begins again
+
+	EventHandComplete Event = "hand_complete" // an operator says that it succeeded
+	EventHandFail     Event = "hand_fail"
+	EventHandSkip     Event = "hand_skip"
 )
 
 // The events of an execution.
@@ -42,8 +51,8 @@ var TaskTransitions = map[Event]map[TaskStatus]TaskStatus{
 	EventLose:     {TaskQueued: TaskQueued, TaskRunning: TaskQueued},
 	EventComplete: {TaskRunning: TaskSucceeded},
 	EventFail:     {TaskPending: TaskFailed, TaskQueued: TaskFailed, TaskRunning: TaskFailed},
-	EventTimeOut:  {TaskRunning: TaskTimedOut},
-	EventBackOff:  {TaskRunning: TaskRetrying},
+	EventTimeOut:  {TaskRunning: TaskTimedOut, TaskWaiting: TaskTimedOut},
+	EventBackOff:  {TaskRunning: TaskRetrying, TaskWaiting: TaskRetrying},
 	EventRetry:    {TaskRetrying: TaskQueued},
 	EventSkip:     {TaskPending: TaskSkipped},
 	EventCancel: {
@@ -54,6 +63,18 @@ var TaskTransitions = map[Event]map[TaskStatus]TaskStatus{
 		TaskSucceeded: TaskPending, TaskFailed: TaskPending, TaskTimedOut: TaskPending,
 		TaskCanceled: TaskPending, TaskSkipped: TaskPending,
 	},
+	EventBegin:        {TaskPending: TaskRunning},
+	EventArm:          {TaskPending: TaskWaiting},
+	EventAnswer:       {TaskWaiting: TaskSucceeded},
+	EventRearm:        {TaskRetrying: TaskPending},
+	EventHandComplete: byHand(TaskSucceeded),
+	EventHandFail:     byHand(TaskFailed),
+	EventHandSkip:     byHand(TaskSkipped),
+}
+
+// byHand is possible before a task ended.
+func byHand(to TaskStatus) map[TaskStatus]TaskStatus {
+	return map[TaskStatus]TaskStatus{TaskPending: to, TaskQueued: to, TaskRunning: to, TaskRetrying: to, TaskWaiting: to}
 }
 
 // ExecutionTransitions is the whole state machine of an execution: event, from, to.

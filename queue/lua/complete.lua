@@ -1,6 +1,6 @@
 -- A handler succeeded: running -> succeeded; what depended on it alone becomes ready.
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 preds HASH, 6 open SET, 7 held SET,
---       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 expire ZSET
+--       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 expire ZSET, 13 timers ZSET, 14 holders HASH, 15 children SET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 output, 7 input ('' = none kept), 8 input hash,
 --       9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib_release)
 -- Returns {1, 0 goes on | 1 decide | 2 ended, now, ref, attempt, ...} | {-1} gone | {-2} stale
@@ -11,8 +11,7 @@ local rec = record(KEYS[2], ref)
 if not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4]
   or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
 local list = successors(KEYS[2], KEYS[5], ref, 11)
-local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
-  events = KEYS[8], jobs = KEYS[9], decide = KEYS[10], index = KEYS[11], expire = KEYS[12]}
+local k = keys(KEYS)
 -- writes follow
 call('ZREM', KEYS[9], job(id, ref, rec))
 move(x, rec, 'succeeded')
@@ -24,7 +23,8 @@ else
   call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'i:' .. ref .. '#' .. rec.attempt, ARGV[7])
 end
 event(KEYS[8], at, 'task.succeeded', ref, rec.attempt)
-local relay = release(k, x, id, ref, list, now, rec)
+local relay, moved = release(k, x, id, ref, list, now, rec)
+stir(k, ref, moved - 1)
 local state = settle(k, x, id, now, ARGV[9], ARGV[10])
 if state == 2 then save(x, 'status', x.status, 'ended', now) else save(x) end
 return {1, state, now, unpack(relay)}

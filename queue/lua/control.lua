@@ -1,7 +1,8 @@
 -- Pauses, resumes or begins to cancel an execution.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 events LIST, 5 jobs ZSET, 6 decide ZSET, 7 index ZSET
--- ARGV: 1 id, 2 offset ms, 3 pause|resume|cancel, 4 by, 5 reason, 6 most held tasks to let go in this call
--- Returns {1, status, held tasks left, now, then ref, attempt, dispatch of every job to relay} | {-1} gone | {-6, status} not in this status
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 events LIST, 5 jobs ZSET, 6 decide ZSET, 7 index ZSET, 8 timers ZSET, 9 children SET, 10 open SET
+-- ARGV: 1 id, 2 offset ms, 3 pause|resume|cancel, 4 by, 5 reason, 6 most held tasks to let go in this call,
+--       7 of a pause: ms after which the execution fails ('' = never)
+-- Returns {1, status, held tasks left, now, 1 when sub-executions are to follow, then ref, attempt, dispatch of every job to relay} | {-1} gone | {-6, status} not in this status
 local id, now, op = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
@@ -17,7 +18,7 @@ for i, ref in ipairs(held) do recs[i] = record(KEYS[2], ref) end
 -- writes follow
 local changed = x.status ~= to
 x.status = to
-local reply = {1, to, 0, now}
+local reply = {1, to, 0, now, 0}
 for i, ref in ipairs(held) do
   local rec = recs[i]
   call('SREM', KEYS[3], ref)
@@ -31,8 +32,25 @@ for i, ref in ipairs(held) do
   end
 end
 reply[3] = call('SCARD', KEYS[3])
-if op == 'cancel' or reply[3] > 0 and to == 'running' then call('ZADD', KEYS[6], 'NX', now, id) end
+if op == 'cancel' or to == 'running' and (reply[3] > 0 or call('SCARD', KEYS[10]) > 0) then call('ZADD', KEYS[6], 'NX', now, id) end
 mark(KEYS[7], id, now)
+local deadline, over = 'expire:' .. id .. '::0', 'unpause:' .. id .. '::0'
+if changed and to == 'paused' then
+  local due = call('ZSCORE', KEYS[8], deadline)
+  if due then call('HSET', KEYS[1], 'left', math.max(tonumber(due) - now, 0)) end
+  call('ZREM', KEYS[8], deadline)
+  if ARGV[7] ~= '' then call('ZADD', KEYS[8], now + ARGV[7], over) end
+elseif changed then
+  call('ZREM', KEYS[8], over)
+  local left = op == 'resume' and call('HGET', KEYS[1], 'left')
+  if left then call('ZADD', KEYS[8], now + left, deadline) end
+  call('HDEL', KEYS[1], 'left')
+end
+if changed and op ~= 'cancel' and call('EXISTS', KEYS[9]) == 1 then
+  call('HSET', KEYS[1], 'cascade', op)
+  reply[5] = 1
+  call('ZADD', KEYS[6], 'NX', now, id)
+end
 if changed then
   save(x, 'status', to, 'reason', ARGV[5])
   local word = {pause = 'paused', resume = 'resumed', cancel = 'canceling'}

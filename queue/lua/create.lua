@@ -1,17 +1,17 @@
 -- Creates an execution with its tasks and the jobs of its roots, once. Larger ones had their tasks built before.
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 preds HASH, 6 open SET, 7 held SET,
---       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 building ZSET
--- ARGV: 1 id, 2 offset ms, 3 tasks in all, 4 input, 5 refs to write here, then the refs; then number of preds,
+--       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 building ZSET, 13 timers ZSET
+-- ARGV: 1 id, 2 offset ms, 3 tasks in all, 4 input, 5 ms until its deadline ('' = none), 6 refs to write here, then the refs; then number of preds,
 --       then field, value per entry; then number of roots, then ref, run|decide per root;
 --       then field, value per field of the execution
 -- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-5} tasks are missing
 local id, now = ARGV[1], clock(ARGV[2])
 if call('EXISTS', KEYS[1]) == 1 then return {2} end
-local total, here = tonumber(ARGV[3]), tonumber(ARGV[5])
+local total, here = tonumber(ARGV[3]), tonumber(ARGV[6])
 if here < total and call('HLEN', KEYS[2]) ~= total then return {-5} end
 -- writes follow
 local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
-local at, set = 5, {}
+local at, set = 6, {}
 for i = 1, here do
   set[2 * i - 1] = ARGV[at + i]
   set[2 * i] = FRESH
@@ -33,6 +33,7 @@ local relay = release(k, x, id, '', roots, now)
 save(x, 'status', 'running', 'epoch', 0, 'created', now, 'started', now, unpack(ARGV, at + 1))
 if here < total then call('ZREM', KEYS[12], id) end
 call('ZADD', KEYS[11], now, id)
+if ARGV[5] ~= '' then call('ZADD', KEYS[13], now + ARGV[5], 'expire:' .. id .. '::0') end
 event(KEYS[8], now, 'execution.started')
 local decide = 0
 for _, s in ipairs(roots) do

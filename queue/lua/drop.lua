@@ -1,21 +1,26 @@
 -- Cancels tasks that have not ended: on the way to `canceled`, after a failure with fail_fast, or because
 -- nothing can reach them any more. Idempotent, at most 500 a call.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 timers ZSET
--- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, then refs
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 holders HASH
+-- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, 5 canceled|skipped, then refs, those inside a task before it
 -- Returns {1, now, then ref, attempt, dispatch of every job that was out} | {-1} gone | {-5} the state moved on
 local id, now = ARGV[1], clock(ARGV[2])
 local x = execution(KEYS[1])
 if not x then return {-1} end
 if x.epoch ~= ARGV[3] or not (going(x) or x.status == 'canceling') then return {-5} end
 local recs = {}
-for i = 5, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
+for i = 6, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
 -- writes follow
 local reply = {1, now}
-for i = 5, #ARGV do
+local k = {open = KEYS[3], timers = KEYS[7], holders = KEYS[8]}
+for i = 6, #ARGV do
   local ref, rec = ARGV[i], recs[i]
   if rec and not rec.ended then
     local was = rec.status
-    if was == 'queued' or was == 'running' then
+    if rec.control then
+      disarm(k, id, ref, rec)
+      call('HDEL', KEYS[8], ref, ref .. '#')
+    end
+    if (was == 'queued' or was == 'running') and not rec.control then
       call('ZREM', KEYS[6], job(id, ref, rec))
       reply[#reply + 1] = ref
       reply[#reply + 1] = rec.attempt
@@ -23,12 +28,14 @@ for i = 5, #ARGV do
     elseif was == 'retrying' then
       call('ZREM', KEYS[7], 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
     end
-    call('SREM', KEYS[3], ref)
+    if call('SREM', KEYS[3], ref) == 1 or was ~= 'pending' then stir(k, ref, -1) end
     call('SREM', KEYS[4], ref)
-    move(x, rec, 'canceled')
+    move(x, rec, ARGV[5])
     rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[4]
     call('HSET', KEYS[2], ref, cjson.encode(rec))
-    event(KEYS[5], now, 'task.canceled', ref, rec.attempt, nil, ARGV[4])
+    event(KEYS[5], now, 'task.' .. ARGV[5], ref, rec.attempt, nil, ARGV[4])
+  else
+    call('SREM', KEYS[3], ref)
   end
 end
 save(x)

@@ -1,6 +1,5 @@
 -- Ends an execution in which nothing is left to do.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 preds HASH, 6 open SET, 7 held SET,
---       8 events LIST, 9 decide ZSET, 10 index ZSET, 11 expire ZSET
+-- KEYS: as complete.lua
 -- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 status, 5 output ('' = none), 6 error ('' = none), 7 retention ms
 -- Returns {1, now} | {-1} gone | {-5} the state moved on
 local id, now, status = ARGV[1], clock(ARGV[2]), ARGV[4]
@@ -9,8 +8,7 @@ if not x then return {-1} end
 local from = going(x) and call('SCARD', KEYS[6]) == 0 -- what is open while canceling concerns nobody any more
 if not (from or status == 'canceled' and x.status == 'canceling') or x.epoch ~= ARGV[3] or active(x) > 0
   or x.pending + 0 > 0 then return {-5} end
-local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
-  events = KEYS[8], decide = KEYS[9], index = KEYS[10], expire = KEYS[11]}
+local k = keys(KEYS)
 -- writes follow
 if ARGV[5] ~= '' then call('HSET', KEYS[3], 'out', ARGV[5]) end
 if ARGV[6] ~= '' then call('HSET', KEYS[3], 'error', ARGV[6]) end

@@ -63,13 +63,39 @@ end
 
 local function job(id, ref, rec) return id .. ':' .. ref .. ':' .. rec.attempt .. ':' .. rec.dispatch end
 
--- The next attempt of a task that may run now; at is the time as text.
-local function enqueue(x, rec, at)
-  move(x, rec, 'queued')
+-- The next attempt of a task, which moves to `to`; at is the time as text.
+local function begin(x, rec, at, to)
+  move(x, rec, to)
   rec.attempt = (rec.attempt or 0) + 1 .. ''
   rec.dispatch = '1'
   rec.try = (rec.try or 0) + 1 .. ''
   rec.queued = at
   rec.redrive = x.epoch
-  rec.lost, rec.worker, rec.started, rec.ended, rec.due, rec.reason, rec.hash = nil, nil, nil, nil, nil, nil, nil
+  rec.lost, rec.worker, rec.started, rec.ended, rec.due, rec.limit, rec.reason, rec.hash, rec.continued, rec.timed, rec.hand = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
+end
+
+-- The next attempt of a task that a worker is to run.
+local function enqueue(x, rec, at) begin(x, rec, at, 'queued') end
+
+-- The task that holds this one: of an item its for_each, of an iteration its
+-- loop, of a task in a body the group, item or iteration. nil for the outermost ones.
+local function outside(ref)
+  if string.sub(ref, -1) == ']' then return (string.match(ref, '^(.*)%[')) end
+  return (string.match(ref, '^(.*)%.[^.]*$'))
+end
+
+-- Holders count what is in motion in them: tasks that were reached and have not
+-- ended. Where nothing is any more, Go decides how the holder goes on.
+local function stir(k, ref, delta)
+  local holder = outside(ref)
+  if holder and delta ~= 0 and call('HINCRBY', k.holders, holder, delta) == 0 then call('SADD', k.open, holder) end
+end
+
+-- The timers of a task that no worker runs.
+local function timer(kind, id, ref, rec) return kind .. ':' .. id .. ':' .. ref .. ':' .. rec.attempt end
+
+local function disarm(k, id, ref, rec)
+  if rec.due then call('ZREM', k.timers, timer('wake', id, ref, rec)) end
+  if rec.limit then call('ZREM', k.timers, timer('limit', id, ref, rec)) end
+  rec.due, rec.limit = nil, nil
 end

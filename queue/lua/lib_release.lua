@@ -51,22 +51,47 @@ local function successors(tasks, preds, ref, at)
   return out
 end
 
+-- The next item of a for_each that has not begun, to take the place of one that ended.
+local function slide(k, holder)
+  local window = call('HGET', k.holders, holder .. '#')
+  if not window then return nil end
+  local next, total, parallel, mode = string.match(window, '^(%d+) (%d+) (%d+) (%S+)$')
+  while next + 0 < total + 0 do
+    local ref = holder .. '[' .. call('HGET', k.holders, holder .. '#' .. next) .. ']'
+    call('HDEL', k.holders, holder .. '#' .. next)
+    next = next + 1 .. ''
+    call('HSET', k.holders, holder .. '#', next .. ' ' .. total .. ' ' .. parallel .. ' ' .. mode)
+    local raw = call('HGET', k.tasks, ref)
+    local rec = raw and cjson.decode(raw)
+    if rec and rec.status == 'pending' then return {ref = ref, mode = mode, rec = rec, fresh = raw == FRESH} end
+  end
+  return nil
+end
+
+-- Lets no more items of a for_each begin.
+local function halt(k, holder)
+  local window = call('HGET', k.holders, holder .. '#')
+  if window then call('HSET', k.holders, holder .. '#', (string.gsub(window, '^(%d+) %d+', '%1 %1'))) end
+end
+
 -- Writes what `successors` found, and the record of ref itself when it is given;
--- k holds the keys. Answers ref, attempt pairs of the jobs to relay.
+-- k holds the keys. Answers ref, attempt pairs of the jobs to relay, and how many tasks were set in motion.
 local function release(k, x, id, ref, list, now, own)
   local relay, at, look = {}, now .. '', now + RELAY_GRACE .. ''
+  if own and string.sub(ref, -1) == ']' then list[#list + 1] = slide(k, outside(ref)) end
   if #list == 0 then
     if own then call('HSET', k.tasks, ref, cjson.encode(own)) end
     if list.spread then call('SADD', k.open, '>' .. ref) end
-    return relay
+    return relay, list.spread and 1 or 0
   end
-  local gone, recs, jobs, held, decide = {}, {}, {}, {}, {}
+  local gone, recs, jobs, held, decide, moved = {}, {}, {}, {}, {}, 0
   if own then recs[1], recs[2] = ref, cjson.encode(own) end
   for _, s in ipairs(list) do
     if s.open then
       gone[#gone + 1] = s.ref .. ' ' .. ref
       call('HINCRBY', k.preds, '#' .. s.ref, -1)
     end
+    if s.rec then moved = moved + 1 end
     if s.rec and s.mode == 'decide' then
       decide[#decide + 1] = s.ref
     elseif s.rec then
@@ -90,19 +115,35 @@ local function release(k, x, id, ref, list, now, own)
   if #held > 0 then call('SADD', k.held, unpack(held)) end
   if #jobs > 0 then call('ZADD', k.jobs, unpack(jobs)) end
   if #decide > 0 then call('SADD', k.open, unpack(decide)) end
-  return relay
+  return relay, moved
 end
 
--- Ends the execution; retention in ms. A TTL is the net beneath the purge.
+-- Tells the execution that this one is a sub-workflow of that it ended; they share a shard.
+local function tell(k, x, id, now)
+  local p = call('HMGET', x.key, 'parent', 'parent_task')
+  if not p[1] or p[1] == '' then return false end
+  local parent = string.sub(x.key, 1, -#id - 1) .. p[1]
+  if call('EXISTS', parent) == 1 then
+    call('SADD', string.sub(k.open, 1, -#id - 1) .. p[1], p[2])
+    call('ZADD', k.decide, 'NX', now, p[1])
+  end
+  return true
+end
+
+-- Ends the execution; retention in ms. A TTL is the net beneath the purge; a tree
+-- of sub-workflows is purged from its root and has none.
 local function finish(k, x, id, status, now, retention, reason)
   x.status = status
   call('ZREM', k.decide, id)
-  call('ZADD', k.expire, now + retention, id)
+  call('ZREM', k.timers, 'expire:' .. id .. '::0', 'unpause:' .. id .. '::0')
   mark(k.index, id, now)
-  local ttl = retention + 86400000
-  for _, key in ipairs({x.key, k.tasks, k.values, k.attempts, k.preds, k.events}) do call('PEXPIRE', key, ttl) end
   call('DEL', k.open, k.held)
   event(k.events, now, 'execution.' .. status, nil, nil, nil, reason)
+  if tell(k, x, id, now) then return end
+  call('ZADD', k.expire, now + retention, id)
+  if call('EXISTS', k.children) == 1 then return end
+  local ttl = retention + 86400000
+  for _, key in ipairs({x.key, k.tasks, k.values, k.attempts, k.preds, k.events, k.holders}) do call('PEXPIRE', key, ttl) end
 end
 
 -- After a task ended: says whether the execution ended (2), needs a decision (1)
@@ -119,4 +160,27 @@ local function settle(k, x, id, now, simple, retention)
   end
   call('ZADD', k.decide, 'NX', now, id)
   return 1
+end
+
+-- The keys as executionKeys.settle in keys.go gives them.
+local function keys(K)
+  return {tasks = K[2], values = K[3], attempts = K[4], preds = K[5], open = K[6], held = K[7], events = K[8], jobs = K[9],
+    decide = K[10], index = K[11], expire = K[12], timers = K[13], holders = K[14], children = K[15]}
+end
+
+-- Makes a task that ended ready to be reached again; its attempt stays as history. Answers its record.
+local function reset(K, x, ref, rec)
+  if (rec.attempt or '0') ~= '0' and rec.status ~= 'pending' then
+    local place = ref .. '#' .. rec.attempt
+    rec.outcome = rec.status
+    call('HSETNX', K[4], place, cjson.encode(rec)) -- one that is there ended before the task was canceled or skipped
+    local out = call('HGET', K[3], 'o:' .. ref)
+    if out then call('HSET', K[3], 'o:' .. place, out) end
+  end
+  call('HDEL', K[3], 'o:' .. ref)
+  call('HDEL', K[14], ref, ref .. '#')
+  move(x, rec, 'pending')
+  local fresh = {status = 'pending', attempt = rec.attempt}
+  call('HSET', K[2], ref, cjson.encode(fresh))
+  return fresh
 end

@@ -1,14 +1,14 @@
 -- Removes everything of an execution whose retention is over, or that was never finished building.
--- KEYS: 1 execution HASH, 2 expire ZSET, 3 building ZSET, 4 decide ZSET, 5 index ZSET, 6... its other keys
--- ARGV: 1 id, 2 offset ms
+-- KEYS: 1 execution HASH, 2 expire ZSET, 3 building ZSET, 4 decide ZSET, 5 index ZSET, 6 timers ZSET, 7... its other keys
+-- ARGV: 1 id, 2 offset ms, 3 1 = whatever its retention says: it goes with the execution that it is a part of
 -- Returns {1} | {-2} not due
 local id, now = ARGV[1], clock(ARGV[2])
 local status = call('HGET', KEYS[1], 'status')
 local due = call('ZSCORE', KEYS[status and 2 or 3], id)
-if due and tonumber(due) > now then return {-2} end
-if status and not due then return {-2} end
+if ARGV[3] ~= '1' and (due and tonumber(due) > now or status and not due) then return {-2} end
 -- writes follow
 for i = 2, 5 do call('ZREM', KEYS[i], id) end
 call('UNLINK', KEYS[1])
-for i = 6, #KEYS do call('UNLINK', KEYS[i]) end
+call('ZREM', KEYS[6], 'expire:' .. id .. '::0', 'unpause:' .. id .. '::0')
+for i = 7, #KEYS do call('UNLINK', KEYS[i]) end
 return {1}

@@ -1,7 +1,7 @@
 -- Runs failed tasks of an ended execution again, with what depends on them: one plan, applied at once.
 -- KEYS: as complete.lua
 -- ARGV: 1 id, 2 offset ms, 3 epoch, 4 revision the plan rested on, 5 by, 6 reason,
---       7 number of tasks to reset, then per task: ref, number of open preds, preds...;
+--       7 number of tasks to reset, 8 ms until the execution's deadline ('' = none), then per task: ref, number of open preds, preds...;
 --       then number of tasks to start, then ref, run|decide per task
 -- Returns {1, 0 goes on | 1 decide, now, ref, attempt, ...} | {-1} gone | {-5} moved on | {-6, status} not ended
 local id, now = ARGV[1], clock(ARGV[2])
@@ -9,7 +9,7 @@ local x = execution(KEYS[1])
 if not x then return {-1} end
 if going(x) or x.status == 'canceling' or x.status == 'queued' then return {-6, x.status} end
 if x.epoch ~= ARGV[3] or x.rev ~= ARGV[4] then return {-5} end
-local at, resets = 7, {}
+local at, resets = 8, {}
 for _ = 1, tonumber(ARGV[7]) do
   local t = {ref = ARGV[at + 1], preds = {}}
   local n = tonumber(ARGV[at + 2])
@@ -26,27 +26,16 @@ for _ = 1, tonumber(ARGV[at]) do
   at = at + 2
 end
 -- writes follow
-local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9],
-  decide = KEYS[10]}
-for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]}) do call('PERSIST', key) end
+local k = keys(KEYS)
+for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8], KEYS[14]}) do call('PERSIST', key) end
 call('ZREM', KEYS[12], id)
 call('HDEL', KEYS[3], 'out', 'error', 'failure')
-call('HDEL', KEYS[1], 'ended')
+call('HDEL', KEYS[1], 'ended', 'ending')
+if ARGV[8] ~= '' then call('ZADD', KEYS[13], now + ARGV[8], 'expire:' .. id .. '::0') end
 x.status, x.epoch = 'running', x.epoch + 1 .. ''
 for _, t in ipairs(resets) do
-  local rec = t.rec
-  if (rec.attempt or '0') ~= '0' and rec.status ~= 'pending' then
-    local place = t.ref .. '#' .. rec.attempt
-    rec.outcome = rec.status
-    call('HSETNX', KEYS[4], place, cjson.encode(rec)) -- one that is there ended before the task was canceled or skipped
-    local out = call('HGET', KEYS[3], 'o:' .. t.ref)
-    if out then call('HSET', KEYS[3], 'o:' .. place, out) end
-  end
-  call('HDEL', KEYS[3], 'o:' .. t.ref)
-  move(x, rec, 'pending')
-  t.rec = {status = 'pending', attempt = rec.attempt}
+  t.rec = reset(KEYS, x, t.ref, t.rec)
   byref[t.ref] = t.rec
-  call('HSET', KEYS[2], t.ref, cjson.encode(t.rec))
   for _, pred in ipairs(t.preds) do call('HSET', KEYS[5], t.ref .. ' ' .. pred, 1) end
   call('HSET', KEYS[5], '#' .. t.ref, #t.preds)
 end

@@ -7,10 +7,11 @@ local x = execution(KEYS[1])
 if not x then return {-1} end
 if not going(x) or x.epoch ~= ARGV[4] or call('SISMEMBER', KEYS[6], '>' .. ref) == 0 then return {-5} end
 local list = successors(KEYS[2], KEYS[5], ref, 6)
-local k = {tasks = KEYS[2], preds = KEYS[5], open = KEYS[6], held = KEYS[7], jobs = KEYS[9]}
+local k = keys(KEYS)
 -- writes follow
-local relay = release(k, x, id, ref, list, now)
+local relay, moved = release(k, x, id, ref, list, now)
 if ARGV[5] == '1' then call('SREM', KEYS[6], '>' .. ref) end
+stir(k, ref, moved - tonumber(ARGV[5]))
 call('ZADD', KEYS[10], 'NX', now, id)
 save(x)
 return {1, 1, now, unpack(relay)}

@@ -1,7 +1,7 @@
 -- Applies what Go decided about a task whose predecessors have all ended: run, skip or fail it.
 -- KEYS: as complete.lua
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 epoch the decision rested on, 5 run|skip|fail, 6 reason, 7 error ('' = none),
---       8 continue|stop|stop_all after fail, 9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib_release)
+--       8 continue|stop|stop_all|stop_items after fail, 9 1 when the end needs no computing, 10 retention ms, 11 successors (see lib_release)
 -- Returns {1, 0 goes on | 1 decide | 2 ended, now, ref, attempt, ...} | {-1} gone | {-5} the state moved on
 local id, now, ref, action = ARGV[1], clock(ARGV[2]), ARGV[3], ARGV[5]
 local x = execution(KEYS[1])
@@ -11,8 +11,7 @@ if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'pending'
   or call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
 local onward = action == 'skip' or (action == 'fail' and ARGV[8] == 'continue')
 local list = onward and successors(KEYS[2], KEYS[5], ref, 11) or {}
-local k = {tasks = KEYS[2], values = KEYS[3], attempts = KEYS[4], preds = KEYS[5], open = KEYS[6], held = KEYS[7],
-  events = KEYS[8], jobs = KEYS[9], decide = KEYS[10], index = KEYS[11], expire = KEYS[12]}
+local k = keys(KEYS)
 -- writes follow
 call('SREM', KEYS[6], ref)
 local relay = {}
@@ -25,10 +24,13 @@ else
     rec.attempt = rec.attempt or '0'
     rec.redrive = x.epoch
     call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
-    if onward then rec.continued = true else call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
+    if onward then rec.continued = true elseif not outside(ref) then call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
   end
   event(KEYS[8], now, 'task.' .. rec.status, ref, rec.attempt, nil, ARGV[6])
-  relay = release(k, x, id, ref, list, now, rec)
+  if ARGV[8] == 'stop_items' then halt(k, outside(ref)) end
+  local moved
+  relay, moved = release(k, x, id, ref, list, now, rec)
+  stir(k, ref, moved - 1)
 end
 local state = settle(k, x, id, now, ARGV[9], ARGV[10])
 if action == 'fail' and ARGV[8] == 'stop_all' then

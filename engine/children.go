@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// beginChild begins a sub-workflow: first the task says which execution it will
+// be, then that is made under this id. Whoever finds the one without the other makes it.
+func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
+	input, err := e.recorded(ctx, u, &b)
+	if err != nil {
+		return err
+	}
+	child, bad := u.at.Child(input)
+	if bad != nil {
+		return bad
+	}
+	if u.a.Depth+1 > e.o.Limits.Nesting {
+		return &workflow.Error{Code: "too_deep", Message: fmt.Sprintf("sub-workflows are nested deeper than %d; does %s call itself?", e.o.Limits.Nesting, child.Name)}
+	}
+	version, hash, err := e.store.Head(ctx, u.a.Project, child.Name, child.Version)
+	if err != nil {
+		return err
+	}
+	if hash == "" {
+		return &workflow.Error{Code: "workflow_not_found", Message: fmt.Sprintf("project %s has no workflow %s; publish it and retry", u.a.Project, named(child.Name, child.Version))}
+	}
+	child.Version = version
+	if b.Input, err = json.Marshal(child); err != nil {
+		return fmt.Errorf("engine: encoding what %s asks for: %w", u.at.Ref, err)
+	}
+	if b.Child, err = childID(u.a.ID); err != nil {
+		return err
+	}
+	if err := e.commence(ctx, u, b); err != nil {
+		return err
+	}
+	u.rec.Child, u.rec.Attempt = b.Child, u.rec.Attempt+1
+	return e.makeChild(ctx, u, child)
+}
+
+func named(name string, version int) string {
+	if version == 0 {
+		return fmt.Sprintf("%q", name)
+	}
+	return fmt.Sprintf("%q with a version %d", name, version)
+}
+
+// makeChild makes the sub-execution that a task names, once, and takes the task off the agenda.
+func (e *Engine) makeChild(ctx context.Context, u *undecided, child workflow.Child) error {
+	w, err := e.store.Workflow(ctx, u.a.Project, child.Name, child.Version)
+	if err != nil {
+		return err
+	}
+	if w == nil {
+		return e.failControl(ctx, u, &workflow.Error{Code: "workflow_not_found", Message: "there is no workflow " + named(child.Name, child.Version)}, false, CloseAlways)
+	}
+	p, err := e.program(ctx, u.a.Project, w.Hash)
+	if err != nil {
+		return err
+	}
+	request := StartRequest{Workflow: w.Name, Version: w.Version, Input: child.Input, Priority: u.a.Priority, CorrelationID: u.a.CorrelationID, Labels: u.a.Labels}
+	var invalid *Error
+	if err := e.checkStart(p, &request); errors.As(err, &invalid) {
+		return e.failControl(ctx, u, &workflow.Error{Code: workflow.CodeInputInvalid, Message: fmt.Sprintf("%s refuses the input: %v", w.Name, invalid.Problems)}, false, CloseAlways)
+	}
+	x := newExecution(u.rec.Child, u.a.Project, w, p, request)
+	x.Parent, x.Root = &Parent{Execution: u.a.ID, Task: u.at.Ref}, u.a.Root
+	x.Path, x.Depth = u.a.Path+u.at.Ref+"/", u.a.Depth+1
+	if x.Number, err = e.store.Number(ctx); err != nil {
+		return err
+	}
+	if _, _, err := e.create(ctx, x, p); err != nil {
+		return err
+	}
+	if err := e.pausedMeanwhile(ctx, u); err != nil {
+		return err
+	}
+	return e.awaitChild(ctx, u)
+}
+
+// pausedMeanwhile pauses a sub-execution that was made while its parent was paused.
+func (e *Engine) pausedMeanwhile(ctx context.Context, u *undecided) error {
+	x, err := e.store.Execution(ctx, u.a.ID, false)
+	if errors.Is(err, ErrGone) || err == nil && x.Status != workflow.ExecutionPaused {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.passOn(ctx, u.rec.Child, OperationPause)
+}
+
+// awaitChild takes the task off the agenda until its sub-execution ends.
+func (e *Engine) awaitChild(ctx context.Context, u *undecided) error {
+	err := e.store.Made(ctx, u.a.ID, u.at.Ref, u.rec.Child)
+	var ended *StatusError
+	if errors.As(err, &ended) || errors.Is(err, ErrGone) {
+		return ErrMoved
+	}
+	return err
+}
+
+// settleChild does what a task waits for whose sub-execution is to be made, or ended.
+func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
+	if u.rec.Timed != "" || u.rec.Hand != "" {
+		return e.cutOff(ctx, u)
+	}
+	x, err := e.store.Execution(ctx, u.rec.Child, true)
+	if errors.Is(err, ErrGone) {
+		values, err := e.store.TaskValues(ctx, u.a.ID, []string{u.at.Ref}, []int{u.rec.Attempt}, true)
+		if err != nil {
+			return err
+		}
+		var child workflow.Child
+		if err := json.Unmarshal(values[0].Input, &child); err != nil {
+			return fmt.Errorf("engine: what %s of %s asks for cannot be read: %w", u.at.Ref, u.a.ID, err)
+		}
+		return e.makeChild(ctx, u, child)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !x.Status.Ended():
+		return e.awaitChild(ctx, u)
+	case x.Status == workflow.ExecutionSucceeded:
+		output := x.Output
+		if output == nil {
+			output = json.RawMessage("null")
+		}
+		if bad := u.at.CheckOutput(output); bad != nil {
+			return e.failControl(ctx, u, bad, false, CloseAlways)
+		}
+		return e.closeTask(ctx, u, Close{To: workflow.TaskSucceeded, Output: output})
+	}
+	return e.failControl(ctx, u, childFailure(x), false, CloseAlways)
+}
+
+func childFailure(x *Execution) *workflow.Error {
+	failure := &workflow.Error{Code: "child_" + string(x.Status), Message: fmt.Sprintf("execution %s of %s is %s", x.ID, x.Workflow, x.Status), Retryable: x.Status != workflow.ExecutionCanceled}
+	if x.Error != nil {
+		failure.Code, failure.Retryable = x.Error.Code, x.Error.Retryable
+		failure.Message = fmt.Sprintf("execution %s of %s: %s", x.ID, x.Workflow, x.Error.Message)
+	}
+	return failure
+}
+
+// cancelChild asks a sub-execution to be canceled. When that did not get through,
+// the result it will have is refused, and a sweep finds what was asked for.
+func (e *Engine) cancelChild(ctx context.Context, id, reason string) {
+	_, err := e.store.Control(ctx, id, OperationCancel, Request{Reason: "the execution that it is a part of: " + reason})
+	var status *StatusError
+	switch {
+	case errors.Is(err, ErrGone), errors.As(err, &status):
+		return
+	case err != nil:
+		e.log.Warn("a sub-execution could not be canceled", "execution", id, "error", err)
+		return
+	}
+	e.indexed(ctx, id)
+	if err := e.Advance(ctx, id); err != nil {
+		e.log.Warn("a sub-execution could not be advanced; a sweep will", "execution", id, "error", err)
+	}
+}
+
+// cascadeReason is the reason of a pause that came from the parent: only such a one ends with the parent's.
+const cascadeReason = "the execution that it is a part of was paused"
+
+// cascade passes a pause or a resume on to the sub-executions.
+func (e *Engine) cascade(ctx context.Context, a *Agenda) error {
+	recs, err := e.store.Records(ctx, a.ID, nil)
+	if err != nil {
+		return err
+	}
+	for _, rec := range recs {
+		if rec.Status != workflow.TaskRunning || rec.Child == "" {
+			continue
+		}
+		if err := e.passOn(ctx, rec.Child, a.Cascade); err != nil {
+			return err
+		}
+	}
+	return e.store.Cascaded(ctx, a.ID, a.Cascade)
+}
+
+func (e *Engine) passOn(ctx context.Context, child string, op Operation) error {
+	x, err := e.store.Execution(ctx, child, false)
+	if errors.Is(err, ErrGone) {
+		return nil // it is made later, and then looks at its parent
+	}
+	if err != nil {
+		return err
+	}
+	if op == OperationResume && x.Reason != cascadeReason {
+		return nil
+	}
+	_, err = e.store.Control(ctx, child, op, Request{Reason: map[Operation]string{OperationPause: cascadeReason}[op]})
+	var status *StatusError
+	if errors.As(err, &status) || errors.Is(err, ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.indexed(ctx, child)
+	return e.Advance(ctx, child)
+}

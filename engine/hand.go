@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// HandRequest is what an operator says of a task: that it succeeded with an
+// output, that it failed with an error, or that it is skipped.
+type HandRequest struct {
+	To         workflow.TaskStatus // succeeded, failed or skipped
+	Output     json.RawMessage
+	Error      *workflow.Error
+	Reason, By string
+}
+
+// hand is a HandRequest as a running task that holds others keeps it.
+type hand struct {
+	To     workflow.TaskStatus `json:"to"`
+	Output json.RawMessage     `json:"output,omitempty"`
+	Error  *workflow.Error     `json:"error,omitempty"`
+	Reason string              `json:"reason,omitempty"`
+	By     string              `json:"by,omitempty"`
+}
+
+func (h hand) close() Close {
+	return Close{To: h.To, Output: h.Output, Error: h.Error, Reason: h.Reason, By: h.By}
+}
+
+// notEnded are the statuses that a task has before it ends.
+var notEnded = []workflow.TaskStatus{workflow.TaskPending, workflow.TaskQueued, workflow.TaskRunning, workflow.TaskRetrying, workflow.TaskWaiting}
+
+// SettleByHand ends a task that has not ended as an operator says; a run that is
+// under way is superseded, and what the task holds is canceled. KindInvalid for
+// an output that does not fit; KindConflict task_ended, execution_ended.
+func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest) (*Task, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	at, ok := p.Place(ref)
+	if !ok {
+		return nil, NotFound("task", ref)
+	}
+	if err := checkHand(at, &r); err != nil {
+		return nil, err
+	}
+	if x.Status.Ended() || x.Status == workflow.ExecutionCanceling {
+		return nil, Conflict("execution_ended", "execution %s is %s; retry or rerun it to run its tasks again", x.ID, x.Status)
+	}
+	recs, err := e.store.Records(ctx, x.ID, []string{ref})
+	if err != nil {
+		return nil, err
+	}
+	rec, there := recs[ref]
+	if !there {
+		return nil, NotFound("task", ref)
+	}
+	if rec.Status.Ended() {
+		return nil, taskEnded(ref, string(rec.Status))
+	}
+	h := hand{To: r.To, Output: r.Output, Error: r.Error, Reason: r.Reason, By: orOperator(r.By)}
+	if rec.Control != "" && rec.Status == workflow.TaskRunning {
+		err = e.endHolder(ctx, x.ID, at, rec, h)
+	} else {
+		err = e.closeByHand(ctx, x, p, at, h.close(), notEnded)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := e.store.PublishCancel(ctx, x.ID); err != nil {
+		e.log.Warn("workers could not be told that a task was superseded; their next heartbeat will", "execution", x.ID, "error", err)
+	}
+	return e.Task(ctx, x.ID, ref)
+}
+
+func orOperator(by string) string {
+	if by == "" {
+		return "operator"
+	}
+	return by
+}
+
+func taskEnded(ref, status string) *Error {
+	return Conflict("task_ended", "task %s is %s; this is possible before it ended", ref, status)
+}
+
+func checkHand(at workflow.Place, r *HandRequest) error {
+	if len(r.Reason) > maxReason {
+		return Invalid("request_invalid", "the request cannot be taken", workflow.Problem{
+			Field: "reason", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.Reason)), Allowed: fmt.Sprintf("at most %d", maxReason),
+		})
+	}
+	switch r.To {
+	case workflow.TaskSucceeded:
+		if len(r.Output) == 0 {
+			r.Output = json.RawMessage("null")
+		}
+		if at.Holds() && string(r.Output) != "null" {
+			return Invalid("request_invalid", "the task cannot be completed so", workflow.Problem{
+				Field: "output", Code: "not_allowed", Message: fmt.Sprintf("the output of %s is made of what it holds", at.Ref), Allowed: "no output, or complete the tasks inside",
+			})
+		}
+		if bad := at.CheckOutput(r.Output); bad != nil {
+			return Invalid("request_invalid", "the task cannot be completed so", workflow.Problem{
+				Field: "output", Code: bad.Code, Message: bad.Message, Allowed: "a value that fits output_schema and the limits",
+			})
+		}
+	case workflow.TaskFailed:
+		if r.Error == nil {
+			r.Error = &workflow.Error{}
+		}
+		f := *r.Error
+		if f.Code == "" {
+			f.Code = "failed_by_hand"
+		}
+		if f.Message == "" {
+			f.Message = "an operator failed it"
+		}
+		r.Error = fingerprinted(at, &f)
+	}
+	return nil
+}
+
+func (e *Engine) endHolder(ctx context.Context, id string, at workflow.Place, rec Record, h hand) error {
+	body, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("engine: encoding what an operator said: %w", err)
+	}
+	err = e.store.Overdue(ctx, Fence{Execution: id, Ref: at.Ref, Attempt: rec.Attempt}, body)
+	if errors.Is(err, ErrStale) || errors.Is(err, ErrGone) {
+		return taskEnded(at.Ref, "not running any more")
+	}
+	if err != nil {
+		return err
+	}
+	return e.Advance(ctx, id)
+}
+
+func (e *Engine) closeByHand(ctx context.Context, x *Execution, p *program, at workflow.Place, c Close, from []workflow.TaskStatus) error {
+	c.Ref, c.Epoch, c.From = at.Ref, -1, from
+	c.OnFailure, c.Simple, c.Successors = onward(at, p), p.simple, p.next(at)
+	if c.To == workflow.TaskSkipped {
+		c.Successors = skipped(c.Successors)
+	}
+	settled, err := e.store.CloseTask(ctx, x.ID, c)
+	var status *TaskStatusError
+	switch {
+	case errors.As(err, &status):
+		return taskEnded(at.Ref, status.Status)
+	case errors.Is(err, ErrGone):
+		return NotFound("execution", x.ID)
+	case errors.Is(err, ErrMoved):
+		return Conflict("plan_changed", "execution %s changed meanwhile; look at it again", x.ID)
+	case err != nil:
+		return err
+	}
+	d, _, err := e.document(ctx, x.ID)
+	if err != nil {
+		return err
+	}
+	e.follow(ctx, x.ID, d, p, settled)
+	return nil
+}
+
+// Answer is what somebody hands in to a wait or an approval.
+type Answer struct {
+	Task       string // ref; "" where only one waits
+	Input      json.RawMessage
+	AnsweredBy string
+	By         string
+}
+
+// AnswerGate ends a wait or an approval with a value that fits its schema; of two
+// at once one wins. KindConflict no_gate, gate_ambiguous, gate_answered.
+func (e *Engine) AnswerGate(ctx context.Context, id string, a Answer) (*Execution, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	at, rec, err := e.gate(ctx, x, p, a.Task)
+	if err != nil {
+		return nil, err
+	}
+	values, err := e.store.TaskValues(ctx, x.ID, []string{at.Ref}, []int{rec.Attempt}, true)
+	if err != nil {
+		return nil, err
+	}
+	gate, bad := at.Gate(values[0].Input)
+	if bad != nil {
+		return nil, fmt.Errorf("engine: the input of %s of %s cannot be read: %w", at.Ref, x.ID, bad)
+	}
+	if problems := gate.Check(a.Input); len(problems) > 0 {
+		return nil, Invalid("input_invalid", "the input does not fit what "+at.Ref+" asks for", problems...)
+	}
+	output := a.Input
+	if at.Type == workflow.TypeApproval {
+		output = answered(a)
+	}
+	if len(output) > e.o.Limits.TaskValueBytes {
+		return nil, Invalid("input_invalid", "the input cannot be taken", workflow.Problem{
+			Field: "input", Code: "too_large", Message: fmt.Sprintf("has %d bytes", len(output)), Allowed: fmt.Sprintf("at most %d", e.o.Limits.TaskValueBytes),
+		})
+	}
+	by := a.AnsweredBy
+	if by == "" {
+		by = orOperator(a.By)
+	}
+	c := Close{To: workflow.TaskSucceeded, Output: output, By: by, Attempt: rec.Attempt}
+	err = e.closeByHand(ctx, x, p, at, c, []workflow.TaskStatus{workflow.TaskWaiting})
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == "task_ended" {
+		return nil, Conflict("gate_answered", "%s of execution %s was answered, or ended, meanwhile", at.Ref, x.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.Execution(ctx, x.ID)
+}
+
+// answered adds who answered to an answer that is an object.
+func answered(a Answer) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(a.Input, &fields); err != nil || fields == nil {
+		return a.Input
+	}
+	by := a.AnsweredBy
+	if by == "" {
+		by = a.By
+	}
+	text, err := json.Marshal(by)
+	if err != nil || by == "" {
+		return a.Input
+	}
+	fields["answered_by"] = text
+	out, err := json.Marshal(fields)
+	if err != nil {
+		return a.Input
+	}
+	return out
+}
+
+// gate finds the wait or approval that is meant.
+func (e *Engine) gate(ctx context.Context, x *Execution, p *program, ref string) (workflow.Place, Record, error) {
+	recs, err := e.store.Records(ctx, x.ID, nil)
+	if err != nil {
+		return workflow.Place{}, Record{}, err
+	}
+	var open []string
+	for r, rec := range recs {
+		if at, ok := p.Place(r); ok && rec.Status == workflow.TaskWaiting && (at.Type == workflow.TypeApproval || rec.Due == 0) {
+			open = append(open, r)
+		}
+	}
+	slices.Sort(open)
+	switch {
+	case ref == "" && len(open) == 1:
+		ref = open[0]
+	case ref == "" && len(open) == 0:
+		return workflow.Place{}, Record{}, Conflict("no_gate", "no task of execution %s waits for an input", x.ID)
+	case ref == "":
+		return workflow.Place{}, Record{}, Conflict("gate_ambiguous", "several tasks of execution %s wait for an input; name one as task: %s", x.ID, strings.Join(open, ", "))
+	case !slices.Contains(open, ref):
+		rec, there := recs[ref]
+		if !there {
+			return workflow.Place{}, Record{}, NotFound("task", ref)
+		}
+		return workflow.Place{}, Record{}, Conflict("gate_answered", "task %s of execution %s is %s and waits for no input", ref, x.ID, rec.Status)
+	}
+	at, _ := p.Place(ref)
+	return at, recs[ref], nil
+}

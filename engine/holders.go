@@ -1,0 +1,485 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// errPostponed says that a task does not begin as long as its execution is paused.
+var errPostponed = errors.New("engine: it begins when the execution is resumed")
+
+// undecided is one open task of an execution, with its state.
+type undecided struct {
+	a   *Agenda
+	p   *program
+	d   *Document
+	at  workflow.Place
+	rec Record
+}
+
+func (u *undecided) close(c Close) Close {
+	c.Ref, c.Epoch, c.Attempt = u.at.Ref, u.a.Epoch, u.rec.Attempt
+	c.OnFailure, c.Simple, c.Successors = onward(u.at, u.p), u.p.simple, u.p.next(u.at)
+	if c.From == nil {
+		c.From = []workflow.TaskStatus{workflow.TaskRunning}
+	}
+	return c
+}
+
+// decideControl settles an open task that no worker runs: it begins it, or finds
+// out how it goes on once what is in it rests.
+func (e *Engine) decideControl(ctx context.Context, a *Agenda, p *program, at workflow.Place) error {
+	recs, err := e.store.Records(ctx, a.ID, []string{at.Ref})
+	if err != nil {
+		return err
+	}
+	u := &undecided{a: a, p: p, d: documentOf(a), at: at, rec: recs[at.Ref]}
+	switch {
+	case u.rec.Status == workflow.TaskPending && a.Status == workflow.ExecutionPaused:
+		return errPostponed
+	case u.rec.Status == workflow.TaskPending:
+		return e.begin(ctx, u)
+	case u.rec.Status == workflow.TaskRunning && u.rec.Child != "":
+		return e.settleChild(ctx, u)
+	case u.rec.Status == workflow.TaskRunning:
+		return e.settleHolder(ctx, u)
+	}
+	_, err = e.store.Drop(ctx, a.ID, a.Epoch, workflow.TaskCanceled, "", []string{at.Ref}) // it ended: off the agenda
+	return err
+}
+
+// begin decides whether a task that no worker runs is to begin, and begins it.
+func (e *Engine) begin(ctx context.Context, u *undecided) error {
+	if u.rec.Try == 0 && !u.at.Inner() { // a retry asks no condition again
+		v, err := e.verdict(ctx, u)
+		if err != nil {
+			return err
+		}
+		if v.Action != workflow.ActionRun {
+			return e.applyVerdict(ctx, u, v)
+		}
+	}
+	err := e.beginRole(ctx, u)
+	var failed *workflow.Error
+	if errors.As(err, &failed) {
+		return e.applyVerdict(ctx, u, workflow.Verdict{Action: workflow.ActionFail, Error: failed})
+	}
+	return err
+}
+
+func (e *Engine) beginRole(ctx context.Context, u *undecided) error {
+	b := Begin{Ref: u.at.Ref, Epoch: u.a.Epoch, Limit: u.at.Timeout}
+	var inside []Inside
+	switch u.at.Role {
+	case workflow.RoleEach:
+		return e.beginEach(ctx, u, b)
+	case workflow.RoleGroup, workflow.RoleIteration:
+		inside, b.Roots = bodyOf(u.at)
+	case workflow.RoleLoop:
+		inside = []Inside{{Ref: workflow.IterationRef(u.at.Ref, 1)}}
+		b.Roots = []Successor{{Ref: inside[0].Ref, Decide: true}}
+	default:
+		if u.at.Type == workflow.TypeWorkflow {
+			return e.beginChild(ctx, u, b)
+		}
+		return e.beginGate(ctx, u, b)
+	}
+	if u.at.Role == workflow.RoleIteration {
+		b.Limit = 0 // the loop's timeout spans them all
+	}
+	return e.beginHolding(ctx, u, b, inside, false)
+}
+
+// bodyOf answers what a group or an iteration holds, and what of it is set in motion.
+func bodyOf(at workflow.Place) (inside []Inside, roots []Successor) {
+	for _, n := range at.Body {
+		ref := workflow.Inside(at.Ref, n.Task.Name)
+		t := Inside{Ref: ref}
+		for _, need := range n.Needs {
+			t.Needs = append(t.Needs, workflow.Inside(at.Ref, need))
+		}
+		inside = append(inside, t)
+		if len(n.Needs) == 0 {
+			roots = append(roots, Successor{Ref: ref, Decide: needsGo(n) || len(roots) >= StepSize})
+		}
+	}
+	return inside, roots
+}
+
+func (e *Engine) beginEach(ctx context.Context, u *undecided, b Begin) error {
+	scope, _, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: u.at, reads: u.at.ItemsReads})
+	if bad := e.tooLarge(err); bad != nil {
+		return bad
+	}
+	if err != nil {
+		return err
+	}
+	items, bad := u.at.Items(scope)
+	if bad != nil {
+		return bad
+	}
+	inside, keys := make([]Inside, len(items)), make([]string, len(items))
+	for i, item := range items {
+		context, err := json.Marshal(item)
+		if err != nil {
+			return fmt.Errorf("engine: encoding item %d of %s: %w", i, u.at.Ref, err)
+		}
+		ref := item.Ref(u.at.Ref)
+		inside[i], keys[i] = Inside{Ref: ref, Context: context}, workflow.Key(ref)
+	}
+	if b.Keys, err = json.Marshal(keys); err != nil {
+		return fmt.Errorf("engine: encoding the keys of %s: %w", u.at.Ref, err)
+	}
+	b.Limit, b.Parallel, b.Decide = 0, u.at.Each.MaxParallel, u.at.Control() // a timeout is one item's
+	return e.beginHolding(ctx, u, b, inside, true)
+}
+
+// beginHolding begins a task that holds others, in parts where it holds many.
+func (e *Engine) beginHolding(ctx context.Context, u *undecided, b Begin, inside []Inside, items bool) error {
+	if err := e.room(ctx, u, inside); err != nil {
+		return err
+	}
+	b.Size = len(inside)
+	first := 0
+	for len(inside) > StepSize {
+		if err := e.store.Grow(ctx, u.a.ID, u.at.Ref, u.a.Epoch, Part{Tasks: inside[:StepSize], Items: items, First: first}); err != nil {
+			return err
+		}
+		inside, first = inside[StepSize:], first+StepSize
+	}
+	b.Part = Part{Tasks: inside, Items: items, First: first}
+	return e.commence(ctx, u, b)
+}
+
+// room makes sure that what a task is to hold may be there: what an earlier
+// attempt held is made ready again, and what is no longer part of it dropped.
+func (e *Engine) room(ctx context.Context, u *undecided, inside []Inside) error {
+	total := 0
+	for _, n := range u.a.TasksSummary {
+		total += n
+	}
+	if u.rec.Attempt == 0 {
+		if total += len(inside); total > e.o.Limits.Instances {
+			return &workflow.Error{
+				Code:    workflow.CodeTooManyTasks,
+				Message: fmt.Sprintf("%s would bring the execution to %d tasks, %d are possible; let sub-workflows take some", u.at.Ref, total, e.o.Limits.Instances),
+			}
+		}
+		return nil
+	}
+	recs, err := e.store.Records(ctx, u.a.ID, nil)
+	if err != nil {
+		return err
+	}
+	var former []string
+	for ref, rec := range recs {
+		if workflow.Within(u.at.Ref, ref) && rec.Status != workflow.TaskPending {
+			former = append(former, ref)
+		}
+	}
+	slices.Sort(former)
+	for part := range slices.Chunk(former, StepSize) {
+		if err := e.store.Reset(ctx, u.a.ID, u.at.Ref, u.a.Epoch, part); err != nil {
+			return err
+		}
+	}
+	return e.forget(ctx, u, recs, inside)
+}
+
+// forget drops what an earlier attempt held and this one does not: items that are no longer on the list.
+func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Record, inside []Inside) error {
+	if u.at.Role != workflow.RoleEach {
+		return nil
+	}
+	stays := make(map[string]bool, len(inside))
+	for _, t := range inside {
+		stays[t.Ref] = true
+	}
+	var gone []string
+	for ref := range recs {
+		if workflow.Within(u.at.Ref, ref) && !stays[outermost(u.at.Ref, ref)] {
+			gone = append(gone, ref)
+		}
+	}
+	_, err := e.dropRefs(ctx, u.a, workflow.TaskSkipped, ReasonNoItem, gone)
+	return err
+}
+
+// ReasonNoItem is the reason of an item that was on the list of an earlier attempt only.
+const ReasonNoItem = "no_item"
+
+// outermost answers the item of a for_each that a ref inside it belongs to.
+func outermost(each, ref string) string {
+	for {
+		up := workflow.Outside(ref)
+		if up == each || up == "" {
+			return ref
+		}
+		ref = up
+	}
+}
+
+// commence begins the task and does what follows.
+func (e *Engine) commence(ctx context.Context, u *undecided, b Begin) error {
+	settled, err := e.store.Begin(ctx, u.a.ID, b)
+	if err != nil {
+		return err
+	}
+	f := Fence{Execution: u.a.ID, Ref: b.Ref, Attempt: u.rec.Attempt + 1}
+	if b.Wakes {
+		in := b.Wake
+		if !b.WakeAt.IsZero() {
+			in = b.WakeAt.Sub(settled.Now)
+		}
+		e.timers.add(TimerWake, f, in)
+	}
+	if b.Limit > 0 {
+		e.timers.add(TimerLimit, f, b.Limit)
+	}
+	e.relay(ctx, u.d, u.p, settled.Relay)
+	return nil
+}
+
+// beginGate arms a wait or an approval.
+func (e *Engine) beginGate(ctx context.Context, u *undecided, b Begin) error {
+	input, err := e.recorded(ctx, u, &b)
+	if err != nil {
+		return err
+	}
+	gate, bad := u.at.Gate(input)
+	if bad != nil {
+		return bad
+	}
+	b.Waiting, b.Limit = true, gate.Timeout
+	if !gate.Open {
+		b.Wakes, b.Wake, b.WakeAt = true, gate.For, gate.Until
+		if !gate.Until.IsZero() && gate.For > 0 {
+			now, err := e.store.Time(ctx)
+			if err != nil {
+				return err
+			}
+			if by := now.Add(gate.For); by.Before(gate.Until) {
+				b.WakeAt = by
+			}
+		}
+	}
+	return e.commence(ctx, u, b)
+}
+
+// recorded resolves the input of a task that no worker runs, as it is recorded.
+func (e *Engine) recorded(ctx context.Context, u *undecided, b *Begin) (json.RawMessage, error) {
+	scope, _, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: u.at, reads: u.at.InputReads})
+	if bad := e.tooLarge(err); bad != nil {
+		return nil, bad
+	}
+	if err != nil {
+		return nil, err
+	}
+	input, bad := u.at.Recorded(scope)
+	if bad != nil {
+		return nil, bad
+	}
+	b.Input, b.InputHash = input, hashOf(input)
+	return input, nil
+}
+
+func hashOf(input []byte) string {
+	sum := sha256.Sum256(input)
+	return hex.EncodeToString(sum[:])
+}
+
+// settleHolder says how a task goes on in which nothing moves any more, or that is to end all the same.
+func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
+	if u.rec.Timed != "" || u.rec.Hand != "" {
+		return e.cutOff(ctx, u)
+	}
+	inner, err := e.inner(ctx, u)
+	if err != nil {
+		return err
+	}
+	var unread error
+	closing := u.at.Close(inner, func() (ended bool, bad *workflow.Error) {
+		ended, bad, unread = e.loopEnded(ctx, u)
+		return ended, bad
+	})
+	if unread != nil {
+		return unread
+	}
+	if closing.Again {
+		if u.a.Status == workflow.ExecutionPaused {
+			return errPostponed
+		}
+		return e.nextIteration(ctx, u)
+	}
+	if _, err := e.dropRefs(ctx, u.a, workflow.TaskCanceled, closing.Reason, closing.Unreached); err != nil {
+		return err
+	}
+	if closing.Status == workflow.TaskSucceeded {
+		return e.closeTask(ctx, u, Close{When: CloseRests, To: workflow.TaskSucceeded})
+	}
+	return e.failControl(ctx, u, closing.Error, false, CloseRests)
+}
+
+func (e *Engine) nextIteration(ctx context.Context, u *undecided) error {
+	next := workflow.IterationRef(u.at.Ref, u.rec.Size+1)
+	recs, err := e.store.Records(ctx, u.a.ID, []string{next})
+	if err != nil {
+		return err
+	}
+	if rec, ok := recs[next]; !ok || rec.Status == workflow.TaskPending {
+		return e.store.Again(ctx, u.a.ID, u.at.Ref, u.a.Epoch, u.rec.Attempt, u.rec.Size)
+	}
+	return fmt.Errorf("engine: iteration %s of %s ended before it began", next, u.a.ID)
+}
+
+// inner reads what a task holds directly, in order; of a loop its last iteration.
+func (e *Engine) inner(ctx context.Context, u *undecided) ([]workflow.Inner, error) {
+	var refs []string
+	switch u.at.Role {
+	case workflow.RoleEach:
+		keys, err := e.store.ItemKeys(ctx, u.a.ID, []string{u.at.Ref})
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys[0] {
+			refs = append(refs, workflow.ItemRef(u.at.Ref, key))
+		}
+	case workflow.RoleLoop:
+		refs = []string{workflow.IterationRef(u.at.Ref, u.rec.Size)}
+	default:
+		for _, n := range u.at.Body {
+			refs = append(refs, workflow.Inside(u.at.Ref, n.Task.Name))
+		}
+	}
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	recs, err := e.store.Records(ctx, u.a.ID, refs)
+	if err != nil {
+		return nil, err
+	}
+	inner := make([]workflow.Inner, len(refs))
+	failed := -1
+	for i, ref := range refs {
+		rec := recs[ref]
+		inner[i] = workflow.Inner{Ref: ref, TaskState: workflow.TaskState{Status: rec.Status, Attempt: rec.Attempt, Continued: rec.Continued}}
+		if failed < 0 && !rec.Continued && (rec.Status == workflow.TaskFailed || rec.Status == workflow.TaskTimedOut) {
+			failed = i
+		}
+	}
+	if failed >= 0 {
+		values, err := e.store.TaskValues(ctx, u.a.ID, refs[failed:failed+1], []int{inner[failed].Attempt}, true)
+		if err != nil {
+			return nil, err
+		}
+		inner[failed].Error = values[0].Error
+	}
+	return inner, nil
+}
+
+// loopEnded evaluates until after the iteration that just ended.
+func (e *Engine) loopEnded(ctx context.Context, u *undecided) (bool, *workflow.Error, error) {
+	at, _ := u.p.Place(workflow.IterationRef(u.at.Ref, u.rec.Size))
+	scope, _, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: at, reads: u.at.UntilReads, inside: true})
+	if bad := e.tooLarge(err); bad != nil {
+		return false, bad, nil
+	}
+	if err != nil {
+		return false, nil, err
+	}
+	ended, bad := u.at.Ended(scope)
+	return ended, bad, nil
+}
+
+// failControl ends a task that no worker runs, or lets it be tried again.
+func (e *Engine) failControl(ctx context.Context, u *undecided, failure *workflow.Error, timedOut bool, when CloseWhen) error {
+	failure = fingerprinted(u.at, failure)
+	if again := u.at.Role != workflow.RoleEach && u.at.Role != workflow.RoleIteration; again {
+		if delay, yes := u.at.Retry.Next(u.rec.Try, failure, e.o.Random()); yes {
+			f := Fence{Execution: u.a.ID, Ref: u.at.Ref, Attempt: u.rec.Attempt, Dispatch: u.rec.Dispatch}
+			due, err := e.store.BackOff(ctx, Result{Fence: f, Error: failure, TimedOut: timedOut}, delay)
+			if errors.Is(err, ErrStale) {
+				return ErrMoved
+			}
+			if err == nil {
+				e.timers.add(TimerRetry, f, due)
+			}
+			return err
+		}
+	}
+	to := workflow.TaskFailed
+	if timedOut {
+		to = workflow.TaskTimedOut
+	}
+	return e.closeTask(ctx, u, Close{When: when, To: to, Error: failure})
+}
+
+// closeTask closes a task and does what follows.
+func (e *Engine) closeTask(ctx context.Context, u *undecided, c Close) error {
+	settled, err := e.store.CloseTask(ctx, u.a.ID, u.close(c))
+	var status *TaskStatusError
+	var early *NotDue
+	switch {
+	case errors.As(err, &status), errors.As(err, &early):
+		return ErrMoved
+	case err != nil:
+		return err
+	}
+	e.metrics.task(u.at.Type, c.To, settled.Now.Sub(msTime(u.rec.Started)))
+	e.relay(ctx, u.d, u.p, settled.Relay)
+	if settled.State == StateEnded {
+		e.ended(ctx, u.a.ID, workflow.ExecutionSucceeded)
+	}
+	return nil
+}
+
+// cutOff ends a task whose time is over, or that an operator ended, with all that is in it.
+func (e *Engine) cutOff(ctx context.Context, u *undecided) error {
+	reason := "timed_out"
+	if u.rec.Hand != "" {
+		reason = "superseded"
+	}
+	recs, err := e.store.Records(ctx, u.a.ID, nil)
+	if err != nil {
+		return err
+	}
+	within := func(ref string) bool { return workflow.Within(u.at.Ref, ref) }
+	if u.rec.Child != "" {
+		e.cancelChild(ctx, u.rec.Child, reason)
+	}
+	if err := e.dropWhere(ctx, u.a, u.p, recs, reason, within); err != nil {
+		return err
+	}
+	if u.rec.Hand == "" {
+		return e.failControl(ctx, u, &workflow.Error{
+			Code: CodeTimedOut, Retryable: true, Message: fmt.Sprintf("it did not end within its timeout of %s", u.at.Timeout),
+		}, true, CloseAlways)
+	}
+	var h hand
+	if err := json.Unmarshal([]byte(u.rec.Hand), &h); err != nil {
+		return fmt.Errorf("engine: what an operator said of %s cannot be read: %w", u.at.Ref, err)
+	}
+	return e.closeTask(ctx, u, h.close())
+}
+
+// CodeTimedOut is the code of an attempt that ran out of time.
+const CodeTimedOut = "timed_out"
+
+// childID makes an id in the shard of the parent, which its last two digits choose.
+func childID(parent string) (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("engine: making an id: %w", err)
+	}
+	s := id.String()
+	return s[:len(s)-2] + parent[len(parent)-2:], nil
+}

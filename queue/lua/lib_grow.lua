@@ -1,0 +1,19 @@
+-- Prepended to the scripts that write the tasks inside another.
+
+-- ARGV[at] = number of tasks, then per task ref, what its expressions see as item ('' = none); then 1 and the index of
+-- the first when they are items of a for_each, else 0 and 0; then number of preds, then field, value per entry.
+-- Tasks that are there already keep their record. Answers where the arguments go on.
+local function grow(k, x, holder, at)
+  local count = tonumber(ARGV[at])
+  local base = at + 2 * count
+  local items, first = ARGV[base + 1] == '1', tonumber(ARGV[base + 2])
+  for i = 1, count do
+    local ref, context = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+    if call('HSETNX', k.tasks, ref, FRESH) == 1 then x.pending = x.pending + 1 end
+    if context ~= '' then call('HSET', k.values, 'm:' .. ref, context) end
+    if items then call('HSET', k.holders, holder .. '#' .. first + i - 1, string.match(ref, '%[([^%[]*)%]$')) end
+  end
+  local preds = 2 * ARGV[base + 3]
+  if preds > 0 then call('HSET', k.preds, unpack(ARGV, base + 4, base + 3 + preds)) end
+  return base + 4 + preds
+end
