@@ -16,3 +16,6 @@ func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fire(ctx, TimerRetr
 
 // Forget empties what the process remembers of executions, as a restart does.
 func (e *Engine) Forget() { e.documents.Purge() }
+
+// Fire is what a timer that is due calls.
+func (e *Engine) Fire(ctx context.Context, kind TimerKind, f Fence) { e.fire(ctx, kind, f) }

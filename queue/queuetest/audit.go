@@ -16,7 +16,8 @@ import (
 // which they contradict each other: counters that are not a recount of the
 // records, tasks without their entry in the agenda, entries without their task.
 // It knows the key space by itself, so that it cannot repeat a mistake of the
-// store. needs is the graph: a task's ref -> what it needs.
+// store. needs is the graph: a task's ref -> what it needs; nil leaves the
+// rules about the graph out.
 //
 // The rules hold between any two transitions, whoever crashed in between.
 func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[string][]string) ([]string, error) {
@@ -32,6 +33,7 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 	a.predecessors()
 	a.decisions()
 	a.former()
+	a.movement()
 	a.life()
 	slices.Sort(a.problems)
 	return a.problems, nil
@@ -43,6 +45,17 @@ type auditRecord struct {
 	Dispatch  integer `json:"dispatch"`
 	Continued bool    `json:"continued"`
 	Ended     integer `json:"ended"`
+	Due       integer `json:"due"`
+
+	// Of a task that no worker runs.
+	Control string  `json:"control"`
+	Limit   integer `json:"limit"`
+	Child   string  `json:"child"`
+}
+
+// holds reports whether tasks inside it are in motion, or were.
+func (r auditRecord) holds() bool {
+	return r.Control != "" && r.Status == "running" && r.Child == ""
 }
 
 // integer may be written as a number or as text: Lua does not mind.
@@ -65,6 +78,8 @@ type audit struct {
 	problems []string
 
 	execution, preds       map[string]string
+	holders                map[string]string
+	children               int64
 	tasks                  map[string]auditRecord
 	attempts, open, held   map[string]bool
 	jobs, timers           map[string]bool // entries of this execution, its id cut off
@@ -91,12 +106,13 @@ func (a *audit) read(ctx context.Context, c redis.UniversalClient) error {
 	execution, tasks := p.HGetAll(ctx, own("x")), p.HGetAll(ctx, own("t"))
 	preds, attempts := p.HGetAll(ctx, own("p")), p.HKeys(ctx, own("a"))
 	open, held := p.SMembers(ctx, own("d")), p.SMembers(ctx, own("h"))
+	holders, children := p.HGetAll(ctx, own("c")), p.SCard(ctx, own("k"))
 	agenda := map[string]*redis.StringSliceCmd{}
 	for _, name := range []string{"jobs", "timers", "decide", "expire", "building"} {
 		agenda[name] = p.ZRange(ctx, ShardKey(a.id, name), 0, -1)
 	}
 	ttl := map[string]*redis.DurationCmd{}
-	for _, letter := range []string{"x", "t", "v", "a", "p", "e"} {
+	for _, letter := range []string{"x", "t", "v", "a", "p", "e", "c", "k"} {
 		ttl[letter] = p.PTTL(ctx, own(letter))
 	}
 	if _, err := p.Exec(ctx); err != nil {
@@ -111,7 +127,8 @@ func (a *audit) read(ctx context.Context, c redis.UniversalClient) error {
 		a.tasks[ref] = rec
 	}
 	a.attempts, a.open, a.held = setOf(attempts.Val()), setOf(open.Val()), setOf(held.Val())
-	a.jobs, a.timers = a.mine(agenda["jobs"].Val(), ""), a.mine(agenda["timers"].Val(), "retry:")
+	a.holders, a.children = holders.Val(), children.Val()
+	a.jobs, a.timers = a.mine(agenda["jobs"].Val()), a.timersOf(agenda["timers"].Val())
 	a.decide = slices.Contains(agenda["decide"].Val(), a.id)
 	a.expire = slices.Contains(agenda["expire"].Val(), a.id)
 	a.unmade = slices.Contains(agenda["building"].Val(), a.id)
@@ -134,11 +151,23 @@ func setOf(list []string) map[string]bool {
 	return set
 }
 
-func (a *audit) mine(list []string, prefix string) map[string]bool {
+func (a *audit) mine(list []string) map[string]bool {
 	set := map[string]bool{}
 	for _, s := range list {
-		if rest, ok := strings.CutPrefix(s, prefix+a.id+":"); ok {
+		if rest, ok := strings.CutPrefix(s, a.id+":"); ok {
 			set[rest] = true
+		}
+	}
+	return set
+}
+
+// timersOf answers the timers of tasks as kind:ref:attempt; those of the execution itself are left out.
+func (a *audit) timersOf(list []string) map[string]bool {
+	set := map[string]bool{}
+	for _, s := range list {
+		kind, rest, _ := strings.Cut(s, ":")
+		if rest, ok := strings.CutPrefix(rest, a.id+":"); ok && !strings.HasPrefix(rest, ":") {
+			set[kind+":"+rest] = true
 		}
 	}
 	return set
@@ -173,7 +202,7 @@ func (a *audit) counters() {
 			a.add("task %s has no record", ref)
 		}
 	}
-	if len(a.tasks) != len(a.needs) {
+	if a.needs != nil && len(a.tasks) != len(a.needs) {
 		a.add("there are %d records of %d tasks", len(a.tasks), len(a.needs))
 	}
 }
@@ -189,9 +218,18 @@ func (a *audit) agenda() {
 				jobs[delivery] = true
 			}
 		case "running":
-			jobs[delivery] = true
+			if rec.Control == "" {
+				jobs[delivery] = true
+			}
 		case "retrying":
-			timers[fmt.Sprintf("%s:%d", ref, rec.Attempt)] = true
+			timers[fmt.Sprintf("retry:%s:%d", ref, rec.Attempt)] = true
+		case "waiting":
+			if rec.Due > 0 {
+				timers[fmt.Sprintf("wake:%s:%d", ref, rec.Attempt)] = true
+			}
+		}
+		if rec.Limit > 0 {
+			timers[fmt.Sprintf("limit:%s:%d", ref, rec.Attempt)] = true
 		}
 		ended := slices.Contains(taskStatuses[5:], rec.Status)
 		if ended != (rec.Ended > 0) {
@@ -263,11 +301,12 @@ func (a *audit) decisions() {
 		}
 	}
 	for ref := range a.open {
-		if !strings.HasPrefix(ref, ">") && a.tasks[ref].Status != "pending" {
-			a.add("task %s waits for a decision and is %s", ref, a.tasks[ref].Status)
+		rec := a.tasks[ref]
+		if !strings.HasPrefix(ref, ">") && rec.Status != "pending" && (rec.Control == "" || rec.Status != "running") {
+			a.add("task %s waits for a decision and is %s", ref, rec.Status)
 		}
 	}
-	waits := status == "canceling" || going && (a.active() == 0 || len(a.open) > 0) || status == "running" && len(a.held) > 0
+	waits := status == "canceling" || going && a.active() == 0 || status == "running" && len(a.open) > 0 || status == "running" && len(a.held) > 0
 	if waits && !a.decide {
 		a.add("it is %s with %d active, %d open and %d held tasks, and no sweep would look at it", status, a.active(), len(a.open), len(a.held))
 	}
@@ -287,13 +326,46 @@ func (a *audit) former() {
 	}
 }
 
+// movement recounts what is in motion in every task that holds others.
+func (a *audit) movement() {
+	moving := map[string]int{}
+	for ref, rec := range a.tasks {
+		active := slices.Contains(taskStatuses[1:5], rec.Status) || rec.Status == "pending" && a.open[ref] || a.spreading(ref) && rec.Ended > 0
+		if active {
+			moving[holderOf(ref)]++
+		}
+	}
+	for ref, rec := range a.tasks {
+		got, there := a.holders[ref]
+		switch {
+		case rec.holds() && got != strconv.Itoa(moving[ref]):
+			a.add("task %s says that %q tasks move in it, and %d do", ref, got, moving[ref])
+		case rec.holds() && moving[ref] == 0 && !a.open[ref]:
+			a.add("nothing moves in task %s, and nobody would look at it", ref)
+		case !rec.holds() && there:
+			a.add("task %s is %s and says that %s tasks move in it", ref, rec.Status, got)
+		case !rec.holds() && moving[ref] > 0:
+			a.add("task %s is %s, and %d tasks move in it", ref, rec.Status, moving[ref])
+		}
+	}
+}
+
+// holderOf answers the ref of the task that a ref is inside of.
+func holderOf(ref string) string {
+	if strings.HasSuffix(ref, "]") {
+		return ref[:strings.LastIndex(ref, "[")]
+	}
+	return ref[:max(0, strings.LastIndex(ref, "."))]
+}
+
 func (a *audit) life() {
 	status := a.execution["status"]
 	ended := slices.Contains([]string{"succeeded", "failed", "canceled", "timed_out"}, status)
 	if a.unmade {
 		a.add("it exists and would be swept away as half built")
 	}
-	if ended != a.expire {
+	inner := a.execution["parent"] != "" // it lives as long as what it is a part of
+	if (ended && !inner) != a.expire {
 		a.add("it is %s, and its retention runs: %v", status, a.expire)
 	}
 	if !ended {
@@ -302,7 +374,7 @@ func (a *audit) life() {
 		}
 		return
 	}
-	if len(a.persistent) > 0 {
+	if len(a.persistent) > 0 && a.children == 0 && !inner {
 		a.add("it is %s, and its keys %v have no TTL", status, a.persistent)
 	}
 	if a.decide || len(a.open) > 0 || len(a.held) > 0 {
