@@ -42,6 +42,7 @@ func (p *program) executionCommand() *cli.Command {
 			Name: "history", Usage: "list what happened to an execution, oldest first", ArgsUsage: "ID", Flags: []cli.Flag{limitFlag()},
 			Action: p.history,
 		}, []string{"redrive execution history 12 --limit 0 -o wide"}, exitNotFound),
+		p.logsCommand(),
 		explained(&cli.Command{
 			Name: "tasks", Usage: "list the tasks of an execution", ArgsUsage: "ID", Flags: []cli.Flag{limitFlag()},
 			Action: p.tasks,

@@ -53,6 +53,30 @@ func (e ExecutionStatus) Valid() bool {
 	}
 }
 
+// Defines values for LogLevel.
+const (
+	LogLevelDebug LogLevel = "debug"
+	LogLevelError LogLevel = "error"
+	LogLevelInfo  LogLevel = "info"
+	LogLevelWarn  LogLevel = "warn"
+)
+
+// Valid indicates whether the value is a known member of the LogLevel enum.
+func (e LogLevel) Valid() bool {
+	switch e {
+	case LogLevelDebug:
+		return true
+	case LogLevelError:
+		return true
+	case LogLevelInfo:
+		return true
+	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	Admin Scope = "admin"
@@ -313,6 +337,29 @@ type KeyRequest struct {
 
 	// Scope Each includes the ones before it.
 	Scope Scope `json:"scope"`
+}
+
+// LogEntry defines model for LogEntry.
+type LogEntry struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Level   LogLevel  `json:"level"`
+	Message string    `json:"message"`
+
+	// Ref The task.
+	Ref string `json:"ref"`
+
+	// Seq Opaque, unique in the execution and rising; the id of the server-sent event.
+	Seq string `json:"seq"`
+}
+
+// LogLevel defines model for LogLevel.
+type LogLevel string
+
+// LogList defines model for LogList.
+type LogList struct {
+	Items      []LogEntry `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
 }
 
 // Problem defines model for Problem.
@@ -589,6 +636,30 @@ type ListHistoryParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListLogsParams defines parameters for ListLogs.
+type ListLogsParams struct {
+	// Task Only of the task with this ref.
+	Task *string `form:"task,omitempty" json:"task,omitempty"`
+
+	// Attempt Only of this attempt.
+	Attempt *int `form:"attempt,omitempty" json:"attempt,omitempty"`
+
+	// Level Only of this level and graver ones.
+	Level *LogLevel `form:"level,omitempty" json:"level,omitempty"`
+
+	// Follow Answer a stream of server-sent events that ends with the execution.
+	Follow *bool `form:"follow,omitempty" json:"follow,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// LastEventID Send only what was logged after this entry of a stream. Browsers send it by themselves.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
 // ListTasksParams defines parameters for ListTasks.
 type ListTasksParams struct {
 	// Cursor The `next_cursor` of the page before.
@@ -812,6 +883,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 	ListHistory(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListLogs Read or follow what the tasks of an execution logged
+	//
+	// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+	//
+	// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+	ListLogs(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseExecutionWithBody Pause an execution
 	//
@@ -1102,6 +1180,23 @@ func (c *Transport) GetGraph(ctx context.Context, id ExecutionID, params *GetGra
 // Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 func (c *Transport) ListHistory(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListLogs Read or follow what the tasks of an execution logged
+//
+// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+//
+// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+func (c *Transport) ListLogs(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListLogsRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1874,6 +1969,142 @@ func NewListHistoryRequest(server string, id ExecutionID, params *ListHistoryPar
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListLogsRequest constructs an http.Request for the ListLogs method
+func NewListLogsRequest(server string, id ExecutionID, params *ListLogsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/logs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Task != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "task", *params.Task, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Attempt != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "attempt", *params.Attempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Level != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "level", *params.Level, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Follow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "follow", *params.Follow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3178,6 +3409,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 	ListHistoryWithResponse(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
 
+	// ListLogsWithResponse Read or follow what the tasks of an execution logged
+	//
+	// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+	ListLogsWithResponse(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*ListLogsResponse, error)
+
 	// PauseExecutionWithBodyWithResponse Pause an execution
 	//
 	// Attempts that run go on; nothing new starts until it is resumed.
@@ -3634,6 +3874,54 @@ func (r ListHistoryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListLogsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LogList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListLogsResponse) GetJSON200() *LogList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListLogsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListLogsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListLogsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListLogsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListLogsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4796,6 +5084,21 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, id Ex
 	return ParseListHistoryResponse(rsp)
 }
 
+// ListLogsWithResponse Read or follow what the tasks of an execution logged
+//
+// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+func (c *ClientWithResponses) ListLogsWithResponse(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*ListLogsResponse, error) {
+	rsp, err := c.ListLogs(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListLogsResponse(rsp)
+}
+
 // PauseExecutionWithBodyWithResponse Pause an execution
 //
 // Attempts that run go on; nothing new starts until it is resumed.
@@ -5347,6 +5650,42 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 			return nil, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListLogsResponse parses an HTTP response from a ListLogsWithResponse call
+func ParseListLogsResponse(rsp *http.Response) (*ListLogsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListLogsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LogList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/event-stream) unsupported
 
 	}
 

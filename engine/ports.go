@@ -19,6 +19,7 @@ type Store interface {
 	Fleet
 	Access
 	History
+	Logs
 }
 
 // Definitions keeps projects and the immutable versions of workflows.

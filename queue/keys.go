@@ -32,6 +32,8 @@ type executionKeys struct {
 	open      string // SET refs that Go has to decide
 	held      string // SET refs that became ready, or were delivered, while it was paused
 	events    string // LIST history, tab-separated
+	log       string // LIST lines of all attempts in the order they came, tab-separated
+	logSizes  string // HASH all -> bytes in log, <ref>#<n> -> bytes, what was cut and lost, the last batch
 	shard     shardKeys
 }
 
@@ -73,6 +75,7 @@ func keysOf(id string) executionKeys {
 	return executionKeys{
 		execution: p + "x:" + id, tasks: p + "t:" + id, values: p + "v:" + id, attempts: p + "a:" + id,
 		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id,
+		log: p + "l:" + id, logSizes: p + "ls:" + id,
 		shard: shards[n],
 	}
 }

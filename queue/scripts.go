@@ -42,6 +42,7 @@ var (
 	scriptLead       = script("lead")
 	scriptUnmark     = script("unmark")
 	scriptRest       = script("rest")
+	scriptLog        = script("log")
 )
 
 func script(name string, libs ...string) *redis.Script {

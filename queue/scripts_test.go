@@ -150,6 +150,7 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 		"relay":  "two per successor",
 		"set":    "two per task of a part",
 		"ARGV":   "the entries of a part",
+		"lines":  "the lines of a batch of a log, and one about them",
 	}
 	unpacks := regexp.MustCompile(`unpack\((\w+)`)
 	for name, body := range scriptBodies(t) {

@@ -222,7 +222,7 @@ func (r *Redis) indexed(ctx context.Context, ids []string, all []*engine.Executi
 				seen = strconv.FormatInt(int64(marks[i].Val()), 10)
 			}
 			k := keysOf(id)
-			cmds[i] = scriptUnmark.EvalSha(ctx, p, []string{k.shard.index, k.execution}, id, seen)
+			cmds[i] = scriptUnmark.EvalSha(ctx, p, []string{k.shard.index, k.execution, k.log, k.logSizes}, id, seen)
 		}
 	})
 	if err != nil {
@@ -276,7 +276,7 @@ func (r *Redis) Purge(ctx context.Context, id string) error {
 	}
 	_, err = r.run(ctx, scriptPurge, []string{
 		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index,
-		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
+		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.log, k.logSizes,
 	}, id, r.offset())
 	switch {
 	case all[0] == nil:

@@ -41,6 +41,7 @@ var matrix = map[string]string{
 	"GET /v1/executions/:id/tasks/:ref/attempts":                  "11...4",
 	"GET /v1/executions/:id/history":                              "11...4",
 	"GET /v1/executions/:id/events":                               "11...4",
+	"GET /v1/executions/:id/logs":                                 "11...4",
 	"GET /v1/executions/:id/graph":                                "11...4",
 	"POST /v1/executions/:id/cancel":                              "113..4",
 	"POST /v1/executions/:id/pause":                               "113..4",

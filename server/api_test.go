@@ -48,6 +48,8 @@ func TestAnswers(t *testing.T) {
 		{call{path: x + "/tasks/load/attempts"}, 200, `"retryable":true`},
 		{call{path: x + "/history"}, 200, `"type":"execution.started"`},
 		{call{path: x + "/events"}, 200, "event: end\ndata: {\"id\":\"" + idDefault + "\",\"status\":\"succeeded\"}\n\n"},
+		{call{path: x + "/logs"}, 200, `"message":"execution.started"`},
+		{call{path: x + "/logs?follow=true"}, 200, "id: 2\nevent: log\ndata: {"},
 		{call{path: x + "/graph"}, 200, `"edges":[]`},
 		{call{path: x + "/graph?format=mermaid"}, 200, ""},
 		{call{path: x + "/graph?format=dot"}, 200, ""},

@@ -33,6 +33,9 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 	a.decisions()
 	a.former()
 	a.life()
+	if err := a.logs(ctx, c); err != nil {
+		return nil, fmt.Errorf("queuetest: auditing the log of %s: %w", id, err)
+	}
 	slices.Sort(a.problems)
 	return a.problems, nil
 }
