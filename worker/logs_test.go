@@ -66,16 +66,20 @@ func TestLogsArriveWhileTheHandlerRuns(t *testing.T) {
 	f := newFleet(t)
 	release := make(chan struct{})
 	f.start(f.options(func(_ context.Context, job *tasks.Job) (json.RawMessage, error) {
-		job.Log.Info("begun")
-		<-release
+		for range 3 {
+			job.Log.Info("step")
+			<-release
+		}
 		return nil, nil
 	}))
 	x := fence("a")
 	f.send(x, "work")
-	f.eventually("the line arrives", func() bool {
-		return len(get(f.engine, func() []string { return messages(f.engine.logs) })) == 1
-	})
-	close(release)
+	for step := range 3 {
+		f.eventually("the line arrives", func() bool {
+			return len(get(f.engine, func() []string { return messages(f.engine.logs) })) == step+1
+		})
+		release <- struct{}{}
+	}
 	f.gone(x)
 }
 
@@ -164,6 +168,7 @@ func TestLogsAreBounded(t *testing.T) {
 	require.NoError(t, l.end())
 	require.Equal(t, []string{"info: one"}, messages(c.batches), "the attempt's log is full")
 	require.Equal(t, engine.LogLoss{Lines: 1, Bytes: 3}, c.batches[1].Cut)
+	require.Greater(t, c.batches[1].Number, c.batches[0].Number, "else it would be taken for the same batch")
 }
 
 // A log that cannot be kept neither fails the task nor keeps it from ending.
