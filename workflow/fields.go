@@ -17,6 +17,8 @@ func workflowFields() []field[Definition] {
 		textField("description", "what it is for", func(d *Definition) *string { return &d.Description }),
 		schemaField("input_schema", "JSON Schema of the input of an execution", func(d *Definition) *json.RawMessage { return &d.InputSchema }),
 		boolField("fail_fast", "cancel everything else when a task fails for good", func(d *Definition) *bool { return &d.FailFast }),
+		objectField("concurrency", "how many executions run at once; what the newest version says holds for all versions", concurrencyFields, nil,
+			func(d *Definition) **Concurrency { return &d.Concurrency }),
 		objectField("defaults", "what holds for tasks that say nothing of their own", defaultsFields, nil, func(d *Definition) **Defaults { return &d.Defaults }),
 		tasksField(),
 		valueField("output", "the output of an execution; strings may hold ${...}", func(d *Definition) *json.RawMessage { return &d.Output }),
@@ -24,9 +26,20 @@ func workflowFields() []field[Definition] {
 }
 
 var laterWorkflowFields = later{
-	"timeout":     "a timeout of the whole execution",
-	"concurrency": "a limit of executions that run at once",
-	"on_failure":  "tasks that run when the execution failed",
+	"timeout":    "a timeout of the whole execution",
+	"on_failure": "tasks that run when the execution failed",
+}
+
+// MaxRunning is the largest limit of executions of a workflow that run at once.
+const MaxRunning = 100_000
+
+func concurrencyFields() []field[Concurrency] {
+	limit := intField("max_running", "executions that run or are paused, at most", func(Limits) (int, int) { return 1, MaxRunning }, func(c *Concurrency) *int { return &c.MaxRunning })
+	limit.required = true
+	return []field[Concurrency]{
+		limit,
+		choiceField("when_full", "what becomes of one more: it waits for its turn, or is refused", []WhenFull{WhenFullQueue, WhenFullReject}, func(c *Concurrency) *WhenFull { return &c.WhenFull }),
+	}
 }
 
 func defaultsFields() []field[Defaults] {
