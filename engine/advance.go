@@ -45,6 +45,8 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 		return false, err
 	}
 	switch {
+	case a.Waits && a.Status != workflow.ExecutionCanceling:
+		return true, e.store.Settle(ctx, a.ID, failed(a)) // nothing is decided before its turn
 	case a.Status == workflow.ExecutionCanceling:
 		return true, e.finishCancel(ctx, a, p)
 	case a.Status == workflow.ExecutionRunning && a.Held > 0:
@@ -135,7 +137,7 @@ func (e *Engine) spread(ctx context.Context, a *Agenda, p *program, ref string) 
 func documentOf(a *Agenda) *Document {
 	return &Document{
 		Epoch: a.Epoch, Number: a.Number, Project: a.Project, Workflow: a.Workflow, Version: a.Version,
-		Definition: a.DefinitionHash, Root: a.Root, Priority: a.Priority,
+		Definition: a.DefinitionHash, Root: a.Root, Priority: a.Priority, SessionTime: a.sessionTime(),
 	}
 }
 

@@ -20,6 +20,8 @@ type Store interface {
 	Access
 	History
 	Logs
+	Slots
+	Sessions
 }
 
 // Definitions keeps projects and the immutable versions of workflows.
@@ -29,12 +31,19 @@ type Definitions interface {
 	PutWorkflow(ctx context.Context, w Workflow) (Workflow, bool, error)
 	// Workflow answers one version, 0 = the newest; nil when there is none.
 	Workflow(ctx context.Context, project, name string, version int) (*Workflow, error)
-	// Head answers the version (0 = the newest) and the hash of a workflow; 0 when there is none.
-	Head(ctx context.Context, project, name string, version int) (int, string, error)
+	// Head answers the version (0 = the newest) and the hash of a workflow, and whether the number of its executions is limited; version 0 when there is none.
+	Head(ctx context.Context, project, name string, version int) (Head, error)
 	Workflows(ctx context.Context, project string, page Page) ([]Workflow, string, error)
 	Versions(ctx context.Context, project, name string, page Page) ([]Workflow, string, error)
 	// Definition answers canonical JSON by its hash; nil when there is none.
 	Definition(ctx context.Context, project, hash string) (json.RawMessage, error)
+}
+
+// Head is what a start needs to know of a workflow.
+type Head struct {
+	Version int
+	Hash    string
+	Limited bool // by the newest version, whichever this is
 }
 
 // NewExecution is an execution about to be created, with its task graph.
@@ -44,6 +53,7 @@ type NewExecution struct {
 	Tasks []NewTask   // every task
 	Roots []Successor // the tasks that may run at once
 	Ahead []Job       // jobs of roots, which may be sent out in the same trip
+	Till  time.Time   // until when what was reserved for it holds; ErrMoved afterwards. Zero = nothing was
 }
 
 // NewTask is a task of a new execution: its ref and its direct predecessors.
@@ -128,6 +138,8 @@ type Document struct {
 	Root       string // of the lineage
 	Priority   int
 	Input      json.RawMessage
+
+	SessionTime time.Time // zero = none
 }
 
 // Read is the state of a task that an expression reads.
@@ -320,8 +332,8 @@ type Shards interface {
 	States(ctx context.Context, fences []Fence) ([]Record, error)
 	// Look puts off when a waiting job is looked after again and records why it waits.
 	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
-	// Index brings the entries of executions in the lists up to date, and binds their numbers.
-	Index(ctx context.Context, ids []string) error
+	// Index brings the entries of executions in the lists, and their slots, up to date, and binds their numbers.
+	Index(ctx context.Context, ids []string) ([]Turn, error)
 	// Purge removes everything of an execution whose retention is over.
 	Purge(ctx context.Context, id string) error
 }
@@ -389,4 +401,6 @@ type Redrive struct {
 	Reason    string
 	Run       []Successor         // run, or are decided, at once
 	Reset     map[string][]string // every task that runs again, with the predecessors it waits for
+	Waits     bool                // for a slot
+	Till      time.Time           // until when what was reserved for it holds; ErrMoved afterwards
 }

@@ -322,7 +322,8 @@ func aLife(t *testing.T, h *house) {
 	h.complete(x.ID, "b")
 	require.Equal(t, workflow.ExecutionSucceeded, h.now(x.ID).Status)
 	h.audit(x.ID, d)
-	require.NoError(t, h.Index(ctx, []string{x.ID}))
+	_, err = h.Index(ctx, []string{x.ID})
+	require.NoError(t, err)
 	h.offset += time.Hour
 	require.Equal(t, []string{x.ID}, h.sweep().Expire)
 	require.NoError(t, h.Purge(ctx, x.ID))
@@ -415,7 +416,8 @@ func lists(t *testing.T, h *house) {
 		ids = slices.Insert(ids, 0, x.ID)
 		if i%2 == 0 {
 			h.complete(x.ID, "a")
-			require.NoError(t, h.Index(ctx, []string{x.ID}))
+			_, err := h.Index(ctx, []string{x.ID})
+			require.NoError(t, err)
 		}
 	}
 	odd := func(i int) bool { return (11-i)%2 == 1 }

@@ -290,26 +290,46 @@ func (b *bench) attain(s workflow.ExecutionStatus) string {
 	case workflow.ExecutionSucceeded, workflow.ExecutionFailed, workflow.ExecutionTimedOut:
 		err = b.Finish(ctx, id, 0, s, nil, nil)
 	case workflow.ExecutionQueued:
-		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued").Err()
+		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued", "waits", 1).Err()
 	}
 	require.NoError(b.t, err)
 	return id
 }
 
 var executionEvents = map[workflow.Event]func(ctx context.Context, b *bench, id string) error{
-	workflow.EventPause:     controlled(engine.OperationPause),
-	workflow.EventResume:    controlled(engine.OperationResume),
-	workflow.EventAskCancel: controlled(engine.OperationCancel),
-	workflow.EventSucceed:   finished(workflow.ExecutionSucceeded),
-	workflow.EventEndFailed: finished(workflow.ExecutionFailed),
-	workflow.EventEndCancel: finished(workflow.ExecutionCanceled),
-	workflow.EventExpire:    finished(workflow.ExecutionTimedOut),
-	workflow.EventRedrive: func(ctx context.Context, b *bench, id string) error {
-		x, err := b.Execution(ctx, id, false)
-		require.NoError(b.t, err)
-		_, err = b.Redrive(ctx, engine.Redrive{Execution: id, Epoch: x.Redrives, Revision: x.Revision, Reset: map[string][]string{"t": {}}, Run: []engine.Successor{{Ref: "t"}}})
+	workflow.EventPause:        controlled(engine.OperationPause),
+	workflow.EventResume:       controlled(engine.OperationResume),
+	workflow.EventAskCancel:    controlled(engine.OperationCancel),
+	workflow.EventSucceed:      finished(workflow.ExecutionSucceeded),
+	workflow.EventEndFailed:    finished(workflow.ExecutionFailed),
+	workflow.EventEndCancel:    finished(workflow.ExecutionCanceled),
+	workflow.EventExpire:       finished(workflow.ExecutionTimedOut),
+	workflow.EventRedrive:      redriven(false),
+	workflow.EventQueueRedrive: redriven(true),
+	workflow.EventAdmit: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Begin(ctx, id, 0)
 		return err
 	},
+	workflow.EventResumeQueued: func(ctx context.Context, b *bench, id string) error {
+		x, err := b.Execution(ctx, id, false)
+		require.NoError(b.t, err)
+		if x.Status == workflow.ExecutionPaused { // before its turn
+			require.NoError(b.t, b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "waits", 1).Err())
+		}
+		_, err = b.Control(ctx, id, engine.OperationResume, engine.Request{})
+		return err
+	},
+}
+
+func redriven(waits bool) func(context.Context, *bench, string) error {
+	return func(ctx context.Context, b *bench, id string) error {
+		x, err := b.Execution(ctx, id, false)
+		require.NoError(b.t, err)
+		_, err = b.Redrive(ctx, engine.Redrive{
+			Execution: id, Epoch: x.Redrives, Revision: x.Revision, Waits: waits, Reset: map[string][]string{"t": {}}, Run: []engine.Successor{{Ref: "t"}},
+		})
+		return err
+	}
 }
 
 func controlled(op engine.Operation) func(context.Context, *bench, string) error {

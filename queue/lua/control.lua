@@ -7,12 +7,13 @@ local x = execution(KEYS[1])
 if not x then return {-1} end
 local to
 if op == 'pause' and (x.status == 'queued' or x.status == 'running') then to = 'paused'
-elseif op == 'resume' and x.status == 'paused' then to = 'running'
+elseif op == 'resume' and x.status == 'paused' then
+  to = call('HEXISTS', KEYS[1], 'waits') == 1 and 'queued' or 'running' -- paused before its turn: it waits again
 elseif op == 'resume' and x.status == 'running' and call('SCARD', KEYS[3]) > 0 then to = x.status
 elseif op == 'cancel' and (going(x) or x.status == 'queued') then to = 'canceling'
 else return {-6, x.status} end
 local held, recs = {}, {}
-if op == 'resume' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
+if to == 'running' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
 for i, ref in ipairs(held) do recs[i] = record(KEYS[2], ref) end
 -- writes follow
 local changed = x.status ~= to
