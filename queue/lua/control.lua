@@ -36,7 +36,7 @@ if op == 'cancel' or reply[3] > 0 and to == 'running' then call('ZADD', KEYS[6],
 mark(KEYS[7], id, now)
 if changed then
   save(x, 'status', to, 'reason', ARGV[5])
-  local word = {pause = 'paused', resume = 'resumed', cancel = 'canceling'}
+  local word = {pause = 'paused', resume = to == 'queued' and to or 'resumed', cancel = 'canceling'}
   event(KEYS[4], now, 'execution.' .. word[op], nil, nil, ARGV[4], ARGV[5])
 else
   save(x)

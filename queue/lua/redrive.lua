@@ -56,6 +56,11 @@ event(KEYS[8], now, 'execution.redriven', nil, nil, ARGV[5], ARGV[6])
 local relay = release(k, x, id, '', starts, now)
 mark(KEYS[11], id, now)
 local state = 0
-if x.status == 'queued' then call('HSET', KEYS[1], 'waits', 1) else state = settle(k, x, id, now, '0', 0) end
+if x.status == 'queued' then -- what is ready is held until its turn comes: see begin.lua
+  call('HSET', KEYS[1], 'waits', 1)
+  event(KEYS[8], now, 'execution.queued')
+else
+  state = settle(k, x, id, now, '0', 0)
+end
 save(x, 'status', x.status, 'epoch', x.epoch, 'reason', ARGV[6])
 return {1, state, now, unpack(relay)}

@@ -13,6 +13,7 @@ type Engine interface {
 	Projects
 	Workflows
 	Executions
+	Sessions
 	Tasks
 	Histories
 	Logs
@@ -37,6 +38,7 @@ type Handlers struct {
 	projects
 	workflows
 	executions
+	sessions
 	tasks
 	history
 	events
@@ -57,6 +59,7 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		projects:   projects{e},
 		workflows:  workflows{e},
 		executions: executions{e},
+		sessions:   sessions{e},
 		tasks:      tasks{e},
 		history:    history{e},
 		events:     events{engine: e, options: o, slots: slots},
