@@ -124,6 +124,10 @@ func nextOf(refusal *client.Error) string {
 		return "The key's scope does not allow this: `redrive key list` shows the keys and their scopes."
 	case refusal.Code == "workflow_not_found":
 		return "`redrive workflow list` shows the workflows of the project; another project is named with --project."
+	case refusal.Code == "session_not_found":
+		return "`redrive session list` shows the sessions of the project."
+	case refusal.Existing != nil:
+		return fmt.Sprintf("Look at it: redrive execution get %d", refusal.Existing.Number)
 	case refusal.Code == "execution_not_found":
 		return "`redrive execution list` shows the executions of the project."
 	case refusal.Status >= http.StatusInternalServerError && refusal.RequestID != "":

@@ -42,6 +42,7 @@ func (p *program) executionCommand() *cli.Command {
 			Name: "history", Usage: "list what happened to an execution, oldest first", ArgsUsage: "ID", Flags: []cli.Flag{limitFlag()},
 			Action: p.history,
 		}, []string{"redrive execution history 12 --limit 0 -o wide"}, exitNotFound),
+		p.logsCommand(),
 		explained(&cli.Command{
 			Name: "tasks", Usage: "list the tasks of an execution", ArgsUsage: "ID", Flags: []cli.Flag{limitFlag()},
 			Action: p.tasks,
@@ -104,6 +105,17 @@ func mapText(m map[string]string) string {
 	return strings.Join(list, ",")
 }
 
+func sessionText(x client.Execution) string {
+	if x.SessionTime == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d of %s, attempt %d", x.Session, x.SessionTime.UTC().Format(time.RFC3339), x.SessionAttempt)
+	if x.AttemptName != "" {
+		text += " (" + x.AttemptName + ")"
+	}
+	return text
+}
+
 func (s *session) printExecution(x client.Execution) error {
 	type e = client.Execution
 	return printOne(s.printer, x, []column[e]{
@@ -113,6 +125,8 @@ func (s *session) printExecution(x client.Execution) error {
 		{title: "reason", value: func(x e) string { return x.Reason }},
 		{title: "error", value: func(x e) string { return s.style.paint(red, errorText(x.Error)) }},
 		{title: "tasks", value: func(x e) string { return summary(x.TasksSummary) }},
+		{title: "session", value: sessionText},
+		{title: "start at", value: func(x e) string { return absolute(at(x.StartAt)) }},
 		{title: "created", value: func(x e) string { return s.time(x.CreatedAt) }},
 		{title: "started", wide: true, value: func(x e) string { return absolute(at(x.StartedAt)) }},
 		{title: "ended", wide: true, value: func(x e) string { return absolute(at(x.EndedAt)) }},

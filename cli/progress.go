@@ -107,7 +107,7 @@ func statusOf(e client.Event) string {
 		return e.Status
 	}
 	_, what, _ := strings.Cut(e.Type, ".")
-	if what == "started" || what == "resumed" {
+	if what == "started" || what == "resumed" || what == "redriven" {
 		return "running"
 	}
 	if _, known := looks[what]; known {

@@ -27,12 +27,17 @@ func (p *program) runCommand() *cli.Command {
 			&cli.StringFlag{Name: "correlation-id", Usage: "an `ID` of yours, to find the execution by"},
 			&cli.StringSliceFlag{Name: "label", Usage: "a label `KEY=VALUE`; may be repeated"},
 			&cli.IntFlag{Name: "priority", Usage: "`1` (low) to 9 (high); 5 when left out"},
+			&cli.StringFlag{Name: "session-time", Usage: "make it an attempt of the session of `TIME` (2026-03-01T00:00:00Z, or 2026-03-01 for midnight UTC)"},
+			&cli.StringFlag{Name: "attempt-name", Usage: "with --session-time: a further attempt of the session, under this `NAME`"},
+			&cli.StringFlag{Name: "start-at", Usage: "not before `TIME` (RFC 3339), or not before so long (10m) has passed"},
+			&cli.StringFlag{Name: "when-full", Usage: "`queue` or reject it when as many executions of the workflow run as may; as the workflow says when left out"},
 		},
 		Action: p.run,
 	}, []string{
 		`redrive run weather-report --set years='[2012,2013]' --wait`,
 		`redrive run weather-report --input @input.json --label team=data`,
 		`redrive run weather-report --wait --timeout 5m -o json > execution.json`,
+		`redrive run nightly --session-time 2026-03-01 --attempt-name second-try`,
 		`ID=$(redrive run weather-report -o name)`,
 	}, exitNotFound, exitConflict, exitUnsuccess, exitWaitTimeout)
 }
@@ -63,7 +68,11 @@ func (p *program) run(c *cli.Context) error {
 		return s.await(c.Context, x, c.Duration("timeout"))
 	}
 	if s.format == formatTable {
-		fmt.Fprintf(p.out, "%s #%d started: %s\nWatch it: redrive execution watch %d\n", x.Workflow, x.Number, x.ID, x.Number)
+		word := "started"
+		if x.Status == client.ExecutionStatusQueued {
+			word = "queued (" + x.Reason + ")"
+		}
+		fmt.Fprintf(p.out, "%s #%d %s: %s\nWatch it: redrive execution watch %d\n", x.Workflow, x.Number, word, x.ID, x.Number)
 		return nil
 	}
 	return s.printExecution(*x)
@@ -78,10 +87,40 @@ func (p *program) startRequest(c *cli.Context) (client.StartRequest, error) {
 	if err != nil {
 		return client.StartRequest{}, err
 	}
-	return client.StartRequest{
+	request := client.StartRequest{
 		Workflow: c.Args().First(), Version: c.Int("version"), Input: input, Labels: labels, Priority: c.Int("priority"),
 		CorrelationID: c.String("correlation-id"), IdempotencyKey: c.String("idempotency-key"),
-	}, nil
+		AttemptName: c.String("attempt-name"), WhenFull: client.StartRequestWhenFull(c.String("when-full")),
+	}
+	return request, p.turn(c, &request)
+}
+
+// turn reads which session an execution belongs to, and when it is to start.
+func (p *program) turn(c *cli.Context, r *client.StartRequest) error {
+	if r.WhenFull != "" && !r.WhenFull.Valid() {
+		return usagef("--when-full %s: want queue or reject", r.WhenFull)
+	}
+	if text := c.String("session-time"); text != "" {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t, err = time.Parse(time.DateOnly, text)
+		}
+		if err != nil {
+			return usagef("--session-time %s: want a time as 2026-03-01T00:00:00Z, or a day as 2026-03-01", text)
+		}
+		r.SessionTime = &t
+	}
+	if text := c.String("start-at"); text != "" {
+		t, err := time.Parse(time.RFC3339, text)
+		if d, notFor := time.ParseDuration(text); notFor == nil {
+			t, err = p.now().Add(d), nil
+		}
+		if err != nil {
+			return usagef("--start-at %s: want a time as 2026-03-01T08:00:00Z, or a duration as 10m", text)
+		}
+		r.StartAt = &t
+	}
+	return nil
 }
 
 // input puts the input together: --input, then each --set over it.

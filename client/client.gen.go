@@ -53,6 +53,30 @@ func (e ExecutionStatus) Valid() bool {
 	}
 }
 
+// Defines values for LogLevel.
+const (
+	LogLevelDebug LogLevel = "debug"
+	LogLevelError LogLevel = "error"
+	LogLevelInfo  LogLevel = "info"
+	LogLevelWarn  LogLevel = "warn"
+)
+
+// Valid indicates whether the value is a known member of the LogLevel enum.
+func (e LogLevel) Valid() bool {
+	switch e {
+	case LogLevelDebug:
+		return true
+	case LogLevelError:
+		return true
+	case LogLevelInfo:
+		return true
+	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	Admin Scope = "admin"
@@ -68,6 +92,24 @@ func (e Scope) Valid() bool {
 	case Read:
 		return true
 	case Write:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StartRequestWhenFull.
+const (
+	StartRequestWhenFullQueue  StartRequestWhenFull = "queue"
+	StartRequestWhenFullReject StartRequestWhenFull = "reject"
+)
+
+// Valid indicates whether the value is a known member of the StartRequestWhenFull enum.
+func (e StartRequestWhenFull) Valid() bool {
+	switch e {
+	case StartRequestWhenFullQueue:
+		return true
+	case StartRequestWhenFullReject:
 		return true
 	default:
 		return false
@@ -212,6 +254,7 @@ type EventList struct {
 
 // Execution defines model for Execution.
 type Execution struct {
+	AttemptName   string     `json:"attempt_name,omitempty"`
 	CorrelationID string     `json:"correlation_id,omitempty"`
 	CreatedAt     time.Time  `json:"created_at"`
 	EndedAt       *time.Time `json:"ended_at"`
@@ -225,12 +268,26 @@ type Execution struct {
 	Number   int64             `json:"number"`
 
 	// Output Any JSON value.
-	Output       JSON            `json:"output"`
-	Priority     int             `json:"priority"`
-	Project      string          `json:"project"`
-	Reason       string          `json:"reason,omitempty"`
-	Redrives     int             `json:"redrives"`
-	Revision     int64           `json:"revision"`
+	Output   JSON   `json:"output"`
+	Priority int    `json:"priority"`
+	Project  string `json:"project"`
+
+	// Reason Of a queued one: concurrency_limit or start_at; otherwise what was given with the last change.
+	Reason   string `json:"reason,omitempty"`
+	Redrives int    `json:"redrives"`
+	Revision int64  `json:"revision"`
+
+	// Session The number of its session.
+	Session int64 `json:"session,omitempty"`
+
+	// SessionAttempt Which attempt of its session it is: 1, 2, 3 ...
+	SessionAttempt int `json:"session_attempt,omitempty"`
+
+	// SessionTime The time of its session, in UTC.
+	SessionTime *time.Time `json:"session_time,omitempty"`
+
+	// StartAt Not before this time.
+	StartAt      *time.Time      `json:"start_at,omitempty"`
 	StartedAt    *time.Time      `json:"started_at"`
 	Status       ExecutionStatus `json:"status"`
 	TasksSummary map[string]int  `json:"tasks_summary"`
@@ -246,6 +303,13 @@ type ExecutionList struct {
 
 // ExecutionStatus defines model for ExecutionStatus.
 type ExecutionStatus string
+
+// ExistingExecution The execution that is there already.
+type ExistingExecution struct {
+	ID     string          `json:"id"`
+	Number int64           `json:"number"`
+	Status ExecutionStatus `json:"status"`
+}
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -315,6 +379,29 @@ type KeyRequest struct {
 	Scope Scope `json:"scope"`
 }
 
+// LogEntry defines model for LogEntry.
+type LogEntry struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Level   LogLevel  `json:"level"`
+	Message string    `json:"message"`
+
+	// Ref The task.
+	Ref string `json:"ref"`
+
+	// Seq Opaque, unique in the execution and rising; the id of the server-sent event.
+	Seq string `json:"seq"`
+}
+
+// LogLevel defines model for LogLevel.
+type LogLevel string
+
+// LogList defines model for LogList.
+type LogList struct {
+	Items      []LogEntry `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Stable; what programs decide by.
@@ -323,6 +410,9 @@ type Problem struct {
 	// Detail What was wrong this time and what to do next.
 	Detail string       `json:"detail,omitempty"`
 	Errors []FieldError `json:"errors,omitempty"`
+
+	// Execution The execution that is there already.
+	Execution *ExistingExecution `json:"execution,omitempty"`
 
 	// Instance The path of the request.
 	Instance string `json:"instance,omitempty"`
@@ -405,8 +495,28 @@ type QueueList struct {
 // Scope Each includes the ones before it.
 type Scope string
 
+// Session defines model for Session.
+type Session struct {
+	// Attempts How many executions it has.
+	Attempts int `json:"attempts"`
+
+	// Last Its last attempt; null for the moment in which it is being created.
+	Last        *Execution `json:"last"`
+	Number      int64      `json:"number"`
+	SessionTime time.Time  `json:"session_time"`
+	Workflow    string     `json:"workflow"`
+}
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	Items      []Session `json:"items"`
+	NextCursor *string   `json:"next_cursor"`
+}
+
 // StartRequest defines model for StartRequest.
 type StartRequest struct {
+	// AttemptName Names a further attempt of the session.
+	AttemptName    string `json:"attempt_name,omitempty"`
 	CorrelationID  string `json:"correlation_id,omitempty"`
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 
@@ -418,10 +528,22 @@ type StartRequest struct {
 	// Priority 1 to 9, 5 when left out.
 	Priority int `json:"priority,omitempty"`
 
+	// SessionTime The time of the session that it is an attempt of, in whole seconds.
+	SessionTime *time.Time `json:"session_time,omitempty"`
+
+	// StartAt Not before this time; at once when left out or past.
+	StartAt *time.Time `json:"start_at,omitempty"`
+
 	// Version The newest when left out.
-	Version  int    `json:"version,omitempty"`
-	Workflow string `json:"workflow"`
+	Version int `json:"version,omitempty"`
+
+	// WhenFull What becomes of it when as many executions of the workflow run as may; as the workflow says when left out.
+	WhenFull StartRequestWhenFull `json:"when_full,omitempty"`
+	Workflow string               `json:"workflow"`
 }
+
+// StartRequestWhenFull What becomes of it when as many executions of the workflow run as may; as the workflow says when left out.
+type StartRequestWhenFull string
 
 // StringMap defines model for StringMap.
 type StringMap map[string]string
@@ -553,6 +675,9 @@ type QueueName = string
 // Ref defines model for Ref.
 type Ref = string
 
+// SessionNumber defines model for SessionNumber.
+type SessionNumber = int64
+
 // WorkflowName defines model for WorkflowName.
 type WorkflowName = string
 
@@ -587,6 +712,30 @@ type ListHistoryParams struct {
 
 	// Limit How many items at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListLogsParams defines parameters for ListLogs.
+type ListLogsParams struct {
+	// Task Only of the task with this ref.
+	Task *string `form:"task,omitempty" json:"task,omitempty"`
+
+	// Attempt Only of this attempt.
+	Attempt *int `form:"attempt,omitempty" json:"attempt,omitempty"`
+
+	// Level Only of this level and graver ones.
+	Level *LogLevel `form:"level,omitempty" json:"level,omitempty"`
+
+	// Follow Answer a stream of server-sent events that ends with the execution.
+	Follow *bool `form:"follow,omitempty" json:"follow,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// LastEventID Send only what was logged after this entry of a stream. Browsers send it by themselves.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // ListTasksParams defines parameters for ListTasks.
@@ -645,6 +794,27 @@ type ListExecutionsParams struct {
 	// Label A label as `key=value`.
 	Label *string `form:"label,omitempty" json:"label,omitempty"`
 
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// Workflow The name of the workflow.
+	Workflow *string `form:"workflow,omitempty" json:"workflow,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSessionAttemptsParams defines parameters for ListSessionAttempts.
+type ListSessionAttemptsParams struct {
 	// Cursor The `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -813,6 +983,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 	ListHistory(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListLogs Read or follow what the tasks of an execution logged
+	//
+	// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+	//
+	// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+	ListLogs(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PauseExecutionWithBody Pause an execution
 	//
 	// Attempts that run go on; nothing new starts until it is resumed.
@@ -931,6 +1108,10 @@ type ClientInterface interface {
 	//
 	// Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 	//
+	// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+	//
+	// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
@@ -940,10 +1121,33 @@ type ClientInterface interface {
 	//
 	// Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 	//
+	// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+	//
+	// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 	StartExecution(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSessions List sessions
+	//
+	// Newest first, each with its last attempt.
+	//
+	// Corresponds with GET /v1/projects/{project}/sessions (the `ListSessions` operationId).
+	ListSessions(ctx context.Context, project ProjectName, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSession Read a session
+	//
+	// Corresponds with GET /v1/projects/{project}/sessions/{session} (the `GetSession` operationId).
+	GetSession(ctx context.Context, project ProjectName, session SessionNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSessionAttempts List the executions of a session
+	//
+	// Oldest first.
+	//
+	// Corresponds with GET /v1/projects/{project}/sessions/{session}/attempts (the `ListSessionAttempts` operationId).
+	ListSessionAttempts(ctx context.Context, project ProjectName, session SessionNumber, params *ListSessionAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWorkflows List workflows
 	//
@@ -1102,6 +1306,23 @@ func (c *Transport) GetGraph(ctx context.Context, id ExecutionID, params *GetGra
 // Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 func (c *Transport) ListHistory(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListLogs Read or follow what the tasks of an execution logged
+//
+// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+//
+// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+func (c *Transport) ListLogs(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListLogsRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1390,6 +1611,10 @@ func (c *Transport) ListExecutions(ctx context.Context, project ProjectName, par
 //
 // Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 //
+// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+//
+// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
@@ -1409,11 +1634,64 @@ func (c *Transport) StartExecutionWithBody(ctx context.Context, project ProjectN
 //
 // Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 //
+// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+//
+// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 func (c *Transport) StartExecution(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStartExecutionRequest(c.Server, project, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSessions List sessions
+//
+// Newest first, each with its last attempt.
+//
+// Corresponds with GET /v1/projects/{project}/sessions (the `ListSessions` operationId).
+func (c *Transport) ListSessions(ctx context.Context, project ProjectName, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSessionsRequest(c.Server, project, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSession Read a session
+//
+// Corresponds with GET /v1/projects/{project}/sessions/{session} (the `GetSession` operationId).
+func (c *Transport) GetSession(ctx context.Context, project ProjectName, session SessionNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSessionRequest(c.Server, project, session)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSessionAttempts List the executions of a session
+//
+// Oldest first.
+//
+// Corresponds with GET /v1/projects/{project}/sessions/{session}/attempts (the `ListSessionAttempts` operationId).
+func (c *Transport) ListSessionAttempts(ctx context.Context, project ProjectName, session SessionNumber, params *ListSessionAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSessionAttemptsRequest(c.Server, project, session, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1874,6 +2152,142 @@ func NewListHistoryRequest(server string, id ExecutionID, params *ListHistoryPar
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListLogsRequest constructs an http.Request for the ListLogs method
+func NewListLogsRequest(server string, id ExecutionID, params *ListLogsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/logs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Task != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "task", *params.Task, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Attempt != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "attempt", *params.Attempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Level != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "level", *params.Level, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Follow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "follow", *params.Follow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -2646,6 +3060,212 @@ func NewStartExecutionRequestWithBody(server string, project ProjectName, conten
 	return req, nil
 }
 
+// NewListSessionsRequest constructs an http.Request for the ListSessions method
+func NewListSessionsRequest(server string, project ProjectName, params *ListSessionsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/sessions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Workflow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workflow", *params.Workflow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSessionRequest constructs an http.Request for the GetSession method
+func NewGetSessionRequest(server string, project ProjectName, session SessionNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/sessions/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSessionAttemptsRequest constructs an http.Request for the ListSessionAttempts method
+func NewListSessionAttemptsRequest(server string, project ProjectName, session SessionNumber, params *ListSessionAttemptsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/sessions/%s/attempts", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListWorkflowsRequest constructs an http.Request for the ListWorkflows method
 func NewListWorkflowsRequest(server string, project ProjectName, params *ListWorkflowsParams) (*http.Request, error) {
 	var err error
@@ -3178,6 +3798,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 	ListHistoryWithResponse(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
 
+	// ListLogsWithResponse Read or follow what the tasks of an execution logged
+	//
+	// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+	ListLogsWithResponse(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*ListLogsResponse, error)
+
 	// PauseExecutionWithBodyWithResponse Pause an execution
 	//
 	// Attempts that run go on; nothing new starts until it is resumed.
@@ -3312,6 +3941,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 	//
+	// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+	//
+	// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
@@ -3321,10 +3954,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 	//
+	// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+	//
+	// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 	StartExecutionWithResponse(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*StartExecutionResponse, error)
+
+	// ListSessionsWithResponse List sessions
+	//
+	// Newest first, each with its last attempt.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/sessions (the `ListSessions` operationId).
+	ListSessionsWithResponse(ctx context.Context, project ProjectName, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error)
+
+	// GetSessionWithResponse Read a session
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/sessions/{session} (the `GetSession` operationId).
+	GetSessionWithResponse(ctx context.Context, project ProjectName, session SessionNumber, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
+
+	// ListSessionAttemptsWithResponse List the executions of a session
+	//
+	// Oldest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/sessions/{session}/attempts (the `ListSessionAttempts` operationId).
+	ListSessionAttemptsWithResponse(ctx context.Context, project ProjectName, session SessionNumber, params *ListSessionAttemptsParams, reqEditors ...RequestEditorFn) (*ListSessionAttemptsResponse, error)
 
 	// ListWorkflowsWithResponse List workflows
 	//
@@ -3634,6 +4296,54 @@ func (r ListHistoryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListLogsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LogList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListLogsResponse) GetJSON200() *LogList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListLogsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListLogsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListLogsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListLogsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListLogsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4271,6 +4981,150 @@ func (r StartExecutionResponse) ContentType() string {
 	return ""
 }
 
+type ListSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSessionsResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSessionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Session
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSessionResponse) GetJSON200() *Session {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSessionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSessionAttemptsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ExecutionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSessionAttemptsResponse) GetJSON200() *ExecutionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSessionAttemptsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSessionAttemptsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSessionAttemptsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSessionAttemptsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSessionAttemptsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListWorkflowsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4796,6 +5650,21 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, id Ex
 	return ParseListHistoryResponse(rsp)
 }
 
+// ListLogsWithResponse Read or follow what the tasks of an execution logged
+//
+// What handlers log and commands print, in the order in which it arrived: at most 256 KiB per attempt and 16 MiB per execution; a last entry of an attempt says what was cut. A page that a filter thins out may be short; the log ends where `next_cursor` is null. With `follow=true`, or when the request accepts `text/event-stream`, the answer is a stream of server-sent events, each with `id`, the event `log` and an entry as JSON in `data`. Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/executions/{id}/logs (the `ListLogs` operationId).
+func (c *ClientWithResponses) ListLogsWithResponse(ctx context.Context, id ExecutionID, params *ListLogsParams, reqEditors ...RequestEditorFn) (*ListLogsResponse, error) {
+	rsp, err := c.ListLogs(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListLogsResponse(rsp)
+}
+
 // PauseExecutionWithBodyWithResponse Pause an execution
 //
 // Attempts that run go on; nothing new starts until it is resumed.
@@ -5026,6 +5895,10 @@ func (c *ClientWithResponses) ListExecutionsWithResponse(ctx context.Context, pr
 //
 // Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 //
+// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+//
+// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
@@ -5041,6 +5914,10 @@ func (c *ClientWithResponses) StartExecutionWithBodyWithResponse(ctx context.Con
 //
 // Answers 201 with the new execution. With an `idempotency_key` that was used in the last 24 hours the answer is 200 with the execution of then; the same key with another body is refused with 422.
 //
+// With a `session_time` the execution is an attempt of the session of its workflow and that time. A session has one unnamed attempt and any number of named ones; one that is there already is refused with 409 `session_exists`, and the problem names it as `execution`: the one of the same name, or the session's last attempt for a start without name.
+//
+// Where the workflow limits how many of its executions run (`concurrency`), one more is `queued` with reason `concurrency_limit`, or refused with 409 `concurrency_limit`, as the workflow or `when_full` says. With a `start_at` that lies ahead the execution is `queued` with reason `start_at` until then, and takes its place in the line at that time.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
@@ -5050,6 +5927,49 @@ func (c *ClientWithResponses) StartExecutionWithResponse(ctx context.Context, pr
 		return nil, err
 	}
 	return ParseStartExecutionResponse(rsp)
+}
+
+// ListSessionsWithResponse List sessions
+//
+// Newest first, each with its last attempt.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/sessions (the `ListSessions` operationId).
+func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, project ProjectName, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error) {
+	rsp, err := c.ListSessions(ctx, project, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSessionsResponse(rsp)
+}
+
+// GetSessionWithResponse Read a session
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/sessions/{session} (the `GetSession` operationId).
+func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, project ProjectName, session SessionNumber, reqEditors ...RequestEditorFn) (*GetSessionResponse, error) {
+	rsp, err := c.GetSession(ctx, project, session, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSessionResponse(rsp)
+}
+
+// ListSessionAttemptsWithResponse List the executions of a session
+//
+// Oldest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/sessions/{session}/attempts (the `ListSessionAttempts` operationId).
+func (c *ClientWithResponses) ListSessionAttemptsWithResponse(ctx context.Context, project ProjectName, session SessionNumber, params *ListSessionAttemptsParams, reqEditors ...RequestEditorFn) (*ListSessionAttemptsResponse, error) {
+	rsp, err := c.ListSessionAttempts(ctx, project, session, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSessionAttemptsResponse(rsp)
 }
 
 // ListWorkflowsWithResponse List workflows
@@ -5347,6 +6267,42 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 			return nil, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListLogsResponse parses an HTTP response from a ListLogsWithResponse call
+func ParseListLogsResponse(rsp *http.Response) (*ListLogsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListLogsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LogList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/event-stream) unsupported
 
 	}
 
@@ -5779,6 +6735,105 @@ func ParseStartExecutionResponse(rsp *http.Response) (*StartExecutionResponse, e
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSessionsResponse parses an HTTP response from a ListSessionsWithResponse call
+func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSessionResponse parses an HTTP response from a GetSessionWithResponse call
+func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Session
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSessionAttemptsResponse parses an HTTP response from a ListSessionAttemptsWithResponse call
+func ParseListSessionAttemptsResponse(rsp *http.Response) (*ListSessionAttemptsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSessionAttemptsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ExecutionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -19,7 +19,8 @@ type Error struct {
 	Detail     string
 	RequestID  string // look for it in the server's log
 	Errors     []FieldError
-	RetryAfter time.Duration // 0 when the server named none
+	Existing   *ExistingExecution // the execution that is there already, of a 409
+	RetryAfter time.Duration      // 0 when the server named none
 }
 
 func (e *Error) Error() string {
@@ -71,7 +72,7 @@ func newError(resp *http.Response) *Error {
 		e.Detail = fmt.Sprintf("%s answered %d, not with a problem document: is this a Redrive server?", where(resp), resp.StatusCode)
 		return e
 	}
-	e.Code, e.Detail, e.RequestID, e.Errors = p.Code, p.Detail, p.RequestID, p.Errors
+	e.Code, e.Detail, e.RequestID, e.Errors, e.Existing = p.Code, p.Detail, p.RequestID, p.Errors, p.Execution
 	if p.Title != "" {
 		e.Title = p.Title
 	}

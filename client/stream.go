@@ -29,12 +29,26 @@ var errEnd = errors.New("client: the execution has ended")
 // connection is taken up again behind the last event; ten failures in a row,
 // a refusal, or the end of ctx end the sequence with an error.
 func (c *Client) Events(ctx context.Context, id, after string) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
+	return follow(ctx, "events of "+id, after, func(e Event) string { return e.Seq },
+		func(after *string) (*http.Response, error) {
+			return c.api.StreamEvents(ctx, id, &StreamEventsParams{LastEventID: after}, acceptStream)
+		})
+}
+
+func acceptStream(_ context.Context, r *http.Request) error {
+	r.Header.Set("Accept", "text/event-stream")
+	return nil
+}
+
+// follow reads a stream, over as many connections as it takes.
+func follow[T any](ctx context.Context, what, after string, seq func(T) string, open func(after *string) (*http.Response, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		connected, failures := false, 0
 		for {
 			stopped := false
-			err := c.stream(ctx, id, after, func(e Event) bool {
-				after, failures = e.Seq, 0
+			err := stream(after, open, func(e T) bool {
+				after, failures = seq(e), 0
 				stopped = !yield(e, nil)
 				return !stopped
 			}, func() { connected = true })
@@ -46,11 +60,11 @@ func (c *Client) Events(ctx context.Context, id, after string) iter.Seq2[Event, 
 				if ctx.Err() != nil {
 					err = ctx.Err()
 				}
-				yield(Event{}, fmt.Errorf("client: events of %s: %w", id, err))
+				yield(none, fmt.Errorf("client: %s: %w", what, err))
 				return
 			}
 			if !sleep(ctx, pause(failures, err)) {
-				yield(Event{}, fmt.Errorf("client: events of %s: %w", id, ctx.Err()))
+				yield(none, fmt.Errorf("client: %s: %w", what, ctx.Err()))
 				return
 			}
 		}
@@ -69,15 +83,12 @@ func (c *Client) Wait(ctx context.Context, id string) (*Execution, error) {
 
 // stream reads one connection. It returns errEnd after the end event, nil when
 // the consumer stopped, and otherwise why the connection broke.
-func (c *Client) stream(ctx context.Context, id, after string, handle func(Event) bool, connected func()) error {
-	params := &StreamEventsParams{}
+func stream[T any](after string, open func(after *string) (*http.Response, error), handle func(T) bool, connected func()) error {
+	var from *string
 	if after != "" {
-		params.LastEventID = &after
+		from = &after
 	}
-	resp, err := c.api.StreamEvents(ctx, id, params, func(_ context.Context, r *http.Request) error {
-		r.Header.Set("Accept", "text/event-stream")
-		return nil
-	})
+	resp, err := open(from)
 	if err != nil {
 		return err
 	}
@@ -93,7 +104,7 @@ func (c *Client) stream(ctx context.Context, id, after string, handle func(Event
 }
 
 // readStream takes server-sent events apart.
-func readStream(body io.Reader, handle func(Event) bool) error {
+func readStream[T any](body io.Reader, handle func(T) bool) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4096), maxEventLine)
 	var kind string
@@ -115,7 +126,7 @@ func readStream(body io.Reader, handle func(Event) bool) error {
 			return errEnd
 		}
 		if len(data) > 0 {
-			var e Event
+			var e T
 			if err := json.Unmarshal(data, &e); err != nil {
 				return fmt.Errorf("an event that is not JSON: %w", err)
 			}

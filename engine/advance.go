@@ -45,6 +45,8 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 		return false, err
 	}
 	switch {
+	case a.Waits && a.Status != workflow.ExecutionCanceling:
+		return true, e.store.Settle(ctx, a.ID, failed(a)) // nothing is decided before its turn
 	case a.Status == workflow.ExecutionCanceling:
 		return true, e.finishCancel(ctx, a, p)
 	case a.Cascade != "":
@@ -173,6 +175,7 @@ func documentOf(a *Agenda) *Document {
 	return &Document{
 		Epoch: a.Epoch, Number: a.Number, Project: a.Project, Workflow: a.Workflow, Version: a.Version,
 		Definition: a.DefinitionHash, Root: a.Root, Path: a.Path, Depth: a.Depth, Parent: a.parentID(), Priority: a.Priority,
+		SessionTime: a.sessionTime(),
 	}
 }
 

@@ -23,14 +23,14 @@ func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
 	if u.a.Depth+1 > e.o.Limits.Nesting {
 		return &workflow.Error{Code: "too_deep", Message: fmt.Sprintf("sub-workflows are nested deeper than %d; does %s call itself?", e.o.Limits.Nesting, child.Name)}
 	}
-	version, hash, err := e.store.Head(ctx, u.a.Project, child.Name, child.Version)
+	head, err := e.store.Head(ctx, u.a.Project, child.Name, child.Version)
 	if err != nil {
 		return err
 	}
-	if hash == "" {
+	if head.Hash == "" {
 		return &workflow.Error{Code: "workflow_not_found", Message: fmt.Sprintf("project %s has no workflow %s; publish it and retry", u.a.Project, named(child.Name, child.Version))}
 	}
-	child.Version = version
+	child.Version = head.Version
 	if b.Input, err = json.Marshal(child); err != nil {
 		return fmt.Errorf("engine: encoding what %s asks for: %w", u.at.Ref, err)
 	}
@@ -53,26 +53,35 @@ func named(name string, version int) string {
 
 // makeChild makes the sub-execution that a task names, once, and takes the task off the agenda.
 func (e *Engine) makeChild(ctx context.Context, u *undecided, child workflow.Child) error {
-	w, err := e.store.Workflow(ctx, u.a.Project, child.Name, child.Version)
+	w, err := e.head(ctx, u.a.Project, child.Name, child.Version)
+	var refused *Error
+	if errors.As(err, &refused) && refused.Kind == KindNotFound {
+		return e.failControl(ctx, u, &workflow.Error{Code: "workflow_not_found", Message: refused.Message}, false, CloseAlways)
+	}
 	if err != nil {
 		return err
-	}
-	if w == nil {
-		return e.failControl(ctx, u, &workflow.Error{Code: "workflow_not_found", Message: "there is no workflow " + named(child.Name, child.Version)}, false, CloseAlways)
 	}
 	p, err := e.program(ctx, u.a.Project, w.Hash)
 	if err != nil {
 		return err
 	}
 	request := StartRequest{Workflow: w.Name, Version: w.Version, Input: child.Input, Priority: u.a.Priority, CorrelationID: u.a.CorrelationID, Labels: u.a.Labels}
-	var invalid *Error
-	if err := e.checkStart(p, &request); errors.As(err, &invalid) {
-		return e.failControl(ctx, u, &workflow.Error{Code: workflow.CodeInputInvalid, Message: fmt.Sprintf("%s refuses the input: %v", w.Name, invalid.Problems)}, false, CloseAlways)
+	if err := e.checkStart(p, &request); errors.As(err, &refused) && refused.Kind == KindInvalid {
+		return e.failControl(ctx, u, &workflow.Error{Code: workflow.CodeInputInvalid, Message: fmt.Sprintf("%s refuses the input: %v", w.Name, refused.Problems)}, false, CloseAlways)
+	} else if err != nil {
+		return err
 	}
 	x := newExecution(u.rec.Child, u.a.Project, w, p, request)
 	x.Parent, x.Root = &Parent{Execution: u.a.ID, Task: u.at.Ref}, u.a.Root
 	x.Path, x.Depth = u.a.Path+u.at.Ref+"/", u.a.Depth+1
 	if x.Number, err = e.store.Number(ctx); err != nil {
+		return err
+	}
+	err = e.place(ctx, &x, w, request)
+	if errors.As(err, &refused) && refused.Kind == KindConflict { // it is full, and says to refuse then
+		return e.failControl(ctx, u, &workflow.Error{Code: refused.Code, Message: refused.Message, Retryable: true}, false, CloseAlways)
+	}
+	if err != nil {
 		return err
 	}
 	if _, _, err := e.create(ctx, x, p); err != nil {

@@ -335,7 +335,8 @@ func TestASubWorkflowIsAnExecutionOfItsOwn(t *testing.T) {
 func (s *stage) purges(all ...*engine.Execution) {
 	s.t.Helper()
 	for _, x := range all {
-		require.NoError(s.t, s.store.Index(s.ctx(), []string{x.ID}))
+		_, err := s.store.Index(s.ctx(), []string{x.ID})
+		require.NoError(s.t, err)
 	}
 	s.offset += 2 * time.Hour
 	for _, due := range s.due() {

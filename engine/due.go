@@ -57,7 +57,7 @@ func (e *Engine) timeOut(ctx context.Context, f Fence) error {
 		return err
 	}
 	if u.rec.Status != workflow.TaskWaiting {
-		if err := e.store.Overdue(ctx, f, nil); err != nil {
+		if err := e.store.CutOff(ctx, f, nil); err != nil {
 			return err
 		}
 		return e.Advance(ctx, f.Execution)

@@ -50,6 +50,7 @@ type Engine struct {
 	fleet     fleetView
 	timers    *timers
 	lister    *lister
+	usher     *usher
 }
 
 const (
@@ -102,6 +103,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e.timers = newTimers(e.fire)
 	e.lister = newLister(e)
+	e.usher = newUsher(e)
 	return e, nil
 }
 
@@ -203,6 +205,7 @@ func (e *Engine) document(ctx context.Context, id string) (*Document, *program, 
 	d := &Document{
 		Epoch: -1, Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version,
 		Definition: x.DefinitionHash, Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority,
+		SessionTime: x.sessionTime(),
 	}
 	p, err := e.program(ctx, d.Project, d.Definition)
 	return d, p, err
@@ -215,7 +218,11 @@ func (e *Engine) remember(id string, d *Document) {
 }
 
 func (d *Document) scope(id string) workflow.Scope {
-	return workflow.Scope{Workflow: workflow.WorkflowScope{
+	s := workflow.Scope{Workflow: workflow.WorkflowScope{
 		ID: id, Number: d.Number, Name: d.Workflow, Version: d.Version, Input: d.Input,
 	}}
+	if !d.SessionTime.IsZero() {
+		s.Workflow.SessionTime = d.SessionTime.UTC().Format(time.RFC3339)
+	}
+	return s
 }

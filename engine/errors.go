@@ -26,7 +26,15 @@ type Error struct {
 	Code     string
 	Message  string
 	Problems workflow.Problems // for KindInvalid: one per field
+	Existing *Existing         // the execution that is there already
 	Err      error
+}
+
+// Existing names an execution that stands in the way of another.
+type Existing struct {
+	ID     string                   `json:"id"`
+	Number int64                    `json:"number"`
+	Status workflow.ExecutionStatus `json:"status"`
 }
 
 func (e *Error) Error() string {

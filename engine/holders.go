@@ -47,7 +47,7 @@ func (e *Engine) decideControl(ctx context.Context, a *Agenda, p *program, at wo
 	case u.rec.Status == workflow.TaskPending && a.Status == workflow.ExecutionPaused:
 		return errPostponed
 	case u.rec.Status == workflow.TaskPending:
-		return e.begin(ctx, u)
+		return e.beginTask(ctx, u)
 	case u.rec.Status == workflow.TaskRunning && u.rec.Child != "":
 		return e.settleChild(ctx, u)
 	case u.rec.Status == workflow.TaskRunning:
@@ -57,8 +57,8 @@ func (e *Engine) decideControl(ctx context.Context, a *Agenda, p *program, at wo
 	return err
 }
 
-// begin decides whether a task that no worker runs is to begin, and begins it.
-func (e *Engine) begin(ctx context.Context, u *undecided) error {
+// beginTask decides whether a task that no worker runs is to begin, and begins it.
+func (e *Engine) beginTask(ctx context.Context, u *undecided) error {
 	if u.rec.Try == 0 && !u.at.Inner() { // a retry asks no condition again
 		v, err := e.verdict(ctx, u)
 		if err != nil {
@@ -230,7 +230,7 @@ func outermost(each, ref string) string {
 
 // commence begins the task and does what follows.
 func (e *Engine) commence(ctx context.Context, u *undecided, b Begin) error {
-	settled, err := e.store.Begin(ctx, u.a.ID, b)
+	settled, err := e.store.BeginTask(ctx, u.a.ID, b)
 	if err != nil {
 		return err
 	}

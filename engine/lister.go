@@ -103,7 +103,9 @@ func (l *lister) run(ctx context.Context) {
 		}
 		ids, waiting := l.take()
 		if len(ids) > 0 {
-			if err := l.e.store.Index(ctx, ids); err != nil && ctx.Err() == nil {
+			turns, err := l.e.store.Index(ctx, ids)
+			l.e.usher.add(ctx, turns)
+			if err != nil && ctx.Err() == nil {
 				l.e.log.Warn("executions could not be listed; a sweep will", "executions", len(ids), "error", err)
 			}
 		}
@@ -130,7 +132,9 @@ func (e *Engine) indexed(ctx context.Context, id string) {
 		}
 		return
 	}
-	if err := e.store.Index(ctx, []string{id}); err != nil {
+	turns, err := e.store.Index(ctx, []string{id})
+	e.usher.add(ctx, turns)
+	if err != nil {
 		e.log.Warn("an execution could not be listed; a sweep will", "execution", id, "error", err)
 	}
 }

@@ -290,7 +290,8 @@ func (m *machine) doEarlyPurge() {
 	id, err := p.store.FindNumber(m.ctx(), m.number)
 	require.NoError(m.t, err)
 	require.Equal(m.t, m.id, id, "the number of an execution whose purge was refused")
-	require.NoError(m.t, p.store.Index(m.ctx(), []string{m.id}))
+	_, err = p.store.Index(m.ctx(), []string{m.id})
+	require.NoError(m.t, err)
 	m.listed(m.status)
 }
 
@@ -334,7 +335,8 @@ func (m *machine) drain() {
 	}
 	require.True(m.t, m.status.Ended(), "it is still %s", m.status)
 	m.attempts()
-	require.NoError(m.t, p.store.Index(m.ctx(), []string{m.id}))
+	_, err := p.store.Index(m.ctx(), []string{m.id})
+	require.NoError(m.t, err)
 	m.listed(m.status)
 }
 

@@ -26,6 +26,9 @@ type Workflow struct {
 	Definition json.RawMessage `json:"definition"` // canonical JSON
 	Source     string          `json:"source"`     // as it was published
 	CreatedAt  time.Time       `json:"created_at"`
+
+	Concurrency *workflow.Concurrency `json:"-"`
+	limited     bool                  // by the newest version
 }
 
 // Execution is one run of a workflow.
@@ -55,6 +58,32 @@ type Execution struct {
 	StartedAt      *time.Time                  `json:"started_at"`
 	EndedAt        *time.Time                  `json:"ended_at"`
 	TasksSummary   map[workflow.TaskStatus]int `json:"tasks_summary"`
+	StartAt        time.Time                   `json:"start_at,omitzero"` // not before; zero = at once
+	Session        *SessionPlace               `json:"session,omitempty"`
+	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
+}
+
+// The reasons of a queued execution.
+const (
+	ReasonConcurrency = "concurrency_limit" // as many executions of its workflow run as may
+	ReasonStartAt     = "start_at"          // its start time has not come
+)
+
+// SessionPlace says which attempt of which session an execution is.
+type SessionPlace struct {
+	Number      int64     `json:"number"` // of the session
+	Time        time.Time `json:"time"`   // of the session, in whole seconds
+	Attempt     int       `json:"attempt"`
+	AttemptName string    `json:"attempt_name,omitempty"`
+}
+
+// Session is a workflow and a session time, which several executions may fill as attempts.
+type Session struct {
+	Number   int64
+	Workflow string
+	Time     time.Time
+	Attempts int        // how many there are
+	Last     *Execution // the last attempt
 }
 
 func (x *Execution) parentID() string {
@@ -226,7 +255,11 @@ type StartRequest struct {
 	IdempotencyKey string
 	Metadata       map[string]string
 	Labels         map[string]string
-	Priority       int // 1 to 9; 0 = 5
+	Priority       int               // 1 to 9; 0 = 5
+	SessionTime    time.Time         // zero = no session
+	AttemptName    string            // of a further attempt in the session; "" = the only unnamed one
+	StartAt        time.Time         // zero = at once
+	WhenFull       workflow.WhenFull // "" = as the workflow says
 	By             string
 }
 

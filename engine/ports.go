@@ -21,6 +21,9 @@ type Store interface {
 	Fleet
 	Access
 	History
+	Logs
+	Slots
+	Sessions
 }
 
 // Definitions keeps projects and the immutable versions of workflows.
@@ -30,12 +33,19 @@ type Definitions interface {
 	PutWorkflow(ctx context.Context, w Workflow) (Workflow, bool, error)
 	// Workflow answers one version, 0 = the newest; nil when there is none.
 	Workflow(ctx context.Context, project, name string, version int) (*Workflow, error)
-	// Head answers the version (0 = the newest) and the hash of a workflow; 0 when there is none.
-	Head(ctx context.Context, project, name string, version int) (int, string, error)
+	// Head answers the version (0 = the newest) and the hash of a workflow, and whether the number of its executions is limited; version 0 when there is none.
+	Head(ctx context.Context, project, name string, version int) (Head, error)
 	Workflows(ctx context.Context, project string, page Page) ([]Workflow, string, error)
 	Versions(ctx context.Context, project, name string, page Page) ([]Workflow, string, error)
 	// Definition answers canonical JSON by its hash; nil when there is none.
 	Definition(ctx context.Context, project, hash string) (json.RawMessage, error)
+}
+
+// Head is what a start needs to know of a workflow.
+type Head struct {
+	Version int
+	Hash    string
+	Limited bool // by the newest version, whichever this is
 }
 
 // NewExecution is an execution about to be created, with its task graph.
@@ -44,8 +54,9 @@ type NewExecution struct {
 	Tasks []NewTask   // every task
 	Roots []Successor // the tasks that may run at once
 	Ahead []Job       // jobs of roots, which may be sent out in the same trip
+	Till  time.Time   // until when what was reserved for it holds; ErrMoved afterwards. Zero = nothing was
 
-	Deadline time.Duration // from now; 0 = none
+	Deadline time.Duration // from its start; 0 = none
 }
 
 // NewTask is a task of a new execution: its ref and its direct predecessors.
@@ -135,6 +146,8 @@ type Document struct {
 	Parent     string // id of the execution that it is a sub-workflow of, or ""
 	Priority   int
 	Input      json.RawMessage
+
+	SessionTime time.Time // zero = none
 }
 
 // Read is the state of a task that an expression reads.
@@ -365,8 +378,8 @@ const (
 // Holders is the life of tasks that no worker runs. ErrMoved when what a
 // decision rested on is no longer so, *NotDue before its time.
 type Holders interface {
-	// Begin sets the first tasks inside in motion; Grow writes parts of what is inside before.
-	Begin(ctx context.Context, id string, b Begin) (Settled, error)
+	// BeginTask sets the first tasks inside in motion; Grow writes parts of what is inside before.
+	BeginTask(ctx context.Context, id string, b Begin) (Settled, error)
 	Grow(ctx context.Context, id, ref string, epoch int, p Part) error
 	// Reset makes up to 500 ended tasks inside ready to be reached again, before it begins again.
 	Reset(ctx context.Context, id, holder string, epoch int, refs []string) error
@@ -376,8 +389,8 @@ type Holders interface {
 	Again(ctx context.Context, id, ref string, epoch, attempt, ended int) error
 	// CloseTask also answers *TaskStatusError.
 	CloseTask(ctx context.Context, id string, c Close) (Settled, error)
-	// Overdue puts a running task on the agenda that is to end although what is in it goes on.
-	Overdue(ctx context.Context, f Fence, hand json.RawMessage) error
+	// CutOff puts a running task on the agenda that is to end although what is in it goes on.
+	CutOff(ctx context.Context, f Fence, hand json.RawMessage) error
 	Expire(ctx context.Context, id string, kind TimerKind, failure *workflow.Error) error
 	// Made takes a task off the agenda whose sub-execution is there; *StatusError when that ended.
 	Made(ctx context.Context, id, ref, child string) error
@@ -468,8 +481,8 @@ type Shards interface {
 	States(ctx context.Context, fences []Fence) ([]Record, error)
 	// Look puts off when a waiting job is looked after again and records why it waits.
 	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
-	// Index brings the entries of executions in the lists up to date, and binds their numbers.
-	Index(ctx context.Context, ids []string) error
+	// Index brings the entries of executions in the lists, and their slots, up to date, and binds their numbers.
+	Index(ctx context.Context, ids []string) ([]Turn, error)
 	// Purge removes everything of an execution whose retention is over; with inner,
 	// of a sub-execution together with the execution that it is a part of.
 	Purge(ctx context.Context, id string, inner bool) error
@@ -539,4 +552,6 @@ type Redrive struct {
 	Deadline  time.Duration       // from now; 0 = none
 	Run       []Successor         // run, or are decided, at once
 	Reset     map[string][]string // every task that runs again, with the predecessors it waits for
+	Waits     bool                // for a slot
+	Till      time.Time           // until when what was reserved for it holds; ErrMoved afterwards
 }

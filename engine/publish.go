@@ -32,6 +32,7 @@ func (e *Engine) Publish(ctx context.Context, project string, source []byte, dry
 		return PublishResult{}, err
 	}
 	w := Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: string(source)}
+	w.Concurrency = p.Definition.Concurrency
 	warnings = append(warnings, e.unserved(p)...)
 	if dryRun {
 		return e.wouldPublish(ctx, w, warnings)
@@ -41,24 +42,27 @@ func (e *Engine) Publish(ctx context.Context, project string, source []byte, dry
 		return PublishResult{}, err
 	}
 	e.programs.Add(p.Hash, newProgram(p))
+	if created { // a limit may have been raised
+		e.usher.add(ctx, []Turn{{Project: project, Workflow: w.Name}})
+	}
 	return PublishResult{Workflow: stored, Created: created, Warnings: warnings}, nil
 }
 
 // wouldPublish answers what publishing would: the next version, or the newest when it is the same.
 func (e *Engine) wouldPublish(ctx context.Context, w Workflow, warnings workflow.Problems) (PublishResult, error) {
-	newest, hash, err := e.store.Head(ctx, w.Project, w.Name, 0)
+	newest, err := e.store.Head(ctx, w.Project, w.Name, 0)
 	if err != nil {
 		return PublishResult{}, err
 	}
-	if hash == w.Hash {
-		same, err := e.store.Workflow(ctx, w.Project, w.Name, newest)
+	if newest.Hash == w.Hash {
+		same, err := e.store.Workflow(ctx, w.Project, w.Name, newest.Version)
 		if err != nil || same == nil {
 			return PublishResult{}, err
 		}
 		return PublishResult{Workflow: *same, Warnings: warnings}, nil
 	}
 	now, err := e.store.Time(ctx)
-	w.Version, w.CreatedAt = newest+1, now.UTC()
+	w.Version, w.CreatedAt = newest.Version+1, now.UTC()
 	return PublishResult{Workflow: w, Created: true, Warnings: warnings}, err
 }
 

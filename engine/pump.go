@@ -36,8 +36,9 @@ type Pump struct {
 	// Owned by the loop.
 	leads   [groupCount]bool
 	idle    [shardCount]int // sweeps until the shard is looked at again
-	looked  time.Time       // at the fleet
-	renewed time.Time       // the leads
+	looked  time.Time       // at the fleet, and which projects reserve
+	lines   *lines
+	renewed time.Time // the leads
 }
 
 // NewPump makes a pump for the engine of this process.
@@ -46,7 +47,7 @@ func NewPump(e *Engine) *Pump {
 	if err != nil {
 		host = "unknown"
 	}
-	return &Pump{e: e, owner: fmt.Sprintf("%s:%d:%s", host, os.Getpid(), uuid.NewString()[:8])}
+	return &Pump{e: e, lines: &lines{}, owner: fmt.Sprintf("%s:%d:%s", host, os.Getpid(), uuid.NewString()[:8])}
 }
 
 // Start reads which workers live and begins to work. It returns at once.
@@ -63,6 +64,7 @@ func (p *Pump) Start(ctx context.Context) error {
 	p.cancel = cancel
 	p.wg.Go(func() { p.e.timers.run(run) })
 	p.wg.Go(func() { p.e.lister.run(run) })
+	p.wg.Go(func() { p.e.usher.run(run) })
 	p.wg.Go(func() { p.loop(run) })
 	return nil
 }
@@ -98,7 +100,9 @@ func (p *Pump) Stop(ctx context.Context) error {
 func (p *Pump) loop(ctx context.Context) {
 	for {
 		began := time.Now()
-		if err := p.sweep(ctx); err != nil && ctx.Err() == nil {
+		err := p.sweep(ctx)
+		err = errors.Join(err, p.e.lookAtLines(ctx, p.lines.led(p.leads)))
+		if err != nil && ctx.Err() == nil {
 			p.e.log.Warn("a sweep could not be finished; the next one goes on", "error", err)
 		}
 		p.e.metrics.swept(time.Since(began))
@@ -114,6 +118,9 @@ func (p *Pump) loop(ctx context.Context) {
 func (p *Pump) sweep(ctx context.Context) error {
 	if time.Since(p.looked) >= fleetRefresh {
 		if err := p.fleet(ctx); err != nil {
+			return err
+		}
+		if err := p.lines.refresh(ctx, p.e); err != nil {
 			return err
 		}
 		p.looked = time.Now()

@@ -42,7 +42,9 @@ func (e *Engine) urgent(ctx context.Context, d *Due) error {
 		errs = append(errs, e.Advance(ctx, id))
 	}
 	if len(d.Index) > 0 {
-		errs = append(errs, e.store.Index(ctx, d.Index))
+		turns, err := e.store.Index(ctx, d.Index)
+		e.usher.add(ctx, turns)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

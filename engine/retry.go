@@ -65,6 +65,11 @@ func (e *Engine) redrive(ctx context.Context, x *Execution, p *program, plan wor
 	if states[workflow.HandlersPath].Status.Ended() { // they run again when it fails again
 		apply.Reset[workflow.HandlersPath] = nil
 	}
+	got, err := e.enter(ctx, Entry{Project: x.Project, Workflow: x.Workflow, Execution: x.ID, Number: x.Number, Epoch: x.Redrives + 1, Tasks: len(plan.Reset)})
+	if err != nil {
+		return err
+	}
+	apply.Waits, apply.Till = got.Waits, got.Till
 	settled, err := e.store.Redrive(ctx, apply)
 	var status *StatusError
 	switch {

@@ -55,6 +55,9 @@ func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Ex
 	if x.Number, err = e.store.Number(ctx); err != nil {
 		return nil, false, err
 	}
+	if err := e.place(ctx, &x, w, r); err != nil {
+		return nil, false, err
+	}
 	settled, created, err := e.create(ctx, x, p)
 	if err != nil {
 		return nil, false, err
@@ -66,21 +69,54 @@ func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Ex
 	return made, created, err
 }
 
+// place reserves what the execution needs where its workflow limits how many run, where
+// it belongs to a session, or where it is to start later.
+func (e *Engine) place(ctx context.Context, x *NewExecution, w *Workflow, r StartRequest) error {
+	if !w.limited && r.SessionTime.IsZero() && r.StartAt.IsZero() {
+		return nil
+	}
+	entry := Entry{
+		Project: x.Project, Workflow: x.Workflow, Execution: x.ID, Number: x.Number, WhenFull: r.WhenFull, StartAt: r.StartAt, Tasks: len(x.Tasks),
+	}
+	if !r.SessionTime.IsZero() {
+		number, err := e.store.SessionNumber(ctx)
+		if err != nil {
+			return err
+		}
+		entry.Session = &SessionPlace{Number: number, Time: r.SessionTime, AttemptName: r.AttemptName}
+	}
+	got, err := e.enter(ctx, entry)
+	if err != nil {
+		return err
+	}
+	x.Waits, x.Till, x.StartAt = got.Waits, got.Till, r.StartAt
+	if entry.Session != nil {
+		entry.Session.Number, entry.Session.Attempt = got.Session, got.Attempt
+		x.Session = entry.Session
+	}
+	return nil
+}
+
 // create makes an execution, once, and sends out its first tasks.
 func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settled, bool, error) {
 	d := &Document{
 		Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version, Definition: x.DefinitionHash,
-		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input,
+		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input, SessionTime: x.sessionTime(),
 	}
 	x.Deadline = time.Duration(p.Definition.Timeout)
-	x.Ahead = e.ahead(d, p, x.ID, x.Roots)
+	if !x.Waits {
+		x.Ahead = e.ahead(d, p, x.ID, x.Roots)
+	}
 	settled, created, err := e.store.Create(ctx, x)
+	if errors.Is(err, ErrMoved) && !x.Till.IsZero() {
+		return settled, false, late("start")
+	}
 	if err != nil {
 		return settled, false, fmt.Errorf("engine: creating execution %s: %w", x.ID, err)
 	}
 	if created {
 		e.remember(x.ID, d)
-		if x.Deadline > 0 {
+		if x.Deadline > 0 && !x.Waits {
 			e.timers.add(TimerExpire, Fence{Execution: x.ID}, x.Deadline)
 		}
 		e.follow(ctx, x.ID, d, p, settled)
@@ -94,6 +130,12 @@ func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settle
 func (x *NewExecution) made(now time.Time) *Execution {
 	m := x.Execution
 	m.Status, m.CreatedAt, m.StartedAt, m.Revision = workflow.ExecutionRunning, now, &now, 1
+	if m.Waits {
+		m.Status, m.StartedAt, m.Reason = workflow.ExecutionQueued, nil, ReasonConcurrency
+		if m.StartAt.After(now) {
+			m.Reason = ReasonStartAt
+		}
+	}
 	m.TasksSummary = map[workflow.TaskStatus]int{workflow.TaskQueued: len(x.Roots)}
 	if waiting := len(x.Tasks) - len(x.Roots); waiting > 0 {
 		m.TasksSummary[workflow.TaskPending] = waiting
@@ -106,14 +148,14 @@ func (e *Engine) head(ctx context.Context, project, name string, version int) (*
 	if _, err := e.Project(ctx, project); err != nil {
 		return nil, err
 	}
-	found, hash, err := e.store.Head(ctx, project, name, version)
+	found, err := e.store.Head(ctx, project, name, version)
 	if err != nil {
 		return nil, err
 	}
-	if found == 0 {
+	if found.Version == 0 {
 		return e.Workflow(ctx, project, name, version) // says what is missing
 	}
-	return &Workflow{Project: project, Name: name, Version: found, Hash: hash}, nil
+	return &Workflow{Project: project, Name: name, Version: found.Version, Hash: found.Hash, limited: found.Limited}, nil
 }
 
 func newExecution(id, project string, w *Workflow, p *program, r StartRequest) NewExecution {
@@ -142,7 +184,14 @@ func (e *Engine) reserve(ctx context.Context, project, id string, r StartRequest
 		Metadata      map[string]string `json:"metadata"`
 		Labels        map[string]string `json:"labels"`
 		Priority      int               `json:"priority"`
-	}{r.Workflow, r.Version, r.Input, r.CorrelationID, r.Metadata, r.Labels, r.Priority})
+		SessionTime   time.Time         `json:"session_time,omitzero"`
+		AttemptName   string            `json:"attempt_name,omitempty"`
+		StartAt       time.Time         `json:"start_at,omitzero"`
+		WhenFull      workflow.WhenFull `json:"when_full,omitempty"`
+	}{
+		r.Workflow, r.Version, r.Input, r.CorrelationID, r.Metadata, r.Labels, r.Priority,
+		r.SessionTime.UTC(), r.AttemptName, r.StartAt.UTC(), r.WhenFull,
+	})
 	if err != nil {
 		return "", fmt.Errorf("engine: encoding the request: %w", err)
 	}
@@ -187,11 +236,12 @@ func (e *Engine) checkStart(p *program, r *StartRequest) error {
 	if r.Priority < 1 || r.Priority > 9 {
 		add("priority", "out_of_range", fmt.Sprintf("is %d", r.Priority), "1 to 9")
 	}
-	for field, text := range map[string]string{"correlation_id": r.CorrelationID, "idempotency_key": r.IdempotencyKey} {
+	for field, text := range map[string]string{"correlation_id": r.CorrelationID, "idempotency_key": r.IdempotencyKey, "attempt_name": r.AttemptName} {
 		if len(text) > maxLabelBytes {
 			add(field, "too_long", fmt.Sprintf("has %d bytes", len(text)), fmt.Sprintf("at most %d", maxLabelBytes))
 		}
 	}
+	e.checkPlace(r, add)
 	for field, m := range map[string]map[string]string{"labels": r.Labels, "metadata": r.Metadata} {
 		if len(m) > maxLabels {
 			add(field, "too_many", fmt.Sprintf("has %d entries", len(m)), fmt.Sprintf("at most %d", maxLabels))

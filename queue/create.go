@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
 )
 
 const (
@@ -17,8 +18,9 @@ const (
 	keyTTL       = 24 * time.Hour // of an idempotency key
 )
 
-// numbers hands out execution numbers from blocks that this process reserved.
+// numbers hands out numbers from blocks that this process reserved.
 type numbers struct {
+	key        string
 	mu         sync.Mutex
 	next, last int64
 }
@@ -26,18 +28,25 @@ type numbers struct {
 const reservedNumbers = 100
 
 // Number answers the next execution number. Index binds it to the id.
-func (r *Redis) Number(ctx context.Context) (int64, error) {
-	r.numbers.mu.Lock()
-	defer r.numbers.mu.Unlock()
-	if r.numbers.next == 0 || r.numbers.next > r.numbers.last {
-		last, err := r.client.IncrBy(ctx, numberKey, reservedNumbers).Result()
+func (r *Redis) Number(ctx context.Context) (int64, error) { return r.numbered(ctx, &r.numbers) }
+
+// SessionNumber answers the next number of a session.
+func (r *Redis) SessionNumber(ctx context.Context) (int64, error) {
+	return r.numbered(ctx, &r.sessions)
+}
+
+func (r *Redis) numbered(ctx context.Context, of *numbers) (int64, error) {
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	if of.next == 0 || of.next > of.last {
+		last, err := r.client.IncrBy(ctx, of.key, reservedNumbers).Result()
 		if err != nil {
 			return 0, unreachable(err)
 		}
-		r.numbers.next, r.numbers.last = last-reservedNumbers+1, last
+		of.next, of.last = last-reservedNumbers+1, last
 	}
-	n := r.numbers.next
-	r.numbers.next++
+	n := of.next
+	of.next++
 	return n, nil
 }
 
@@ -87,6 +96,17 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	if x.Parent != nil {
 		args = append(args, "parent", x.Parent.Execution, "parent_task", x.Parent.Task, "path", x.Path, "depth", x.Depth)
 	}
+	if !x.StartAt.IsZero() {
+		args = append(args, "start_at", x.StartAt.UnixMilli())
+	}
+	if s := x.Session; s != nil {
+		args = append(args, "session", s.Number, "session_time", s.Time.Unix(), "attempt_name", s.AttemptName, "attempt", s.Attempt)
+	}
+	status := workflow.ExecutionRunning
+	if x.Waits {
+		status = workflow.ExecutionQueued
+	}
+	args = append(args, string(status), milli(x.Till))
 	reply, err := r.runAhead(ctx, scriptCreate, []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building, k.shard.timers,
@@ -106,6 +126,14 @@ func milliseconds(d time.Duration) string {
 		return ""
 	}
 	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
+}
+
+// milli is a moment as a script takes it; "" = none.
+func milli(t time.Time) any {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UnixMilli()
 }
 
 // graph answers the refs, and the open predecessors of the joins as field, value.

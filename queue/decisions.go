@@ -168,7 +168,13 @@ func (r *Redis) Finish(ctx context.Context, id string, epoch int, status workflo
 
 // Redrive applies a plan.
 func (r *Redis) Redrive(ctx context.Context, x engine.Redrive) (engine.Settled, error) {
-	args := []any{x.Execution, r.offset(), x.Epoch, x.Revision, oneLine(x.By), oneLine(x.Reason), len(x.Reset), milliseconds(x.Deadline)}
+	status := workflow.ExecutionRunning
+	if x.Waits {
+		status = workflow.ExecutionQueued
+	}
+	args := []any{
+		x.Execution, r.offset(), x.Epoch, x.Revision, oneLine(x.By), oneLine(x.Reason), string(status), milli(x.Till), milliseconds(x.Deadline), len(x.Reset),
+	}
 	for ref, preds := range x.Reset {
 		args = append(args, ref, len(preds))
 		for _, pred := range preds {

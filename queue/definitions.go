@@ -11,13 +11,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
 )
 
 // PutWorkflow stores a definition as the next version, unless the newest is the same.
 func (r *Redis) PutWorkflow(ctx context.Context, w engine.Workflow) (engine.Workflow, bool, error) {
 	reply, err := r.run(ctx, scriptPublish,
-		[]string{workflowKey(w.Project, w.Name), workflowsKey(w.Project), definitionKey(w.Project, w.Hash)},
-		w.Name, r.offset(), w.Hash, string(w.Definition), w.Source)
+		[]string{
+			workflowKey(w.Project, w.Name), workflowsKey(w.Project), definitionKey(w.Project, w.Hash),
+			waitingKey(w.Project, w.Name), dueKey(w.Project),
+		}, w.Name, r.offset(), w.Hash, string(w.Definition), w.Source, limitOf(w.Concurrency))
 	if err != nil {
 		return engine.Workflow{}, false, err
 	}
@@ -31,13 +34,26 @@ func (r *Redis) PutWorkflow(ctx context.Context, w engine.Workflow) (engine.Work
 	return *stored, number(reply, 0) == 1, nil
 }
 
+// limitOf is how a workflow's limit of running executions is stored.
+func limitOf(c *workflow.Concurrency) string {
+	if c == nil {
+		return ""
+	}
+	full := c.WhenFull
+	if full == "" {
+		full = workflow.WhenFullQueue
+	}
+	return strconv.Itoa(c.MaxRunning) + " " + string(full)
+}
+
 // Workflow answers one version, 0 = the newest; nil when there is none.
 func (r *Redis) Workflow(ctx context.Context, project, name string, version int) (*engine.Workflow, error) {
 	if version == 0 {
-		var err error
-		if version, _, err = r.Head(ctx, project, name, 0); err != nil || version == 0 {
+		head, err := r.Head(ctx, project, name, 0)
+		if err != nil || head.Version == 0 {
 			return nil, err
 		}
+		version = head.Version
 	}
 	n := strconv.Itoa(version)
 	v, err := r.client.HMGet(ctx, workflowKey(project, name), "h:"+n, "s:"+n, "t:"+n).Result()
@@ -55,24 +71,26 @@ func (r *Redis) Workflow(ctx context.Context, project, name string, version int)
 	return w, err
 }
 
-// Head answers the version (0 = the newest) and the hash of a workflow; 0 when there is none.
-func (r *Redis) Head(ctx context.Context, project, name string, version int) (int, string, error) {
+// Head answers the version (0 = the newest) and the hash of a workflow, and whether its newest version limits how many run; version 0 when there is none.
+func (r *Redis) Head(ctx context.Context, project, name string, version int) (engine.Head, error) {
 	field := "head"
 	if version != 0 {
 		field = "h:" + strconv.Itoa(version)
 	}
-	v, err := r.client.HGet(ctx, workflowKey(project, name), field).Result()
-	if isNil(err) {
-		return 0, "", nil
-	}
+	v, err := r.client.HMGet(ctx, workflowKey(project, name), field, "limit").Result()
 	if err != nil {
-		return 0, "", unreachable(err)
+		return engine.Head{}, unreachable(err)
 	}
-	if version != 0 {
-		return version, v, nil
+	found := text(v, 0)
+	if found == "" {
+		return engine.Head{}, nil
 	}
-	newest, hash, _ := strings.Cut(v, " ")
-	return int(atoi(newest)), hash, nil
+	h := engine.Head{Version: version, Hash: found, Limited: text(v, 1) != ""}
+	if version == 0 {
+		newest, hash, _ := strings.Cut(found, " ")
+		h.Version, h.Hash = int(atoi(newest)), hash
+	}
+	return h, nil
 }
 
 // Definition answers canonical JSON by its hash; nil when there is none.

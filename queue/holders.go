@@ -11,8 +11,8 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// Begin begins a task that no worker runs, with the last part of what it holds.
-func (r *Redis) Begin(ctx context.Context, id string, b engine.Begin) (engine.Settled, error) {
+// BeginTask begins a task that no worker runs, with the last part of what it holds.
+func (r *Redis) BeginTask(ctx context.Context, id string, b engine.Begin) (engine.Settled, error) {
 	status, window := workflow.TaskRunning, ""
 	if b.Waiting {
 		status = workflow.TaskWaiting
@@ -119,10 +119,10 @@ func (r *Redis) CloseTask(ctx context.Context, id string, c engine.Close) (engin
 	return settled(id, reply), err
 }
 
-// Overdue marks a task that holds others, or a sub-workflow: its time is over, or an operator says how it ends.
-func (r *Redis) Overdue(ctx context.Context, f engine.Fence, hand json.RawMessage) error {
+// CutOff marks a task that holds others, or a sub-workflow: its time is over, or an operator says how it ends.
+func (r *Redis) CutOff(ctx context.Context, f engine.Fence, hand json.RawMessage) error {
 	k := keysOf(f.Execution)
-	reply, err := r.run(ctx, scriptOverdue, []string{k.execution, k.tasks, k.open, k.shard.decide, k.shard.timers},
+	reply, err := r.run(ctx, scriptCutOff, []string{k.execution, k.tasks, k.open, k.shard.decide, k.shard.timers},
 		f.Execution, r.offset(), f.Ref, f.Attempt, string(hand))
 	if errors.Is(err, engine.ErrMoved) {
 		return notDue(reply)

@@ -34,6 +34,8 @@ type executionKeys struct {
 	events    string // LIST history, tab-separated
 	holders   string // HASH <ref> -> how many tasks inside it are in motion; of a for_each <ref># -> "<next> <size> <parallel> <run|decide>", <ref>#<i> -> key
 	children  string // SET ids of its sub-executions
+	log       string // LIST lines of all attempts in the order they came, tab-separated
+	logSizes  string // HASH all -> bytes in log, <ref>#<n> -> bytes, what was cut and lost, the last batch
 	shard     shardKeys
 }
 
@@ -75,6 +77,7 @@ func keysOf(id string) executionKeys {
 	return executionKeys{
 		execution: p + "x:" + id, tasks: p + "t:" + id, values: p + "v:" + id, attempts: p + "a:" + id,
 		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id, holders: p + "c:" + id, children: p + "k:" + id,
+		log: p + "l:" + id, logSizes: p + "ls:" + id,
 		shard: shards[n],
 	}
 }
@@ -89,7 +92,8 @@ func (k executionKeys) settle() []string {
 
 func projectKey(project, rest string) string { return prefix + "{p:" + project + "}:" + rest }
 
-// workflowKey is a HASH: head -> "<newest version> <its hash>"; h:<n> hash, s:<n> source, t:<n> ms of version n.
+// workflowKey is a HASH: head -> "<newest version> <its hash>"; limit -> "<most running> queue|reject" of the newest;
+// h:<n> hash, s:<n> source, t:<n> ms of version n.
 func workflowKey(project, name string) string { return projectKey(project, "workflow:"+name) }
 
 // workflowsKey is a ZSET of workflow names, all with score 0.
@@ -107,6 +111,31 @@ func indexedKey(project string) string { return projectKey(project, "indexed") }
 // listKey is a ZSET of execution ids, all with score 0 so that they sort by id, which is by time.
 func listKey(project, list string) string { return projectKey(project, "list:"+list) }
 
+// slotsKey is a ZSET execution -> its epoch, of those of a workflow that run, are paused or are being canceled.
+func slotsKey(project, workflow string) string { return projectKey(project, "slots:"+workflow) }
+
+// waitingKey is a ZSET "<execution>:<epoch>" -> since when it waits for a slot, or will, ms.
+func waitingKey(project, workflow string) string { return projectKey(project, "waiting:"+workflow) }
+
+// dueKey is a ZSET of what is to be looked at, with when, ms: slot:<execution>:<epoch>:<workflow> reserved or given and not
+// taken yet, session:<execution>:<session time>:<workflow> reserved or about to end, fill:<workflow> somebody waits.
+func dueKey(project string) string { return projectKey(project, "due") }
+
+// sessionKey is a HASH: number; count and last attempt; i:<attempt> -> "<execution> <its number> <name>",
+// x:<execution> and a:<name> -> attempt. It lives as long as one of its executions.
+func sessionKey(project, place string) string { return projectKey(project, "session:"+place) }
+
+// sessionsKey is a ZSET "<session time>:<workflow>" -> number of the session; "" = of all workflows.
+func sessionsKey(project, workflow string) string {
+	if workflow == "" {
+		return projectKey(project, "sessions")
+	}
+	return projectKey(project, "sessions:"+workflow)
+}
+
+// placeOf names a session within its project.
+func placeOf(at int64, workflow string) string { return strconv.FormatInt(at, 10) + ":" + workflow }
+
 // numbersKey is a HASH execution number -> id.
 func numbersKey(number int64) string {
 	return prefix + "{n:" + strconv.FormatInt(number/numberBlock, 10) + "}"
@@ -114,6 +143,8 @@ func numbersKey(number int64) string {
 
 const (
 	numberKey   = prefix + "number"           // STRING the last execution number given out
+	sessionsNo  = prefix + "session-number"   // STRING the last session number given out
+	slotsUsed   = prefix + "{slots}:projects" // SET of projects in which something was reserved: those whose dueKey is looked at
 	projectsKey = prefix + "{access}:project" // HASH name -> JSON
 	keysKey     = prefix + "{access}:key"     // HASH key id -> JSON
 	hashesKey   = prefix + "{access}:hash"    // HASH sha256 of the secret -> key id

@@ -42,8 +42,10 @@ type Redis struct {
 	relay   *relay
 	waker   *Waker
 	claims  sync.Map // worker id -> *Claims
-	numbers numbers
-	ordered bool // one connection's commands run in the order they were sent
+	ordered bool     // one connection's commands run in the order they were sent
+
+	numbers, sessions numbers
+	gated             sync.Map // projects that slotsUsed holds, as far as this process knows
 
 	closeOnce sync.Once
 	closeErr  error
@@ -66,7 +68,10 @@ func Open(ctx context.Context, o Options) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{client: redis.NewUniversalClient(options), options: options, o: o}
+	r := &Redis{
+		client: redis.NewUniversalClient(options), options: options, o: o,
+		numbers: numbers{key: numberKey}, sessions: numbers{key: sessionsNo},
+	}
 	_, r.ordered = r.client.(*redis.Client)
 	if err := r.check(ctx); err != nil {
 		_ = r.client.Close()

@@ -31,6 +31,14 @@ func moment(ms int64) *time.Time {
 	return &t
 }
 
+// second reads a session time; the zero time when there is none.
+func second(s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	return time.Unix(atoi(s), 0).UTC()
+}
+
 // oneLine keeps text from breaking the tab-separated history.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -59,6 +67,20 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	}
 	if f["parent"] != "" {
 		x.Parent = &engine.Parent{Execution: f["parent"], Task: f["parent_task"]}
+	}
+	if at := moment(atoi(f["start_at"])); at != nil {
+		x.StartAt = *at
+	}
+	if x.Waits = f["waits"] != "" && !x.Status.Ended(); x.Waits && x.Status == workflow.ExecutionQueued {
+		x.Reason = engine.ReasonConcurrency
+		if x.StartAt.After(time.Now()) {
+			x.Reason = engine.ReasonStartAt
+		}
+	}
+	if f["session"] != "" {
+		x.Session = &engine.SessionPlace{
+			Number: atoi(f["session"]), Time: second(f["session_time"]), AttemptName: f["attempt_name"], Attempt: int(atoi(f["attempt"])),
+		}
 	}
 	counts := strings.Fields(f["counts"]) // the revision, then one per task status
 	if len(counts) != 1+len(workflow.TaskStatuses) {

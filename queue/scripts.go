@@ -39,7 +39,7 @@ var (
 	scriptWiden      = script("widen", "lib_release")
 	scriptAgain      = script("again")
 	scriptClose      = script("close", "lib_release")
-	scriptOverdue    = script("overdue")
+	scriptCutOff     = script("cut_off")
 	scriptExpire     = script("expire")
 	scriptMade       = script("made")
 	scriptCascaded   = script("cascaded")
@@ -47,11 +47,19 @@ var (
 	scriptSweep      = script("sweep")
 	scriptPurge      = script("purge")
 	scriptReserve    = script("reserve")
-	scriptPublish    = script("publish")
-	scriptIndex      = script("index")
+	scriptPublish    = script("publish", "lib_slots")
+	scriptIndex      = script("index", "lib_slots")
 	scriptLead       = script("lead")
 	scriptUnmark     = script("unmark")
 	scriptRest       = script("rest")
+	scriptLog        = script("log")
+	scriptEnter      = script("enter", "lib_slots")
+	scriptFill       = script("fill", "lib_slots")
+	scriptLeave      = script("leave", "lib_slots")
+	scriptDetach     = script("detach")
+	scriptOverdue    = script("overdue")
+	scriptPlace      = script("place", "lib_slots")
+	scriptBegin      = script("begin")
 )
 
 func script(name string, libs ...string) *redis.Script {
@@ -78,6 +86,8 @@ const (
 	refusedFailed = -4
 	refusedMoved  = -5
 	refusedStatus = -6
+	refusedFull   = -7
+	refusedMany   = -8
 )
 
 // run evaluates a script and maps its refusals to the engine's words.
@@ -118,6 +128,10 @@ func refusal(reply []any) error {
 		return &engine.FailedBefore{Failure: failure}
 	case refusedStatus:
 		return &engine.StatusError{Status: workflow.ExecutionStatus(text(reply, 1))}
+	case refusedFull:
+		return &engine.SlotsFull{Limit: int(number(reply, 1)), Line: number(reply, 2) == 1}
+	case refusedMany:
+		return &engine.SessionFull{Limit: int(number(reply, 1))}
 	default:
 		return fmt.Errorf("queue: a script refused with unknown code %d", code)
 	}

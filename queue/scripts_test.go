@@ -23,7 +23,7 @@ var refusesLate = map[string]string{
 	"claim":   "a delivery that meets a paused execution is kept aside",
 	"note":    "an entry of a job that waits no more is forgotten",
 	"retry":   "the timer of a task that waits no more is forgotten",
-	"overdue": "the timer of a task that is over is forgotten",
+	"cut_off": "the timer of a task that is over is forgotten",
 	"expire":  "the timer of an execution that is over is forgotten",
 	"rest":    "the entry of an execution that is gone is forgotten",
 }
@@ -152,6 +152,7 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 		"relay":  "two per successor",
 		"set":    "two per task of a part",
 		"ARGV":   "the entries of a part",
+		"lines":  "the lines of a batch of a log, and one about them",
 	}
 	unpacks := regexp.MustCompile(`unpack\((\w+)`)
 	for name, body := range scriptBodies(t) {
@@ -191,8 +192,16 @@ func TestKeyMap(t *testing.T) {
 	line("HASH", indexedKey("default"))
 	line("ZSET", listKey("default", "all"))
 	line("ZSET", statusList("default", "running"))
+	line("ZSET", slotsKey("default", "etl"))
+	line("ZSET", waitingKey("default", "etl"))
+	line("ZSET", dueKey("default"))
+	line("HASH", sessionKey("default", placeOf(1772323200, "etl")))
+	line("ZSET", sessionsKey("default", ""))
+	line("ZSET", sessionsKey("default", "etl"))
 	line("HASH", numbersKey(7001))
 	line("STRING", numberKey)
+	line("STRING", sessionsNo)
+	line("SET", slotsUsed)
 	line("HASH", projectsKey)
 	line("HASH", keysKey)
 	line("HASH", hashesKey)

@@ -140,7 +140,7 @@ func (r *Redis) Look(ctx context.Context, f engine.Fence, in time.Duration, reas
 // Index brings the list entries of executions up to date and binds their numbers.
 // Marks are read before the executions and removed only if unchanged, so a later
 // change stays marked.
-func (r *Redis) Index(ctx context.Context, ids []string) error {
+func (r *Redis) Index(ctx context.Context, ids []string) ([]engine.Turn, error) {
 	marks := make([]*redis.FloatCmd, len(ids))
 	heads := make([]*redis.MapStringStringCmd, len(ids))
 	p := r.client.Pipeline()
@@ -149,25 +149,26 @@ func (r *Redis) Index(ctx context.Context, ids []string) error {
 		marks[i], heads[i] = p.ZScore(ctx, k.shard.index, id), p.HGetAll(ctx, k.execution)
 	}
 	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
-		return unreachable(err)
+		return nil, unreachable(err)
 	}
 	all := make([]*engine.Execution, len(ids))
 	for i, id := range ids {
 		x, _, err := decodeExecution(id, heads[i])
 		if err != nil && !errors.Is(err, engine.ErrGone) {
-			return err
+			return nil, err
 		}
 		all[i] = x
 	}
-	if err := r.indexAll(ctx, all); err != nil {
-		return err
+	turns, err := r.indexAll(ctx, all)
+	if err != nil {
+		return nil, err
 	}
-	return r.indexed(ctx, ids, all, marks)
+	return turns, r.indexed(ctx, ids, all, marks)
 }
 
 // indexAll guesses that an execution is new to the lists, or was listed as
 // running; those for which that is wrong are asked for one by one.
-func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) error {
+func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) ([]engine.Turn, error) {
 	cmds := make([]*redis.Cmd, len(all))
 	err := r.pipeline(ctx, scriptIndex, func(p redis.Pipeliner) {
 		for i, x := range all {
@@ -180,36 +181,45 @@ func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) error {
 			}
 			// Of ended ones, too: one may end before it is listed for the first time.
 			p.HSet(ctx, numbersKey(x.Number), strconv.FormatInt(x.Number, 10), x.ID)
-			keys, args := indexCall(x, former)
+			keys, args := r.indexCall(x, former)
 			cmds[i] = scriptIndex.EvalSha(ctx, p, keys, args...)
 		}
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var turns []engine.Turn
 	for i, x := range all {
 		if x == nil {
 			continue
 		}
 		reply, err := cmds[i].Slice()
 		if err != nil {
-			return unreachable(err)
+			return nil, unreachable(err)
 		}
 		err = refusal(reply)
 		for errors.Is(err, engine.ErrMoved) {
-			keys, args := indexCall(x, text(reply, 1))
+			keys, args := r.indexCall(x, text(reply, 1))
 			reply, err = r.run(ctx, scriptIndex, keys, args...)
 		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if t, ok := turnOf(x, reply); ok {
+			turns = append(turns, t)
 		}
 	}
-	return nil
+	return turns, nil
 }
 
-func indexCall(x *engine.Execution, former string) ([]string, []any) {
-	keys := []string{indexedKey(x.Project), statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status)}
-	return append(keys, lists(x)...), []any{x.ID, x.Revision, string(x.Status), former}
+func (r *Redis) indexCall(x *engine.Execution, former string) ([]string, []any) {
+	keys := []string{
+		indexedKey(x.Project), slotsKey(x.Project, x.Workflow), waitingKey(x.Project, x.Workflow), dueKey(x.Project),
+		statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status),
+	}
+	return append(keys, lists(x)...), []any{
+		x.ID, x.Revision, string(x.Status), former, r.offset(), x.Workflow, x.Redrives, slotState(x), sessionEntry(x),
+	}
 }
 
 // indexed removes the marks of what was indexed, and the entries of what was purged meanwhile.
@@ -222,7 +232,7 @@ func (r *Redis) indexed(ctx context.Context, ids []string, all []*engine.Executi
 				seen = strconv.FormatInt(int64(marks[i].Val()), 10)
 			}
 			k := keysOf(id)
-			cmds[i] = scriptUnmark.EvalSha(ctx, p, []string{k.shard.index, k.execution}, id, seen)
+			cmds[i] = scriptUnmark.EvalSha(ctx, p, []string{k.shard.index, k.execution, k.log, k.logSizes}, id, seen)
 		}
 	})
 	if err != nil {
@@ -234,7 +244,7 @@ func (r *Redis) indexed(ctx context.Context, ids []string, all []*engine.Executi
 			return unreachable(err)
 		}
 		if x != nil && number(reply, 1) == 0 {
-			if err := r.unindex(ctx, x); err != nil {
+			if err := r.leaveAll(ctx, x); err != nil {
 				return err
 			}
 		}
@@ -273,18 +283,36 @@ func (r *Redis) Purge(ctx context.Context, id string, inner bool) error {
 		if err := r.unindex(ctx, all[0]); err != nil {
 			return err
 		}
+		if err := r.leavesSession(ctx, all[0]); err != nil {
+			return err
+		}
 	}
 	_, err = r.run(ctx, scriptPurge, []string{
 		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index, k.shard.timers,
-		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.holders, k.children,
+		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.holders, k.children, k.log, k.logSizes,
 	}, id, r.offset(), bit(inner))
 	switch {
 	case all[0] == nil:
 		return err
 	case errors.Is(err, engine.ErrStale): // not due yet, or redriven meanwhile
-		return errors.Join(err, r.Index(ctx, []string{id}))
+		_, again := r.Index(ctx, []string{id}) // a slot is not freed here
+		return errors.Join(err, again)
 	case err != nil:
 		return err
 	}
-	return r.unindex(ctx, all[0]) // again, for it may have been listed in between
+	return r.leaveAll(ctx, all[0]) // again, for it may have been listed in between
+}
+
+// leaveAll removes an execution that is gone from everything in its project.
+func (r *Redis) leaveAll(ctx context.Context, x *engine.Execution) error {
+	if err := r.unindex(ctx, x); err != nil {
+		return err
+	}
+	if _, err := r.Leave(ctx, engine.Look{Project: x.Project, Workflow: x.Workflow, Execution: x.ID, Epoch: x.Redrives}, 0); err != nil {
+		return err
+	}
+	if x.Session == nil {
+		return nil
+	}
+	return r.detach(ctx, x.Project, x.ID, placeOf(x.Session.Time.Unix(), x.Workflow), 0, false)
 }

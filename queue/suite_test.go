@@ -133,6 +133,10 @@ var behaviours = map[string]func(*testing.T, *house){
 	"900 held tasks are let go":           manyHeld,
 	"cancel in the middle of a fan-out":   cancelDuringSpread,
 	"a life with a retry and a redrive":   aLife,
+	"lines of a log":                      aLog,
+	"a log is cut":                        aLogIsCut,
+	"the logs of an execution are cut":    logsOfAnExecutionAreCut,
+	"a log ends with its execution":       aLogEndsWithItsExecution,
 	"one execution per idempotency key":   oneKey,
 	"numbers are unique over processes":   uniqueNumbers,
 	"lists, filters and pages":            lists,
@@ -318,7 +322,8 @@ func aLife(t *testing.T, h *house) {
 	h.complete(x.ID, "b")
 	require.Equal(t, workflow.ExecutionSucceeded, h.now(x.ID).Status)
 	h.audit(x.ID, d)
-	require.NoError(t, h.Index(ctx, []string{x.ID}))
+	_, err = h.Index(ctx, []string{x.ID})
+	require.NoError(t, err)
 	h.offset += time.Hour
 	require.Equal(t, []string{x.ID}, h.sweep().Expire)
 	require.NoError(t, h.Purge(ctx, x.ID, false))
@@ -411,7 +416,8 @@ func lists(t *testing.T, h *house) {
 		ids = slices.Insert(ids, 0, x.ID)
 		if i%2 == 0 {
 			h.complete(x.ID, "a")
-			require.NoError(t, h.Index(ctx, []string{x.ID}))
+			_, err := h.Index(ctx, []string{x.ID})
+			require.NoError(t, err)
 		}
 	}
 	odd := func(i int) bool { return (11-i)%2 == 1 }

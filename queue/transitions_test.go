@@ -108,7 +108,7 @@ func (b *bench) reach(s workflow.TaskStatus) string {
 	case workflow.TaskSkipped:
 		_, err = b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionSkip}, engine.Result{})
 	case workflow.TaskWaiting:
-		_, err = b.Begin(ctx, id, engine.Begin{Ref: "t", Waiting: true})
+		_, err = b.BeginTask(ctx, id, engine.Begin{Ref: "t", Waiting: true})
 	}
 	require.NoError(b.t, err)
 	require.Equal(b.t, s, b.statusOf(id), "the test could not bring the task there")
@@ -236,11 +236,11 @@ var taskEvents = map[workflow.Event]func(ctx context.Context, b *bench, id strin
 		return err
 	},
 	workflow.EventBegin: func(ctx context.Context, b *bench, id string) error {
-		_, err := b.Begin(ctx, id, engine.Begin{Ref: "t"})
+		_, err := b.BeginTask(ctx, id, engine.Begin{Ref: "t"})
 		return err
 	},
 	workflow.EventArm: func(ctx context.Context, b *bench, id string) error {
-		_, err := b.Begin(ctx, id, engine.Begin{Ref: "t", Waiting: true})
+		_, err := b.BeginTask(ctx, id, engine.Begin{Ref: "t", Waiting: true})
 		return err
 	},
 	workflow.EventAnswer: func(ctx context.Context, b *bench, id string) error {
@@ -339,26 +339,46 @@ func (b *bench) attain(s workflow.ExecutionStatus) string {
 	case workflow.ExecutionSucceeded, workflow.ExecutionFailed, workflow.ExecutionTimedOut:
 		err = b.Finish(ctx, id, 0, s, nil, nil)
 	case workflow.ExecutionQueued:
-		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued").Err()
+		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued", "waits", 1).Err()
 	}
 	require.NoError(b.t, err)
 	return id
 }
 
 var executionEvents = map[workflow.Event]func(ctx context.Context, b *bench, id string) error{
-	workflow.EventPause:     controlled(engine.OperationPause),
-	workflow.EventResume:    controlled(engine.OperationResume),
-	workflow.EventAskCancel: controlled(engine.OperationCancel),
-	workflow.EventSucceed:   finished(workflow.ExecutionSucceeded),
-	workflow.EventEndFailed: finished(workflow.ExecutionFailed),
-	workflow.EventEndCancel: finished(workflow.ExecutionCanceled),
-	workflow.EventExpire:    finished(workflow.ExecutionTimedOut),
-	workflow.EventRedrive: func(ctx context.Context, b *bench, id string) error {
-		x, err := b.Execution(ctx, id, false)
-		require.NoError(b.t, err)
-		_, err = b.Redrive(ctx, engine.Redrive{Execution: id, Epoch: x.Redrives, Revision: x.Revision, Reset: map[string][]string{"t": {}}, Run: []engine.Successor{{Ref: "t"}}})
+	workflow.EventPause:        controlled(engine.OperationPause),
+	workflow.EventResume:       controlled(engine.OperationResume),
+	workflow.EventAskCancel:    controlled(engine.OperationCancel),
+	workflow.EventSucceed:      finished(workflow.ExecutionSucceeded),
+	workflow.EventEndFailed:    finished(workflow.ExecutionFailed),
+	workflow.EventEndCancel:    finished(workflow.ExecutionCanceled),
+	workflow.EventExpire:       finished(workflow.ExecutionTimedOut),
+	workflow.EventRedrive:      redriven(false),
+	workflow.EventQueueRedrive: redriven(true),
+	workflow.EventAdmit: func(ctx context.Context, b *bench, id string) error {
+		_, err := b.Begin(ctx, id, 0)
 		return err
 	},
+	workflow.EventResumeQueued: func(ctx context.Context, b *bench, id string) error {
+		x, err := b.Execution(ctx, id, false)
+		require.NoError(b.t, err)
+		if x.Status == workflow.ExecutionPaused { // before its turn
+			require.NoError(b.t, b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "waits", 1).Err())
+		}
+		_, err = b.Control(ctx, id, engine.OperationResume, engine.Request{})
+		return err
+	},
+}
+
+func redriven(waits bool) func(context.Context, *bench, string) error {
+	return func(ctx context.Context, b *bench, id string) error {
+		x, err := b.Execution(ctx, id, false)
+		require.NoError(b.t, err)
+		_, err = b.Redrive(ctx, engine.Redrive{
+			Execution: id, Epoch: x.Redrives, Revision: x.Revision, Waits: waits, Reset: map[string][]string{"t": {}}, Run: []engine.Successor{{Ref: "t"}},
+		})
+		return err
+	}
 }
 
 func controlled(op engine.Operation) func(context.Context, *bench, string) error {

@@ -35,12 +35,16 @@ var matrix = map[string]string{
 	"GET /v1/projects/:project/workflows/:name/versions/:version": "11...3",
 	"GET /v1/projects/:project/executions":                        "11...3",
 	"POST /v1/projects/:project/executions":                       "113..3",
+	"GET /v1/projects/:project/sessions":                          "11...3",
+	"GET /v1/projects/:project/sessions/:session":                 "11...3",
+	"GET /v1/projects/:project/sessions/:session/attempts":        "11...3",
 	"GET /v1/executions/:id":                                      "11...4",
 	"GET /v1/executions/:id/tasks":                                "11...4",
 	"GET /v1/executions/:id/tasks/:ref":                           "11...4",
 	"GET /v1/executions/:id/tasks/:ref/attempts":                  "11...4",
 	"GET /v1/executions/:id/history":                              "11...4",
 	"GET /v1/executions/:id/events":                               "11...4",
+	"GET /v1/executions/:id/logs":                                 "11...4",
 	"GET /v1/executions/:id/graph":                                "11...4",
 	"POST /v1/executions/:id/cancel":                              "113..4",
 	"POST /v1/executions/:id/pause":                               "113..4",
@@ -112,7 +116,7 @@ func TestAccessMatrix(t *testing.T) {
 func callOf(method, route, key string) call {
 	c := call{method: method, key: key, body: bodies[method+" "+route]}
 	c.path = strings.NewReplacer(":project", "default", ":name", "hello", ":version", "1", ":id", idDefault,
-		":ref", "load", ":queue", "default", ":key", "k1", "*path", "favicon.ico").Replace(route)
+		":ref", "load", ":session", "7", ":queue", "default", ":key", "k1", "*path", "favicon.ico").Replace(route)
 	if strings.HasSuffix(route, "/workflows") {
 		c.media = "application/yaml"
 	}

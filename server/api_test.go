@@ -41,6 +41,13 @@ func TestAnswers(t *testing.T) {
 		{call{method: "POST", path: "/v1/projects/default/executions", body: `{"workflow":"hello"}`}, 201, `"input":null`},
 		{call{method: "POST", path: "/v1/projects/default/executions", body: `{"workflow":"hello","idempotency_key":"known"}`}, 200, `"status":"running"`},
 		{call{path: "/v1/projects/default/executions?status=failed,running&limit=1000"}, 200, `"items":[{`},
+		{call{method: "POST", path: "/v1/projects/default/executions", body: `{"workflow":"hello","session_time":"2026-01-31T09:00:00+01:00","attempt_name":"n"}`}, 201,
+			`"session":7,"session_attempt":2,"session_time":"2026-01-31T08:00:00Z"`},
+		{call{method: "POST", path: "/v1/projects/default/executions", body: `{"workflow":"hello","session_time":"2026-01-31T09:00:00+01:00","attempt_name":"taken"}`}, 409,
+			`"execution":{"id":"` + idOther + `","number":42,"status":"failed"}`},
+		{call{path: "/v1/projects/default/sessions?workflow=hello"}, 200, `"last":null,"number":8,"session_time":"2026-01-31T08:00:00Z"`},
+		{call{path: "/v1/projects/default/sessions/7"}, 200, `"attempts":2`},
+		{call{path: "/v1/projects/default/sessions/7/attempts"}, 200, `"next_cursor":null`},
 		{call{path: x}, 200, `12345678901234567890`},
 		{call{path: "/v1/executions/41"}, 200, `"ended_at":null`},
 		{call{path: x + "/tasks"}, 200, `"needs":[]`},
@@ -48,6 +55,8 @@ func TestAnswers(t *testing.T) {
 		{call{path: x + "/tasks/load/attempts"}, 200, `"retryable":true`},
 		{call{path: x + "/history"}, 200, `"type":"execution.started"`},
 		{call{path: x + "/events"}, 200, "event: end\ndata: {\"id\":\"" + idDefault + "\",\"status\":\"succeeded\"}\n\n"},
+		{call{path: x + "/logs"}, 200, `"message":"execution.started"`},
+		{call{path: x + "/logs?follow=true"}, 200, "id: 2\nevent: log\ndata: {"},
 		{call{path: x + "/graph"}, 200, `"edges":[]`},
 		{call{path: x + "/graph?format=mermaid"}, 200, ""},
 		{call{path: x + "/graph?format=dot"}, 200, ""},
@@ -73,7 +82,8 @@ func TestStartHandsEverythingOn(t *testing.T) {
 	r := newRig(t)
 	w := r.do(call{method: "POST", path: "/v1/projects/default/executions", key: "rdr_write", body: `{
 		"workflow":"w","version":3,"input":{"big":12345678901234567890,"empty":[]},"correlation_id":"c",
-		"idempotency_key":"i","metadata":{"m":"1"},"labels":{"l":"2"},"priority":9}`})
+		"idempotency_key":"i","metadata":{"m":"1"},"labels":{"l":"2"},"priority":9,
+		"session_time":"2026-03-01T00:00:00Z","attempt_name":"n","start_at":"2026-03-02T00:00:00Z","when_full":"reject"}`})
 	require.Equal(t, 201, w.Code)
 	got := r.fake.seen().(engine.StartRequest)
 	require.JSONEq(t, `{"big":12345678901234567890,"empty":[]}`, string(got.Input))
@@ -81,6 +91,8 @@ func TestStartHandsEverythingOn(t *testing.T) {
 	require.Empty(t, cmp.Diff(engine.StartRequest{
 		Workflow: "w", Version: 3, CorrelationID: "c", IdempotencyKey: "i",
 		Metadata: map[string]string{"m": "1"}, Labels: map[string]string{"l": "2"}, Priority: 9, By: "writer (k2)",
+		SessionTime: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), AttemptName: "n",
+		StartAt: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), WhenFull: workflow.WhenFullReject,
 	}, got))
 }
 

@@ -134,7 +134,38 @@ func (f *fake) Start(_ context.Context, project string, r engine.StartRequest) (
 	f.write(r)
 	x := f.executions[0]
 	x.Project, x.Input, x.Labels = project, r.Input, r.Labels
+	if r.AttemptName == "taken" {
+		refused := engine.Conflict("session_exists", "it is there")
+		refused.Existing = &engine.Existing{ID: idOther, Number: 42, Status: workflow.ExecutionFailed}
+		return nil, false, refused
+	}
+	if !r.SessionTime.IsZero() {
+		x.Session = &engine.SessionPlace{Number: 7, Time: r.SessionTime.UTC(), Attempt: 2, AttemptName: r.AttemptName}
+	}
 	return &x, r.IdempotencyKey != "known", nil
+}
+
+func (f *fake) session(number int64) engine.Session {
+	s := engine.Session{Number: number, Workflow: "hello", Time: epoch, Attempts: 2}
+	if number != 8 {
+		s.Last = &f.executions[0]
+	}
+	return s
+}
+
+func (f *fake) Sessions(_ context.Context, _ string, filter engine.SessionFilter, _ engine.Page) ([]engine.Session, string, error) {
+	defer f.lock()()
+	f.last = filter
+	return []engine.Session{f.session(8), f.session(7)}, "7", nil
+}
+
+func (f *fake) Session(_ context.Context, _ string, number int64) (*engine.Session, error) {
+	s := f.session(number)
+	return &s, nil
+}
+
+func (f *fake) SessionAttempts(context.Context, string, int64, engine.Page) ([]engine.Execution, string, error) {
+	return f.executions[:1], "", nil
 }
 
 func (f *fake) find(id string) (*engine.Execution, error) {

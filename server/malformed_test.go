@@ -32,9 +32,13 @@ func TestMalformed(t *testing.T) {
 		field   string // of errors[0]; "" = no field errors
 		allowed string // a part of errors[0].allowed
 	}{
-		{"unknown field", call{method: "POST", path: start, body: `{"workflow":"w","inputs":{}}`}, 422, "request_invalid", "inputs", "correlation_id, idempotency_key, input, labels"},
+		{"unknown field", call{method: "POST", path: start, body: `{"workflow":"w","inputs":{}}`}, 422, "request_invalid", "inputs", "attempt_name, correlation_id, idempotency_key, input, labels"},
 		{"field of another case", call{method: "POST", path: start, body: `{"Workflow":"w"}`}, 422, "request_invalid", "workflow", ""},
-		{"later field", call{method: "POST", path: start, body: `{"workflow":"w","start_at":"2026-01-01T00:00:00Z"}`}, 422, "request_invalid", "start_at", "workflow"},
+		{"start at no time", call{method: "POST", path: start, body: `{"workflow":"w","start_at":"soon"}`}, 422, "request_invalid", "start_at", "RFC 3339"},
+		{"session of no time", call{method: "POST", path: start, body: `{"workflow":"w","session_time":20260301}`}, 422, "request_invalid", "session_time", ""},
+		{"empty attempt name", call{method: "POST", path: start, body: `{"workflow":"w","attempt_name":""}`}, 422, "request_invalid", "attempt_name", "1 to 255"},
+		{"when full of its own", call{method: "POST", path: start, body: `{"workflow":"w","when_full":"wait"}`}, 422, "request_invalid", "when_full", "queue, reject"},
+		{"no session number", call{path: "/v1/projects/default/sessions/first"}, 422, "request_invalid", "session", "an integer"},
 		{"missing workflow", call{method: "POST", path: start, body: `{}`}, 422, "request_invalid", "workflow", ""},
 		{"empty workflow", call{method: "POST", path: start, body: `{"workflow":""}`}, 422, "request_invalid", "workflow", "1 to 255"},
 		{"long workflow", call{method: "POST", path: start, body: `{"workflow":"` + strings.Repeat("w", 256) + `"}`}, 422, "request_invalid", "workflow", "1 to 255"},
@@ -63,7 +67,7 @@ func TestMalformed(t *testing.T) {
 		{"JSON cut off", call{method: "POST", path: start, body: `{"workflow":"w"`}, 422, "invalid_json", "body", ""},
 		{"trailing comma", call{method: "POST", path: start, body: `{"workflow":"w",}`}, 422, "invalid_json", "body", ""},
 		{"two values", call{method: "POST", path: start, body: `{"workflow":"w"} {}`}, 422, "invalid_json", "body", ""},
-		{"body is a list", call{method: "POST", path: start, body: `[]`}, 422, "request_invalid", "body", "an object with correlation_id"},
+		{"body is a list", call{method: "POST", path: start, body: `[]`}, 422, "request_invalid", "body", "an object with attempt_name, correlation_id"},
 		{"body is null", call{method: "POST", path: start, body: `null`}, 422, "request_invalid", "body", "an object"},
 		{"no body", call{method: "POST", path: start}, 422, "body_missing", "workflow", ""},
 		{"invalid UTF-8", call{method: "POST", path: start, body: "{\"workflow\":\"\xff\"}"}, 422, "invalid_utf8", "", ""},

@@ -15,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/problem"
 )
@@ -108,9 +109,10 @@ func (s *Server) recoverPanic(c *gin.Context) {
 }
 
 // limit ends an API request that takes too long while there still is time to
-// answer it. Event streams have no end of their own.
+// answer it. Streams have no end of their own.
 func (s *Server) limit(c *gin.Context) {
-	if !strings.HasPrefix(c.FullPath(), "/v1/") || strings.HasSuffix(c.FullPath(), "/events") {
+	stream := strings.HasSuffix(c.FullPath(), "/events") || strings.HasSuffix(c.FullPath(), "/logs") && api.Follows(c.Request)
+	if !strings.HasPrefix(c.FullPath(), "/v1/") || stream {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.options.Write/2)

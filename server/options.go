@@ -45,7 +45,7 @@ type Options struct {
 	AllowOpen bool   // accept an address that is not loopback although there is no key
 
 	MaxBody    int64         // bytes of a request body
-	Streams    int           // event streams at once
+	Streams    int           // streams of events and logs at once
 	Heartbeat  time.Duration // between comments on a silent event stream
 	Remember   time.Duration // how long an answer about a key is kept, at most 5s
 	ReadHeader time.Duration // timeouts of the HTTP server

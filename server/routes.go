@@ -37,7 +37,7 @@ func (s *Server) route() {
 	api.RegisterHandlersWithOptions(r, api.NewStrictHandlerWithOptions(
 		api.NewHandlers(s.options.Engine, api.Options{
 			Heartbeat: s.options.Heartbeat, Streams: s.options.Streams, Stopping: s.stopping, Logger: s.options.Logger,
-		}), nil,
+		}), []api.StrictMiddlewareFunc{api.Negotiate},
 		api.StrictGinServerOptions{RequestErrorHandlerFunc: fail, HandlerErrorFunc: fail, ResponseErrorHandlerFunc: fail},
 	), api.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) {
 		fail(c, problem.Invalid("request_invalid", err.Error()))

@@ -64,6 +64,10 @@ func follow(ctx context.Context, t *testing.T, base, after string) <-chan string
 	resp, err := transport.RoundTrip(req)
 	require.NoError(t, err)
 	require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	return linesOf(resp)
+}
+
+func linesOf(resp *http.Response) <-chan string {
 	lines := make(chan string, 10_000)
 	go func() {
 		defer close(lines)

@@ -26,6 +26,8 @@ type Runs interface {
 	Release(ctx context.Context, r *engine.Run) error
 	// Heartbeat answers for each run nil, ErrStale or why Redis could not be asked.
 	Heartbeat(ctx context.Context, runs []*engine.Run) []error
+	// WriteLog keeps a batch of a run's log; full says that nothing more will be.
+	WriteLog(ctx context.Context, b engine.LogBatch) (full bool, err error)
 	// RetryJob is for the archived job of a failed attempt that somebody ran again.
 	RetryJob(ctx context.Context, f engine.Fence, by string) error
 	// Decline hands on a job whose type this worker does not have.

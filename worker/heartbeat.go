@@ -16,6 +16,7 @@ type live struct {
 	run    *engine.Run
 	cancel context.CancelCauseFunc
 	lease  time.Duration
+	log    *runLog
 
 	mu    sync.Mutex
 	alive time.Time // when the last sign of life that arrived was sent, by the monotonic clock

@@ -99,6 +99,8 @@ type fake struct {
 	heartbeat     func() error
 	announce      func() error
 	claim         func(r *engine.Run) error
+	writeLog      func(b engine.LogBatch) (bool, error)
+	logs          []engine.LogBatch // in the order they arrived
 }
 
 type failReport struct {
@@ -197,6 +199,20 @@ func (f *fake) Heartbeat(_ context.Context, runs []*engine.Run) []error {
 		}
 	}
 	return errs
+}
+
+func (f *fake) WriteLog(_ context.Context, b engine.LogBatch) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	full := false
+	if f.writeLog != nil {
+		var err error
+		if full, err = f.writeLog(b); err != nil {
+			return false, err
+		}
+	}
+	f.logs = append(f.logs, b)
+	return full, nil
 }
 
 func (f *fake) RetryJob(context.Context, engine.Fence, string) error {

@@ -9,6 +9,7 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	canceled *prometheus.CounterVec
 	reports  prometheus.Counter
+	lines    prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a worker.
@@ -24,8 +25,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "redrive_worker_canceled_total", Help: "Handlers canceled, by cause."}, []string{"cause"}),
 		reports: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "redrive_worker_report_retries_total", Help: "Results that had to be reported again because Redis could not be asked."}),
+		lines: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "redrive_worker_log_lines_lost_total", Help: "Lines of tasks' logs that were lost because Redis could not be reached."}),
 	}
-	reg.MustRegister(m.running, m.zombies, m.refused, m.canceled, m.reports)
+	reg.MustRegister(m.running, m.zombies, m.refused, m.canceled, m.reports, m.lines)
 	return m
 }
 
@@ -56,5 +59,11 @@ func (m *Metrics) countCanceled(cause string) {
 func (m *Metrics) countReport() {
 	if m != nil {
 		m.reports.Inc()
+	}
+}
+
+func (m *Metrics) countLostLines(n int) {
+	if m != nil {
+		m.lines.Add(float64(n))
 	}
 }

@@ -33,11 +33,13 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 	cancelable, cancel := context.WithCancelCause(w.runs)
 	defer cancel(nil)
 	l := newLive(r, cancel, r.Sent, w.o.Lease)
+	l.log = w.runLog(r.Fence)
 	w.beats.add(l)
 	defer w.beats.remove(l)
+	defer w.endLog(l, log)
 	w.o.Metrics.addRunning(1)
 	defer w.o.Metrics.addRunning(-1)
-	secrets := w.redactor(r)
+	secrets, process := w.redactor(r), log
 	log = secrets.log(log)
 	if r.Err != nil {
 		w.slots.release()
@@ -45,7 +47,7 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 	}
 	ctx, stop := context.WithTimeoutCause(cancelable, r.At.Timeout, tasks.ErrTimedOut)
 	defer stop()
-	got, returned := w.await(ctx, w.launch(ctx, r, h, log), log)
+	got, returned := w.await(ctx, w.launch(ctx, r, h, secrets.log(runLogger(process, l.log))), log)
 	cause := context.Cause(ctx)
 	if cause != nil {
 		w.o.Metrics.countCanceled(causeName(cause))
@@ -143,12 +145,22 @@ func (w *Worker) release(l *live, log *slog.Logger) error {
 	return nil
 }
 
+// endLog keeps what is left of a run's log, which was reported or given up.
+func (w *Worker) endLog(l *live, log *slog.Logger) {
+	lost, untold := l.log.giveUp()
+	if untold > 0 {
+		log.Warn("lines of a task's log were lost: Redis could not be reached", "lines", untold)
+	}
+	w.o.Metrics.countLostLines(lost)
+}
+
 // report tells the engine how a run ended, again and again while Redis cannot be
 // asked and the lease holds. After that the run is the reconciler's.
 func (w *Worker) report(l *live, log *slog.Logger, call func(context.Context) error) error {
 	var once sync.Once
 	pause := reportPause
 	for begun := time.Now(); ; {
+		_ = l.log.end() // first, so that the log is there when the task has ended; endLog tries again
 		// Detached: a result must get through however its handler's context ended.
 		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 		err := call(ctx)

@@ -47,9 +47,10 @@ type Worker struct {
 	stopServices context.CancelFunc
 	wg           sync.WaitGroup // the services
 
-	draining atomic.Bool
-	zombies  atomic.Int64
-	known    map[string]bool // other workers that were warned about; of the announcer
+	draining    atomic.Bool
+	zombies     atomic.Int64
+	waitingLogs atomic.Int64    // bytes of log lines that were not sent yet
+	known       map[string]bool // other workers that were warned about; of the announcer
 
 	mu    sync.Mutex
 	state state

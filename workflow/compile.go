@@ -28,7 +28,7 @@ func (c *compiler) compile(t *tree, trusted bool) *Program {
 	}
 	d := &Definition{}
 	root := place{tree: t, pos: t.pos}
-	readObject(&c.reader, root, "a workflow", workflowFields(), laterWorkflowFields, d)
+	readObject(&c.reader, root, "a workflow", workflowFields(), d)
 	p := &Program{Definition: d, limits: limits, byPath: map[string]*Node{}}
 	outer := c.body(p, nil, d.Tasks, root.field("tasks"))
 	p.Nodes = outer.nodes

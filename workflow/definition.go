@@ -13,6 +13,7 @@ type Definition struct {
 	InputSchema json.RawMessage `json:"input_schema,omitempty"` // JSON Schema
 	FailFast    bool            `json:"fail_fast,omitempty"`
 	Timeout     Duration        `json:"timeout,omitempty"` // of a whole execution
+	Concurrency *Concurrency    `json:"concurrency,omitempty"`
 	Defaults    *Defaults       `json:"defaults,omitempty"`
 	Tasks       []Task          `json:"tasks"`
 	OnFailure   []Task          `json:"on_failure,omitempty"` // run when an execution failed or timed out
@@ -25,6 +26,22 @@ type Defaults struct {
 	Timeout Duration `json:"timeout,omitempty"`
 	Retry   *Retry   `json:"retry,omitempty"`
 }
+
+// Concurrency bounds how many executions of a workflow run at once. Those of all
+// its versions count, and what the newest version says holds for all.
+type Concurrency struct {
+	MaxRunning int      `json:"max_running"`
+	WhenFull   WhenFull `json:"when_full,omitempty"`
+}
+
+// WhenFull says what becomes of an execution that comes when the limit is reached.
+type WhenFull string
+
+// What becomes of an execution that comes when the limit is reached.
+const (
+	WhenFullQueue  WhenFull = "queue"  // it waits for its turn (the default)
+	WhenFullReject WhenFull = "reject" // it is refused
+)
 
 // Task is one node of the graph as its author wrote it.
 type Task struct {

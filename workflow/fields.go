@@ -17,7 +17,9 @@ func workflowFields() []field[Definition] {
 		textField("description", "what it is for", func(d *Definition) *string { return &d.Description }),
 		schemaField("input_schema", "JSON Schema of the input of an execution", func(d *Definition) *json.RawMessage { return &d.InputSchema }),
 		boolField("fail_fast", "cancel everything else when a task fails for good", func(d *Definition) *bool { return &d.FailFast }),
-		objectField("defaults", "what holds for tasks that say nothing of their own", defaultsFields, nil, func(d *Definition) **Defaults { return &d.Defaults }),
+		objectField("concurrency", "how many executions run at once; what the newest version says holds for all versions", concurrencyFields,
+			func(d *Definition) **Concurrency { return &d.Concurrency }),
+		objectField("defaults", "what holds for tasks that say nothing of their own", defaultsFields, func(d *Definition) **Defaults { return &d.Defaults }),
 		durationField("timeout", "how long a whole execution may take; the time it is paused does not count", time.Millisecond, func(d *Definition, v Duration) { d.Timeout = v }),
 		bodyField("tasks", "the tasks of the workflow", true, func(d *Definition) *[]Task { return &d.Tasks }),
 		bodyField("on_failure", "tasks that run when an execution failed or timed out", false, func(d *Definition) *[]Task { return &d.OnFailure }),
@@ -25,15 +27,23 @@ func workflowFields() []field[Definition] {
 	}
 }
 
-var laterWorkflowFields = later{
-	"concurrency": "a limit of executions that run at once",
+// MaxRunning is the largest limit of executions of a workflow that run at once.
+const MaxRunning = 100_000
+
+func concurrencyFields() []field[Concurrency] {
+	limit := intField("max_running", "executions that run or are paused, at most", func(Limits) (int, int) { return 1, MaxRunning }, func(c *Concurrency) *int { return &c.MaxRunning })
+	limit.required = true
+	return []field[Concurrency]{
+		limit,
+		choiceField("when_full", "what becomes of one more: it waits for its turn, or is refused", []WhenFull{WhenFullQueue, WhenFullReject}, func(c *Concurrency) *WhenFull { return &c.WhenFull }),
+	}
 }
 
 func defaultsFields() []field[Defaults] {
 	return []field[Defaults]{
 		nameField("queue", "asynq queue", queueName, func(d *Defaults) *string { return &d.Queue }),
 		durationField("timeout", "how long one attempt may take", time.Millisecond, func(d *Defaults, v Duration) { d.Timeout = v }),
-		objectField("retry", "when and how often a failed attempt is tried again", retryFields, nil, func(d *Defaults) **Retry { return &d.Retry }),
+		objectField("retry", "when and how often a failed attempt is tried again", retryFields, func(d *Defaults) **Retry { return &d.Retry }),
 	}
 }
 
@@ -47,13 +57,13 @@ func taskFields() []field[Task] {
 		valueField("with", "the input; strings may hold ${...}", func(t *Task) *json.RawMessage { return &t.With }),
 		nameField("queue", "asynq queue", queueName, func(t *Task) *string { return &t.Queue }),
 		intField("priority", "1 (lowest) to 9 (highest); without it the execution's", func(Limits) (int, int) { return 1, 9 }, func(t *Task) *int { return &t.Priority }),
-		objectField("retry", "when and how often a failed attempt is tried again", retryFields, nil, func(t *Task) **Retry { return &t.Retry }),
+		objectField("retry", "when and how often a failed attempt is tried again", retryFields, func(t *Task) **Retry { return &t.Retry }),
 		durationField("timeout", "how long one attempt may take", time.Millisecond, func(t *Task, v Duration) { t.Timeout = v }),
 		choiceField("on_failure", "what a final failure means for the tasks that need it", []OnFailure{OnFailureFail, OnFailureContinue}, func(t *Task) *OnFailure { return &t.OnFailure }),
 		choiceField("effects", "what running it twice does to the outside world", []Effects{EffectsIdempotent, EffectsKeyed, EffectsUnsafe}, func(t *Task) *Effects { return &t.Effects }),
 		schemaField("input_schema", "JSON Schema of the resolved input", func(t *Task) *json.RawMessage { return &t.InputSchema }),
 		schemaField("output_schema", "JSON Schema of the output", func(t *Task) *json.RawMessage { return &t.OutputSchema }),
-		objectField("for_each", "one run per item of a list", forEachFields, nil, func(t *Task) **ForEach { return &t.ForEach }),
+		objectField("for_each", "one run per item of a list", forEachFields, func(t *Task) **ForEach { return &t.ForEach }),
 		bodyField("tasks", "the body of a group or loop", false, func(t *Task) *[]Task { return &t.Tasks }),
 		conditionField("until", "when a loop ends, as one ${...}; evaluated after each iteration", func(t *Task) *string { return &t.Until }),
 		intField("max_iterations", "the bound of a loop", func(l Limits) (int, int) { return 1, l.Iterations }, func(t *Task) *int { return &t.MaxIterations }),
@@ -167,12 +177,12 @@ func namesField[T any](name, doc string, to func(*T) *[]string) field[T] {
 		read:  func(r *reader, at place, t *T) { *to(t) = r.names(at, codeName, CodeNotAllowed, "code") }}
 }
 
-func objectField[T, U any](name, doc string, fields func() []field[U], notYet later, to func(*T) **U) field[T] {
+func objectField[T, U any](name, doc string, fields func() []field[U], to func(*T) **U) field[T] {
 	return field[T]{name: name, doc: doc,
 		shape: func(l Limits) map[string]any { return objectShape(l, fields()) },
 		read: func(r *reader, at place, t *T) {
 			*to(t) = new(U)
-			readObject(r, at, name, fields(), notYet, *to(t))
+			readObject(r, at, name, fields(), *to(t))
 		}}
 }
 
@@ -266,7 +276,7 @@ func bodyField[T any](name, doc string, required bool, to func(*T) *[]Task) fiel
 			fields := taskFields()
 			tasks := make([]Task, n)
 			for i := range tasks {
-				readObject(r, at.index(i), "a task", fields, nil, &tasks[i])
+				readObject(r, at.index(i), "a task", fields, &tasks[i])
 			}
 			*to(t) = tasks
 		}}

@@ -18,7 +18,6 @@ const (
 	CodeBadNumber       = "bad_number"         // a number that JSON cannot carry
 	CodeDuplicateKey    = "duplicate_key"
 	CodeUnknownField    = "unknown_field"
-	CodeNotSupported    = "not_supported" // part of the language, not yet of this version
 	CodeRequired        = "required"
 	CodeWrongType       = "wrong_type"
 	CodeBadName         = "bad_name"

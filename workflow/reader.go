@@ -27,11 +27,8 @@ type field[T any] struct {
 	read     func(r *reader, at place, into *T)
 }
 
-// later is a field of the language that this version does not run yet.
-type later map[string]string
-
 // readObject reads an object by its table of fields.
-func readObject[T any](r *reader, at place, what string, fields []field[T], notYet later, into *T) {
+func readObject[T any](r *reader, at place, what string, fields []field[T], into *T) {
 	if at.tree.kind != objectTree {
 		r.add(at, CodeWrongType, "an object with "+list(fieldNames(fields)), "%s must be an object, this is %s", what, at.tree.kind)
 		return
@@ -48,10 +45,6 @@ func readObject[T any](r *reader, at place, what string, fields []field[T], notY
 			continue
 		}
 		child.pos = key.pos
-		if why, ok := notYet[key.name]; ok {
-			r.add(child, CodeNotSupported, list(fieldNames(fields)), "%s is not supported yet (%s); leave it out", key.name, why)
-			continue
-		}
 		r.add(child, CodeUnknownField, list(fieldNames(fields)), "%s has no field %q%s", what, key.name, suggest(key.name, fieldNames(fields)))
 	}
 	for _, f := range fields {

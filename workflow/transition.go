@@ -32,14 +32,17 @@ const (
 
 // The events of an execution.
 const (
-	EventPause     Event = "pause"
-	EventResume    Event = "resume"
-	EventAskCancel Event = "ask_cancel"
-	EventSucceed   Event = "succeed"
-	EventEndFailed Event = "end_failed"
-	EventEndCancel Event = "end_canceled"
-	EventExpire    Event = "expire" // its timeout passed
-	EventRedrive   Event = "redrive"
+	EventAdmit        Event = "admit" // its start time has come, and a slot is free
+	EventPause        Event = "pause"
+	EventResume       Event = "resume"
+	EventResumeQueued Event = "resume_queued" // resumed before it was admitted
+	EventAskCancel    Event = "ask_cancel"
+	EventSucceed      Event = "succeed"
+	EventEndFailed    Event = "end_failed"
+	EventEndCancel    Event = "end_canceled"
+	EventExpire       Event = "expire" // its timeout passed
+	EventRedrive      Event = "redrive"
+	EventQueueRedrive Event = "queue_redrive" // redriven while no slot is free
 )
 
 // TaskTransitions is the whole state machine of a task: event, from, to.
@@ -79,8 +82,10 @@ func byHand(to TaskStatus) map[TaskStatus]TaskStatus {
 
 // ExecutionTransitions is the whole state machine of an execution: event, from, to.
 var ExecutionTransitions = map[Event]map[ExecutionStatus]ExecutionStatus{
-	EventPause:  {ExecutionQueued: ExecutionPaused, ExecutionRunning: ExecutionPaused},
-	EventResume: {ExecutionPaused: ExecutionRunning},
+	EventAdmit:        {ExecutionQueued: ExecutionRunning},
+	EventPause:        {ExecutionQueued: ExecutionPaused, ExecutionRunning: ExecutionPaused},
+	EventResume:       {ExecutionPaused: ExecutionRunning},
+	EventResumeQueued: {ExecutionPaused: ExecutionQueued},
 	EventAskCancel: {
 		ExecutionQueued: ExecutionCanceling, ExecutionRunning: ExecutionCanceling, ExecutionPaused: ExecutionCanceling,
 	},
@@ -91,6 +96,10 @@ var ExecutionTransitions = map[Event]map[ExecutionStatus]ExecutionStatus{
 	EventRedrive: {
 		ExecutionFailed: ExecutionRunning, ExecutionCanceled: ExecutionRunning,
 		ExecutionTimedOut: ExecutionRunning, ExecutionSucceeded: ExecutionRunning,
+	},
+	EventQueueRedrive: {
+		ExecutionFailed: ExecutionQueued, ExecutionCanceled: ExecutionQueued,
+		ExecutionTimedOut: ExecutionQueued, ExecutionSucceeded: ExecutionQueued,
 	},
 }
 

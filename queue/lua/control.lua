@@ -8,12 +8,13 @@ local x = execution(KEYS[1])
 if not x then return {-1} end
 local to
 if op == 'pause' and (x.status == 'queued' or x.status == 'running') then to = 'paused'
-elseif op == 'resume' and x.status == 'paused' then to = 'running'
+elseif op == 'resume' and x.status == 'paused' then
+  to = call('HEXISTS', KEYS[1], 'waits') == 1 and 'queued' or 'running' -- paused before its turn: it waits again
 elseif op == 'resume' and x.status == 'running' and call('SCARD', KEYS[3]) > 0 then to = x.status
 elseif op == 'cancel' and (going(x) or x.status == 'queued') then to = 'canceling'
 else return {-6, x.status} end
 local held, recs = {}, {}
-if op == 'resume' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
+if to == 'running' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
 for i, ref in ipairs(held) do recs[i] = record(KEYS[2], ref) end
 -- writes follow
 local changed = x.status ~= to
@@ -42,9 +43,11 @@ if changed and to == 'paused' then
   if ARGV[7] ~= '' then call('ZADD', KEYS[8], now + ARGV[7], over) end
 elseif changed then
   call('ZREM', KEYS[8], over)
-  local left = op == 'resume' and call('HGET', KEYS[1], 'left')
-  if left then call('ZADD', KEYS[8], now + left, deadline) end
-  call('HDEL', KEYS[1], 'left')
+  local left = to == 'running' and call('HGET', KEYS[1], 'left')
+  if left then
+    call('ZADD', KEYS[8], now + left, deadline)
+    call('HDEL', KEYS[1], 'left')
+  end
 end
 if changed and op ~= 'cancel' and call('EXISTS', KEYS[9]) == 1 then
   call('HSET', KEYS[1], 'cascade', op)
@@ -53,7 +56,7 @@ if changed and op ~= 'cancel' and call('EXISTS', KEYS[9]) == 1 then
 end
 if changed then
   save(x, 'status', to, 'reason', ARGV[5])
-  local word = {pause = 'paused', resume = 'resumed', cancel = 'canceling'}
+  local word = {pause = 'paused', resume = to == 'queued' and to or 'resumed', cancel = 'canceling'}
   event(KEYS[4], now, 'execution.' .. word[op], nil, nil, ARGV[4], ARGV[5])
 else
   save(x)

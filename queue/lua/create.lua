@@ -3,10 +3,12 @@
 --       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 building ZSET, 13 timers ZSET
 -- ARGV: 1 id, 2 offset ms, 3 tasks in all, 4 input, 5 ms until its deadline ('' = none), 6 refs to write here, then the refs; then number of preds,
 --       then field, value per entry; then number of roots, then ref, run|decide per root;
---       then field, value per field of the execution
--- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-5} tasks are missing
+--       then field, value per field of the execution; then running|queued, and until when it may be created ms ('' = any time)
+-- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-5} tasks are missing, or it is too late
 local id, now = ARGV[1], clock(ARGV[2])
 if call('EXISTS', KEYS[1]) == 1 then return {2} end
+local status, till = ARGV[#ARGV - 1], ARGV[#ARGV]
+if till ~= '' and now > tonumber(till) then return {-5} end
 local total, here = tonumber(ARGV[3]), tonumber(ARGV[6])
 if here < total and call('HLEN', KEYS[2]) ~= total then return {-5} end
 -- writes follow
@@ -27,14 +29,17 @@ for i = 1, tonumber(ARGV[at]) do
 end
 at = at + 2 * #roots
 call('HSET', KEYS[3], 'in', ARGV[4])
-local x = {key = KEYS[1], status = 'running', epoch = '0', rev = 0, pending = total, queued = 0, running = 0, retrying = 0,
+local x = {key = KEYS[1], status = status, epoch = '0', rev = 0, pending = total, queued = 0, running = 0, retrying = 0,
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)
-save(x, 'status', 'running', 'epoch', 0, 'created', now, 'started', now, unpack(ARGV, at + 1))
+local waits = status == 'queued' -- what is ready is held until its turn comes: see begin.lua
+save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 1 or now, unpack(ARGV, at + 1, #ARGV - 2))
 if here < total then call('ZREM', KEYS[12], id) end
 call('ZADD', KEYS[11], now, id)
-if ARGV[5] ~= '' then call('ZADD', KEYS[13], now + ARGV[5], 'expire:' .. id .. '::0') end
-event(KEYS[8], now, 'execution.started')
+if ARGV[5] ~= '' and waits then call('HSET', KEYS[1], 'left', ARGV[5]) end
+if ARGV[5] ~= '' and not waits then call('ZADD', KEYS[13], now + ARGV[5], 'expire:' .. id .. '::0') end
+event(KEYS[8], now, waits and 'execution.queued' or 'execution.started')
+if waits then return {1, 0, now} end
 local decide = 0
 for _, s in ipairs(roots) do
   if s.mode == 'decide' then decide = 1 end

@@ -100,7 +100,7 @@ local function release(k, x, id, ref, list, now, own)
       -- Most tasks run once: their record is written without the encoder, which costs as much as two commands.
       recs[#recs + 1] = s.fresh and '{"status":"queued","attempt":"1","dispatch":"1","try":"1","queued":"' .. at ..
         '","redrive":"' .. x.epoch .. '"}' or cjson.encode(s.rec)
-      if x.status == 'paused' then
+      if x.status == 'paused' or x.status == 'queued' then
         held[#held + 1] = s.ref
       else
         jobs[#jobs + 1] = look

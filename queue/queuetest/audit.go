@@ -35,6 +35,9 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 	a.former()
 	a.movement()
 	a.life()
+	if err := a.logs(ctx, c); err != nil {
+		return nil, fmt.Errorf("queuetest: auditing the log of %s: %w", id, err)
+	}
 	slices.Sort(a.problems)
 	return a.problems, nil
 }

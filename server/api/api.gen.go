@@ -53,6 +53,30 @@ func (e ExecutionStatus) Valid() bool {
 	}
 }
 
+// Defines values for LogLevel.
+const (
+	LogLevelDebug LogLevel = "debug"
+	LogLevelError LogLevel = "error"
+	LogLevelInfo  LogLevel = "info"
+	LogLevelWarn  LogLevel = "warn"
+)
+
+// Valid indicates whether the value is a known member of the LogLevel enum.
+func (e LogLevel) Valid() bool {
+	switch e {
+	case LogLevelDebug:
+		return true
+	case LogLevelError:
+		return true
+	case LogLevelInfo:
+		return true
+	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	Admin Scope = "admin"
@@ -68,6 +92,24 @@ func (e Scope) Valid() bool {
 	case Read:
 		return true
 	case Write:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StartRequestWhenFull.
+const (
+	StartRequestWhenFullQueue  StartRequestWhenFull = "queue"
+	StartRequestWhenFullReject StartRequestWhenFull = "reject"
+)
+
+// Valid indicates whether the value is a known member of the StartRequestWhenFull enum.
+func (e StartRequestWhenFull) Valid() bool {
+	switch e {
+	case StartRequestWhenFullQueue:
+		return true
+	case StartRequestWhenFullReject:
 		return true
 	default:
 		return false
@@ -212,6 +254,7 @@ type EventList struct {
 
 // Execution defines model for Execution.
 type Execution struct {
+	AttemptName   string     `json:"attempt_name,omitempty"`
 	CorrelationID string     `json:"correlation_id,omitempty"`
 	CreatedAt     time.Time  `json:"created_at"`
 	EndedAt       *time.Time `json:"ended_at"`
@@ -225,12 +268,26 @@ type Execution struct {
 	Number   int64             `json:"number"`
 
 	// Output Any JSON value.
-	Output       JSON            `json:"output"`
-	Priority     int             `json:"priority"`
-	Project      string          `json:"project"`
-	Reason       string          `json:"reason,omitempty"`
-	Redrives     int             `json:"redrives"`
-	Revision     int64           `json:"revision"`
+	Output   JSON   `json:"output"`
+	Priority int    `json:"priority"`
+	Project  string `json:"project"`
+
+	// Reason Of a queued one: concurrency_limit or start_at; otherwise what was given with the last change.
+	Reason   string `json:"reason,omitempty"`
+	Redrives int    `json:"redrives"`
+	Revision int64  `json:"revision"`
+
+	// Session The number of its session.
+	Session int64 `json:"session,omitempty"`
+
+	// SessionAttempt Which attempt of its session it is: 1, 2, 3 ...
+	SessionAttempt int `json:"session_attempt,omitempty"`
+
+	// SessionTime The time of its session, in UTC.
+	SessionTime *time.Time `json:"session_time,omitempty"`
+
+	// StartAt Not before this time.
+	StartAt      *time.Time      `json:"start_at,omitempty"`
 	StartedAt    *time.Time      `json:"started_at"`
 	Status       ExecutionStatus `json:"status"`
 	TasksSummary map[string]int  `json:"tasks_summary"`
@@ -246,6 +303,13 @@ type ExecutionList struct {
 
 // ExecutionStatus defines model for ExecutionStatus.
 type ExecutionStatus string
+
+// ExistingExecution The execution that is there already.
+type ExistingExecution struct {
+	ID     string          `json:"id"`
+	Number int64           `json:"number"`
+	Status ExecutionStatus `json:"status"`
+}
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -315,6 +379,29 @@ type KeyRequest struct {
 	Scope Scope `json:"scope"`
 }
 
+// LogEntry defines model for LogEntry.
+type LogEntry struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Level   LogLevel  `json:"level"`
+	Message string    `json:"message"`
+
+	// Ref The task.
+	Ref string `json:"ref"`
+
+	// Seq Opaque, unique in the execution and rising; the id of the server-sent event.
+	Seq string `json:"seq"`
+}
+
+// LogLevel defines model for LogLevel.
+type LogLevel string
+
+// LogList defines model for LogList.
+type LogList struct {
+	Items      []LogEntry `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Stable; what programs decide by.
@@ -323,6 +410,9 @@ type Problem struct {
 	// Detail What was wrong this time and what to do next.
 	Detail string       `json:"detail,omitempty"`
 	Errors []FieldError `json:"errors,omitempty"`
+
+	// Execution The execution that is there already.
+	Execution *ExistingExecution `json:"execution,omitempty"`
 
 	// Instance The path of the request.
 	Instance string `json:"instance,omitempty"`
@@ -405,8 +495,28 @@ type QueueList struct {
 // Scope Each includes the ones before it.
 type Scope string
 
+// Session defines model for Session.
+type Session struct {
+	// Attempts How many executions it has.
+	Attempts int `json:"attempts"`
+
+	// Last Its last attempt; null for the moment in which it is being created.
+	Last        *Execution `json:"last"`
+	Number      int64      `json:"number"`
+	SessionTime time.Time  `json:"session_time"`
+	Workflow    string     `json:"workflow"`
+}
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	Items      []Session `json:"items"`
+	NextCursor *string   `json:"next_cursor"`
+}
+
 // StartRequest defines model for StartRequest.
 type StartRequest struct {
+	// AttemptName Names a further attempt of the session.
+	AttemptName    string `json:"attempt_name,omitempty"`
 	CorrelationID  string `json:"correlation_id,omitempty"`
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 
@@ -418,10 +528,22 @@ type StartRequest struct {
 	// Priority 1 to 9, 5 when left out.
 	Priority int `json:"priority,omitempty"`
 
+	// SessionTime The time of the session that it is an attempt of, in whole seconds.
+	SessionTime *time.Time `json:"session_time,omitempty"`
+
+	// StartAt Not before this time; at once when left out or past.
+	StartAt *time.Time `json:"start_at,omitempty"`
+
 	// Version The newest when left out.
-	Version  int    `json:"version,omitempty"`
-	Workflow string `json:"workflow"`
+	Version int `json:"version,omitempty"`
+
+	// WhenFull What becomes of it when as many executions of the workflow run as may; as the workflow says when left out.
+	WhenFull StartRequestWhenFull `json:"when_full,omitempty"`
+	Workflow string               `json:"workflow"`
 }
+
+// StartRequestWhenFull What becomes of it when as many executions of the workflow run as may; as the workflow says when left out.
+type StartRequestWhenFull string
 
 // StringMap defines model for StringMap.
 type StringMap map[string]string
@@ -553,6 +675,9 @@ type QueueName = string
 // Ref defines model for Ref.
 type Ref = string
 
+// SessionNumber defines model for SessionNumber.
+type SessionNumber = int64
+
 // WorkflowName defines model for WorkflowName.
 type WorkflowName = string
 
@@ -587,6 +712,30 @@ type ListHistoryParams struct {
 
 	// Limit How many items at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListLogsParams defines parameters for ListLogs.
+type ListLogsParams struct {
+	// Task Only of the task with this ref.
+	Task *string `form:"task,omitempty" json:"task,omitempty"`
+
+	// Attempt Only of this attempt.
+	Attempt *int `form:"attempt,omitempty" json:"attempt,omitempty"`
+
+	// Level Only of this level and graver ones.
+	Level *LogLevel `form:"level,omitempty" json:"level,omitempty"`
+
+	// Follow Answer a stream of server-sent events that ends with the execution.
+	Follow *bool `form:"follow,omitempty" json:"follow,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// LastEventID Send only what was logged after this entry of a stream. Browsers send it by themselves.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // ListTasksParams defines parameters for ListTasks.
@@ -645,6 +794,27 @@ type ListExecutionsParams struct {
 	// Label A label as `key=value`.
 	Label *string `form:"label,omitempty" json:"label,omitempty"`
 
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// Workflow The name of the workflow.
+	Workflow *string `form:"workflow,omitempty" json:"workflow,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSessionAttemptsParams defines parameters for ListSessionAttempts.
+type ListSessionAttemptsParams struct {
 	// Cursor The `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -714,6 +884,9 @@ type ServerInterface interface {
 	// ListHistory List what happened to an execution
 	// (GET /v1/executions/{id}/history)
 	ListHistory(c *gin.Context, id ExecutionID, params ListHistoryParams)
+	// ListLogs Read or follow what the tasks of an execution logged
+	// (GET /v1/executions/{id}/logs)
+	ListLogs(c *gin.Context, id ExecutionID, params ListLogsParams)
 	// PauseExecution Pause an execution
 	// (POST /v1/executions/{id}/pause)
 	PauseExecution(c *gin.Context, id ExecutionID)
@@ -753,6 +926,15 @@ type ServerInterface interface {
 	// StartExecution Start an execution
 	// (POST /v1/projects/{project}/executions)
 	StartExecution(c *gin.Context, project ProjectName)
+	// ListSessions List sessions
+	// (GET /v1/projects/{project}/sessions)
+	ListSessions(c *gin.Context, project ProjectName, params ListSessionsParams)
+	// GetSession Read a session
+	// (GET /v1/projects/{project}/sessions/{session})
+	GetSession(c *gin.Context, project ProjectName, session SessionNumber)
+	// ListSessionAttempts List the executions of a session
+	// (GET /v1/projects/{project}/sessions/{session}/attempts)
+	ListSessionAttempts(c *gin.Context, project ProjectName, session SessionNumber, params ListSessionAttemptsParams)
 	// ListWorkflows List workflows
 	// (GET /v1/projects/{project}/workflows)
 	ListWorkflows(c *gin.Context, project ProjectName, params ListWorkflowsParams)
@@ -976,6 +1158,103 @@ func (siw *ServerInterfaceWrapper) ListHistory(c *gin.Context) {
 	}
 
 	siw.Handler.ListHistory(c, id, params)
+}
+
+// ListLogs operation middleware
+func (siw *ServerInterfaceWrapper) ListLogs(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLogsParams
+
+	// ------------- Optional query parameter "task" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "task", c.Request.URL.Query(), &params.Task, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter task: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "attempt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "attempt", c.Request.URL.Query(), &params.Attempt, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter attempt: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "level" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "level", c.Request.URL.Query(), &params.Level, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter level: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "follow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "follow", c.Request.URL.Query(), &params.Follow, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter follow: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Last-Event-ID, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Last-Event-ID: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListLogs(c, id, params)
 }
 
 // PauseExecution operation middleware
@@ -1434,6 +1713,145 @@ func (siw *ServerInterfaceWrapper) StartExecution(c *gin.Context) {
 	siw.Handler.StartExecution(c, project)
 }
 
+// ListSessions operation middleware
+func (siw *ServerInterfaceWrapper) ListSessions(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+
+	// ------------- Optional query parameter "workflow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "workflow", c.Request.URL.Query(), &params.Workflow, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workflow: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSessions(c, project, params)
+}
+
+// GetSession operation middleware
+func (siw *ServerInterfaceWrapper) GetSession(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "session" -------------
+	var session SessionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", c.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter session: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetSession(c, project, session)
+}
+
+// ListSessionAttempts operation middleware
+func (siw *ServerInterfaceWrapper) ListSessionAttempts(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "session" -------------
+	var session SessionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", c.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter session: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionAttemptsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSessionAttempts(c, project, session, params)
+}
+
 // ListWorkflows operation middleware
 func (siw *ServerInterfaceWrapper) ListWorkflows(c *gin.Context) {
 
@@ -1757,12 +2175,16 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/projects/:project/workflows/:name/versions/:version", wrapper.GetVersion)
 	router.GET(options.BaseURL+"/v1/projects/:project/executions", wrapper.ListExecutions)
 	router.POST(options.BaseURL+"/v1/projects/:project/executions", wrapper.StartExecution)
+	router.GET(options.BaseURL+"/v1/projects/:project/sessions", wrapper.ListSessions)
+	router.GET(options.BaseURL+"/v1/projects/:project/sessions/:session", wrapper.GetSession)
+	router.GET(options.BaseURL+"/v1/projects/:project/sessions/:session/attempts", wrapper.ListSessionAttempts)
 	router.GET(options.BaseURL+"/v1/executions/:id", wrapper.GetExecution)
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks", wrapper.ListTasks)
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks/:ref", wrapper.GetTask)
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks/:ref/attempts", wrapper.ListAttempts)
 	router.GET(options.BaseURL+"/v1/executions/:id/history", wrapper.ListHistory)
 	router.GET(options.BaseURL+"/v1/executions/:id/events", wrapper.StreamEvents)
+	router.GET(options.BaseURL+"/v1/executions/:id/logs", wrapper.ListLogs)
 	router.GET(options.BaseURL+"/v1/executions/:id/graph", wrapper.GetGraph)
 	router.POST(options.BaseURL+"/v1/executions/:id/cancel", wrapper.CancelExecution)
 	router.POST(options.BaseURL+"/v1/executions/:id/pause", wrapper.PauseExecution)
@@ -2037,6 +2459,89 @@ type ListHistorydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListHistorydefaultApplicationProblemPlusJSONResponse) VisitListHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLogsRequestObject struct {
+	ID     ExecutionID `json:"id"`
+	Params ListLogsParams
+}
+
+type ListLogsResponseObject interface {
+	VisitListLogsResponse(w http.ResponseWriter) error
+}
+
+type ListLogs200JSONResponse LogList
+
+func (response ListLogs200JSONResponse) VisitListLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLogs200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ListLogs200TextEventStreamResponse) VisitListLogsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ListLogsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLogsdefaultApplicationProblemPlusJSONResponse) VisitListLogsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2586,6 +3091,127 @@ func (response StartExecutiondefaultApplicationProblemPlusJSONResponse) VisitSta
 	return err
 }
 
+type ListSessionsRequestObject struct {
+	Project ProjectName `json:"project"`
+	Params  ListSessionsParams
+}
+
+type ListSessionsResponseObject interface {
+	VisitListSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListSessions200JSONResponse SessionList
+
+func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSessionsdefaultApplicationProblemPlusJSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionRequestObject struct {
+	Project ProjectName   `json:"project"`
+	Session SessionNumber `json:"session"`
+}
+
+type GetSessionResponseObject interface {
+	VisitGetSessionResponse(w http.ResponseWriter) error
+}
+
+type GetSession200JSONResponse Session
+
+func (response GetSession200JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSessiondefaultApplicationProblemPlusJSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionAttemptsRequestObject struct {
+	Project ProjectName   `json:"project"`
+	Session SessionNumber `json:"session"`
+	Params  ListSessionAttemptsParams
+}
+
+type ListSessionAttemptsResponseObject interface {
+	VisitListSessionAttemptsResponse(w http.ResponseWriter) error
+}
+
+type ListSessionAttempts200JSONResponse ExecutionList
+
+func (response ListSessionAttempts200JSONResponse) VisitListSessionAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionAttemptsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSessionAttemptsdefaultApplicationProblemPlusJSONResponse) VisitListSessionAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkflowsRequestObject struct {
 	Project ProjectName `json:"project"`
 	Params  ListWorkflowsParams
@@ -2975,6 +3601,9 @@ type StrictServerInterface interface {
 	// ListHistory List what happened to an execution
 	// (GET /v1/executions/{id}/history)
 	ListHistory(ctx context.Context, request ListHistoryRequestObject) (ListHistoryResponseObject, error)
+	// ListLogs Read or follow what the tasks of an execution logged
+	// (GET /v1/executions/{id}/logs)
+	ListLogs(ctx context.Context, request ListLogsRequestObject) (ListLogsResponseObject, error)
 	// PauseExecution Pause an execution
 	// (POST /v1/executions/{id}/pause)
 	PauseExecution(ctx context.Context, request PauseExecutionRequestObject) (PauseExecutionResponseObject, error)
@@ -3014,6 +3643,15 @@ type StrictServerInterface interface {
 	// StartExecution Start an execution
 	// (POST /v1/projects/{project}/executions)
 	StartExecution(ctx context.Context, request StartExecutionRequestObject) (StartExecutionResponseObject, error)
+	// ListSessions List sessions
+	// (GET /v1/projects/{project}/sessions)
+	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// GetSession Read a session
+	// (GET /v1/projects/{project}/sessions/{session})
+	GetSession(ctx context.Context, request GetSessionRequestObject) (GetSessionResponseObject, error)
+	// ListSessionAttempts List the executions of a session
+	// (GET /v1/projects/{project}/sessions/{session}/attempts)
+	ListSessionAttempts(ctx context.Context, request ListSessionAttemptsRequestObject) (ListSessionAttemptsResponseObject, error)
 	// ListWorkflows List workflows
 	// (GET /v1/projects/{project}/workflows)
 	ListWorkflows(ctx context.Context, request ListWorkflowsRequestObject) (ListWorkflowsResponseObject, error)
@@ -3213,6 +3851,35 @@ func (sh *strictHandler) ListHistory(ctx *gin.Context, id ExecutionID, params Li
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListHistoryResponseObject); ok {
 		if err := validResponse.VisitListHistoryResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListLogs operation middleware
+func (sh *strictHandler) ListLogs(ctx *gin.Context, id ExecutionID, params ListLogsParams) {
+	var request ListLogsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListLogs(ctx.Request.Context(), request.(ListLogsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLogs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListLogsResponseObject); ok {
+		if err := validResponse.VisitListLogsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3615,6 +4282,94 @@ func (sh *strictHandler) StartExecution(ctx *gin.Context, project ProjectName) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(StartExecutionResponseObject); ok {
 		if err := validResponse.VisitStartExecutionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSessions operation middleware
+func (sh *strictHandler) ListSessions(ctx *gin.Context, project ProjectName, params ListSessionsParams) {
+	var request ListSessionsRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListSessions(ctx.Request.Context(), request.(ListSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListSessionsResponseObject); ok {
+		if err := validResponse.VisitListSessionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSession operation middleware
+func (sh *strictHandler) GetSession(ctx *gin.Context, project ProjectName, session SessionNumber) {
+	var request GetSessionRequestObject
+
+	request.Project = project
+	request.Session = session
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.GetSession(ctx.Request.Context(), request.(GetSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetSessionResponseObject); ok {
+		if err := validResponse.VisitGetSessionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSessionAttempts operation middleware
+func (sh *strictHandler) ListSessionAttempts(ctx *gin.Context, project ProjectName, session SessionNumber, params ListSessionAttemptsParams) {
+	var request ListSessionAttemptsRequestObject
+
+	request.Project = project
+	request.Session = session
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListSessionAttempts(ctx.Request.Context(), request.(ListSessionAttemptsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessionAttempts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListSessionAttemptsResponseObject); ok {
+		if err := validResponse.VisitListSessionAttemptsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

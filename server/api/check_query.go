@@ -77,16 +77,20 @@ func checkText(s *openapi3.Schema, field, text string) workflow.Problems {
 		}
 		return nil
 	}
-	if s.Format == "date-time" {
-		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
-			return workflow.Problems{{Field: field, Code: "format", Message: fmt.Sprintf("%q is not a time", text), Allowed: "RFC 3339, as 2026-01-31T08:00:00Z (write + as %2B)"}}
-		}
-		return nil
+	wrong := checkString(s, field, text)
+	if s.Format == "date-time" && len(wrong) > 0 {
+		wrong[0].Allowed += " (write + as %2B)"
 	}
-	return checkString(s, field, text)
+	return wrong
 }
 
 func checkString(s *openapi3.Schema, field, text string) workflow.Problems {
+	if s.Format == "date-time" {
+		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
+			return workflow.Problems{{Field: field, Code: "format", Message: fmt.Sprintf("%q is not a time", text), Allowed: "RFC 3339, as 2026-01-31T08:00:00Z"}}
+		}
+		return nil
+	}
 	if len(s.Enum) > 0 && !slices.Contains(s.Enum, any(text)) {
 		return workflow.Problems{{Field: field, Code: "enum", Message: fmt.Sprintf("%q is not known", text), Allowed: enumText(s)}}
 	}

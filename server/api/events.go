@@ -42,13 +42,21 @@ func (h events) StreamEvents(ctx context.Context, r StreamEventsRequestObject) (
 	if s.first, s.ended, err = h.engine.Watch(look, s.id, s.after); err != nil && look.Err() == nil {
 		return nil, err
 	}
+	if err := takeSlot(h.slots); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// takeSlot bounds the streams that are open at once.
+func takeSlot(slots chan struct{}) error {
 	select {
-	case h.slots <- struct{}{}:
-		return s, nil
+	case slots <- struct{}{}:
+		return nil
 	default:
-		p := problem.New(http.StatusServiceUnavailable, "too_many_streams", "%d event streams are open already: try again, or poll the history", h.options.Streams)
+		p := problem.New(http.StatusServiceUnavailable, "too_many_streams", "%d streams are open already: try again, or poll the list", cap(slots))
 		p.RetryAfter = 5
-		return nil, p
+		return p
 	}
 }
 
@@ -80,7 +88,7 @@ func (s *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 			s.after = e.Seq
 		}
 		if ended && len(found) == 0 {
-			s.finish(ctx, &out)
+			finish(ctx, s.engine, s.id, &out)
 			return nil
 		}
 		if out.flush() != nil || ctx.Err() != nil {
@@ -109,8 +117,8 @@ func (s *eventStream) next(ctx context.Context, out *sseWriter) ([]engine.Event,
 }
 
 // finish tells the end and the status the execution ended with.
-func (s *eventStream) finish(ctx context.Context, out *sseWriter) {
-	x, err := s.engine.Execution(ctx, s.id)
+func finish(ctx context.Context, e ExecutionReader, id string, out *sseWriter) {
+	x, err := e.Execution(ctx, id)
 	if err != nil {
 		return // the reader connects again and hears why
 	}

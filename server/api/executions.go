@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
@@ -33,6 +34,10 @@ func (h executions) StartExecution(ctx context.Context, r StartExecutionRequestO
 		Metadata:       r.Body.Metadata,
 		Labels:         r.Body.Labels,
 		Priority:       r.Body.Priority,
+		SessionTime:    moment(r.Body.SessionTime),
+		AttemptName:    r.Body.AttemptName,
+		StartAt:        moment(r.Body.StartAt),
+		WhenFull:       workflow.WhenFull(r.Body.WhenFull),
 		By:             auth.From(ctx).By(),
 	})
 	if err != nil {
@@ -86,6 +91,13 @@ func executionFilter(p ListExecutionsParams) engine.ExecutionFilter {
 	}
 	f.Workflow, f.CorrelationID = given(p.Workflow), given(p.CorrelationID)
 	return f
+}
+
+func moment(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
 }
 
 func given(s *string) string {

@@ -13,8 +13,10 @@ type Engine interface {
 	Projects
 	Workflows
 	Executions
+	Sessions
 	Tasks
 	Histories
+	Logs
 	Graphs
 	Controls
 	Queues
@@ -25,7 +27,7 @@ type Engine interface {
 // Options tune the handlers.
 type Options struct {
 	Heartbeat time.Duration   // between comments on a silent event stream
-	Streams   int             // event streams at once
+	Streams   int             // streams of events and logs at once
 	Stopping  context.Context // done when the server stops: streams end
 	Logger    *slog.Logger
 }
@@ -36,9 +38,11 @@ type Handlers struct {
 	projects
 	workflows
 	executions
+	sessions
 	tasks
 	history
 	events
+	logs
 	graphs
 	control
 	queues
@@ -50,13 +54,16 @@ var _ StrictServerInterface = (*Handlers)(nil)
 
 // NewHandlers makes the handlers over an engine.
 func NewHandlers(e Engine, o Options) *Handlers {
+	slots := make(chan struct{}, o.Streams)
 	return &Handlers{
 		projects:   projects{e},
 		workflows:  workflows{e},
 		executions: executions{e},
+		sessions:   sessions{e},
 		tasks:      tasks{e},
 		history:    history{e},
-		events:     events{engine: e, options: o, slots: make(chan struct{}, o.Streams)},
+		events:     events{engine: e, options: o, slots: slots},
+		logs:       logs{engine: e, options: o, slots: slots},
 		graphs:     graphs{e},
 		control:    control{e},
 		queues:     queues{e},

@@ -73,13 +73,30 @@ func wireExecution(x engine.Execution) Execution {
 	for status, n := range x.TasksSummary {
 		summary[string(status)] = n
 	}
-	return Execution{
+	wire := Execution{
 		ID: x.ID, Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version,
 		Status: ExecutionStatus(x.Status), Input: x.Input, Output: x.Output, Error: wireError(x.Error),
 		CorrelationID: x.CorrelationID, Metadata: x.Metadata, Labels: x.Labels, Priority: x.Priority,
 		Redrives: x.Redrives, Revision: x.Revision, Reason: x.Reason,
 		CreatedAt: x.CreatedAt, StartedAt: x.StartedAt, EndedAt: x.EndedAt, TasksSummary: summary,
 	}
+	if !x.StartAt.IsZero() {
+		at := x.StartAt.UTC()
+		wire.StartAt = &at
+	}
+	if s := x.Session; s != nil {
+		wire.Session, wire.SessionTime, wire.SessionAttempt, wire.AttemptName = s.Number, &s.Time, s.Attempt, s.AttemptName
+	}
+	return wire
+}
+
+func wireSession(s engine.Session) Session {
+	wire := Session{Number: s.Number, Workflow: s.Workflow, SessionTime: s.Time, Attempts: s.Attempts}
+	if s.Last != nil {
+		last := wireExecution(*s.Last)
+		wire.Last = &last
+	}
+	return wire
 }
 
 func wireTask(t engine.Task) Task {

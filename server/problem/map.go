@@ -43,7 +43,7 @@ func TooLarge(limit int64) *Problem {
 }
 
 func fromEngine(e *engine.Error) *Problem {
-	p := &Problem{Code: e.Code, Detail: e.Message, Errors: e.Problems, Cause: e}
+	p := &Problem{Code: e.Code, Detail: e.Message, Errors: e.Problems, Execution: e.Existing, Cause: e}
 	switch e.Kind {
 	case engine.KindInvalid:
 		p.Status = http.StatusUnprocessableEntity

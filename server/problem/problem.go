@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -25,10 +26,11 @@ type Problem struct {
 	Instance   string            `json:"instance,omitempty"`
 	RequestID  string            `json:"request_id,omitempty"`
 	Errors     workflow.Problems `json:"errors,omitempty"`
-	RetryAfter int               `json:"-"` // seconds
-	Allow      string            `json:"-"` // methods, of a 405
-	Challenge  bool              `json:"-"` // of a 401: ask for credentials
-	Cause      error             `json:"-"` // for the log only
+	Execution  *engine.Existing  `json:"execution,omitempty"` // that is there already
+	RetryAfter int               `json:"-"`                   // seconds
+	Allow      string            `json:"-"`                   // methods, of a 405
+	Challenge  bool              `json:"-"`                   // of a 401: ask for credentials
+	Cause      error             `json:"-"`                   // for the log only
 }
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
