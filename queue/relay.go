@@ -209,7 +209,7 @@ func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, ar
 	for _, c := range calls {
 		cmds = append(cmds, evalSha(ctx, r.relay.script, c.keys, c.args))
 	}
-	if err := r.trips.send(ctx, size(args), cmds...); err != nil {
+	if err := r.trips.send(ctx, weight(args), cmds...); err != nil {
 		return nil, unreachable(err)
 	}
 	failed := slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil })
@@ -234,8 +234,8 @@ func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, ar
 	return reply, refusal(reply)
 }
 
-// size is about what the arguments of a script weigh.
-func size(args []any) (bytes int) {
+// weight is about how many bytes the arguments of a script have.
+func weight(args []any) (bytes int) {
 	for _, a := range args {
 		if s, ok := a.(string); ok {
 			bytes += len(s)
