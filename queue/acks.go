@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	ackPause = 2 * time.Millisecond // that acknowledgements may wait for more
+	ackPause = 10 * time.Millisecond // that acknowledgements may wait for more
 	ackBatch = 200
 	ackLimit = 2000 // waiting; beyond, the caller acknowledges itself
 	ackTries = 5

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Claims struct {
 	mu     sync.Mutex
 	script *redis.Script // asynq's dequeue with our claim behind it; nil until asynq has sent its own
 	made   map[string]claimed
+	prefetch
 }
 
 type claimed struct {
@@ -41,36 +43,44 @@ func (r *Redis) Claims(worker string, lease time.Duration) *Claims {
 	return c
 }
 
-// dequeue answers asynq's dequeue command, and keeps the claim that was made with it.
-func (c *Claims) dequeue(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+// dequeue answers asynq's dequeue command with the first of the jobs that it
+// takes, and keeps the claims that were made with it. drained says that the
+// queue had no more of them.
+func (c *Claims) dequeue(ctx context.Context, cmd redis.Cmder, lanes int, next redis.ProcessHook) (drained bool, err error) {
 	script, known := c.learn(cmd)
 	if !known {
-		return noScript{} // asynq sends the script itself next
+		return false, noScript{} // asynq sends the script itself next
 	}
 	args := cmd.Args() // eval, script, 4, four keys, expiry, key prefix
-	if script == nil || len(args) != 9 {
-		return next(ctx, cmd)
-	}
 	out, ok := cmd.(*redis.Cmd)
-	if !ok {
-		return next(ctx, cmd)
+	if script == nil || len(args) != 9 || !ok {
+		return false, next(ctx, cmd)
 	}
 	keys := make([]string, 4)
 	for i := range keys {
 		keys[i], _ = args[3+i].(string)
 	}
+	runtime.Gosched() // handlers that are just done are free
+	most := c.most(lanes)
 	sent := time.Now()
-	reply, err := script.Run(ctx, c.redis.client, keys, args[7], args[8], c.redis.offset(), c.worker, c.lease.Milliseconds()).Slice()
+	reply, err := script.Run(ctx, c.redis.client, keys, args[7], args[8], c.redis.offset(), c.worker, c.lease.Milliseconds(), most).Slice()
 	if err != nil {
-		return err
+		return false, err
 	}
-	out.SetVal(text(reply, 0))
-	if len(reply) == 3 {
-		if answer, ok := reply[2].([]any); ok {
-			c.keep(text(reply, 1), claimed{answer, sent})
+	prefix, _ := args[8].(string)
+	jobs, granted := make([]handout, 0, len(reply)), true
+	for _, one := range reply {
+		job, _ := one.([]any)
+		h := handout{message: text(job, 0), job: text(job, 1), keys: keys, prefix: prefix, since: sent}
+		if len(job) == 3 {
+			h.answer, _ = job[2].([]any)
 		}
+		granted = number(h.answer, 0) > 0
+		jobs = append(jobs, h)
 	}
-	return nil
+	c.keep(jobs)
+	out.SetVal(jobs[0].message)
+	return granted && len(jobs) < most, nil
 }
 
 // learn answers the script to run instead of asynq's; known is false as long as
@@ -97,10 +107,17 @@ func dequeueScript(asynqs string) *redis.Script {
 	return redis.NewScript(b.String())
 }
 
-func (c *Claims) keep(job string, answer claimed) {
+// keep notes the claims of jobs, and keeps all but the first for asynq's next dequeues.
+func (c *Claims) keep(jobs []handout) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.made[job] = answer
+	for _, h := range jobs {
+		if h.answer != nil {
+			c.made[h.job] = claimed{h.answer, h.since}
+		}
+	}
+	c.ahead = append(c.ahead, jobs[1:]...)
+	c.arm()
 }
 
 func (c *Claims) take(job string) (claimed, bool) {

@@ -40,6 +40,7 @@ type Redis struct {
 	options *redis.UniversalOptions
 	o       Options
 	relay   *relay
+	trips   trips
 	waker   *Waker
 	claims  sync.Map // worker id -> *Claims
 	ordered bool     // one connection's commands run in the order they were sent
@@ -72,6 +73,7 @@ func Open(ctx context.Context, o Options) (*Redis, error) {
 		client: redis.NewUniversalClient(options), options: options, o: o,
 		numbers: numbers{key: numberKey}, sessions: numbers{key: sessionsNo},
 	}
+	r.trips.client, r.trips.patience = r.client, tripPatience
 	_, r.ordered = r.client.(*redis.Client)
 	if err := r.check(ctx); err != nil {
 		_ = r.client.Close()

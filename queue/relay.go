@@ -190,28 +190,31 @@ func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
 	return sent, nil
 }
 
-// runAhead evaluates a script and, in the same trip, sends out the jobs that it
-// is bound to make ready. Redis runs a connection's commands in order, so a
+// runAhead evaluates a script, in a trip that is shared with others, and behind it
+// sends out the jobs that it is bound to make ready. Redis runs a connection's commands in order, so a
 // worker never sees such a job before the script ran; when the script refuses,
 // they are hints about nothing and their claims are refused. A Cluster has no
 // such order: there the jobs are sent afterwards, as all others are.
 func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, args []any, ahead []engine.Job) ([]any, error) {
-	if len(ahead) == 0 || !r.ordered {
+	if !r.ordered {
 		return r.run(ctx, s, keys, args...)
 	}
 	calls, err := r.relay.calls(ahead)
 	if err != nil {
 		return nil, err
 	}
-	p := r.client.Pipeline()
-	first := s.EvalSha(ctx, p, keys, args...)
-	jobs := make([]*redis.Cmd, len(calls))
-	for i, c := range calls {
-		jobs[i] = r.relay.script.EvalSha(ctx, p, c.keys, c.args...)
+	first := evalSha(ctx, s, keys, args)
+	cmds := make([]redis.Cmder, 1, 1+len(calls))
+	cmds[0] = first
+	for _, c := range calls {
+		cmds = append(cmds, evalSha(ctx, r.relay.script, c.keys, c.args))
 	}
-	_, err = p.Exec(ctx)
+	if err := r.trips.send(ctx, weight(args), cmds...); err != nil {
+		return nil, unreachable(err)
+	}
+	failed := slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil })
 	switch {
-	case err == nil:
+	case !failed:
 		r.wakeFor(ahead)
 	case redis.HasErrorPrefix(first.Err(), "NOSCRIPT"):
 		reply, err := r.run(ctx, s, keys, args...)
@@ -229,6 +232,16 @@ func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, ar
 		return nil, unreachable(err)
 	}
 	return reply, refusal(reply)
+}
+
+// weight is about how many bytes the arguments of a script have.
+func weight(args []any) (bytes int) {
+	for _, a := range args {
+		if s, ok := a.(string); ok {
+			bytes += len(s)
+		}
+	}
+	return bytes
 }
 
 // without leaves out of a settled transition what was sent ahead.

@@ -157,7 +157,7 @@ func (r *Redis) Fail(ctx context.Context, x engine.Result) (engine.Settled, erro
 		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), string(x.Input), x.InputHash,
 		string(x.OnFailure), bit(x.Lost), r.o.Retention.Milliseconds(),
 	}
-	reply, err := r.run(ctx, scriptFail, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors)...)
+	reply, err := r.runAhead(ctx, scriptFail, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), nil)
 	return settled(x.Execution, reply), err
 }
 

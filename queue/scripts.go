@@ -60,6 +60,7 @@ var (
 	scriptOverdue    = script("overdue")
 	scriptPlace      = script("place", "lib_slots")
 	scriptBegin      = script("begin")
+	scriptPutBack    = script("put_back")
 )
 
 func script(name string, libs ...string) *redis.Script {

@@ -146,21 +146,57 @@ func (h *WakeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if l == nil {
 			return next(ctx, cmd)
 		}
+		if h.handed(cmd) {
+			return nil
+		}
 		generation, ask := h.admit(ctx, l)
 		if !ask {
 			return redis.Nil
 		}
+		var drained bool
 		var err error
 		if h.claims != nil {
-			err = h.claims.dequeue(ctx, cmd, next)
+			drained, err = h.claims.dequeue(ctx, cmd, h.busy(), next)
+			h.settle()
 		} else {
 			err = next(ctx, cmd)
 		}
-		if rest := h.record(l, generation, err); rest > 0 {
+		if rest := h.record(l, generation, drained, err); rest > 0 {
 			h.await(ctx, nil, time.Now().Add(rest))
 		}
 		return err
 	}
+}
+
+// handed answers a dequeue with a job that was taken before.
+func (h *WakeHook) handed(cmd redis.Cmder) bool {
+	if h.claims == nil {
+		return false
+	}
+	h.settle()
+	return h.claims.hand(cmd)
+}
+
+// settle gives back what was taken ahead when the server is to take no more.
+func (h *WakeHook) settle() {
+	h.mu.Lock()
+	held := h.held
+	h.mu.Unlock()
+	if held || h.stopped() {
+		h.claims.PutBack()
+	}
+}
+
+// busy counts the queues that may have jobs.
+func (h *WakeHook) busy() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.lanes {
+		if !l.idle() {
+			n++
+		}
+	}
+	return n
 }
 
 // admit says whether the queue is to be asked, after waiting as long as no queue is.
@@ -244,7 +280,7 @@ func (h *WakeHook) expire() {
 
 // record keeps what the answer says about the queue, and returns how long to
 // rest: asynq itself would ask again at once when Redis is in trouble.
-func (h *WakeHook) record(l *lane, generation uint64, err error) time.Duration {
+func (h *WakeHook) record(l *lane, generation uint64, drained bool, err error) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -258,6 +294,9 @@ func (h *WakeHook) record(l *lane, generation uint64, err error) time.Duration {
 			h.stats.Late++
 		}
 		l.empty, l.polled = false, false
+		if drained {
+			l.empty, l.seen, l.until = true, generation, time.Now().Add(jittered(h.wait))
+		}
 	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		// The client sends the script itself next.
 	default:

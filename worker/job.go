@@ -33,6 +33,11 @@ func (a *archived) Is(target error) bool { return target == asynq.SkipRetry && !
 
 // process handles one delivery. nil acknowledges it.
 func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
+	w.busy.Add(1)
+	defer func() {
+		w.busy.Add(-1)
+		w.o.Claims.Ended()
+	}()
 	// asynq's own deadline must not reach what reports to the engine.
 	ctx = context.WithoutCancel(ctx)
 	fence, err := queue.ReadJob(t)

@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/urfave/cli/v2"
 
@@ -95,6 +98,12 @@ output: {total: "${tasks.two.output}", said: "${tasks.three.output.stdout}"}
 // testEngine is another process' engine on the same Redis.
 func testEngine(t *testing.T, url string) *engine.Engine {
 	t.Helper()
+	e, _, _ := testProcess(t, url)
+	return e
+}
+
+func testProcess(t *testing.T, url string) (*engine.Engine, *queue.Redis, *queue.Waker) {
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	store, err := queue.Open(t.Context(), queue.Options{URL: url, Logger: quiet})
 	require.NoError(t, err)
@@ -112,7 +121,7 @@ func testEngine(t *testing.T, url string) *engine.Engine {
 	pump := engine.NewPump(e)
 	require.NoError(t, pump.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, pump.Stop(context.Background())) })
-	return e
+	return e, store, waker
 }
 
 // addressIn waits until the log says where the process listens.
@@ -173,4 +182,79 @@ func TestOwnTypesReplaceBuiltinOnes(t *testing.T) {
 	kept, _ := got.options.Types.Get("http")
 	require.Equal(t, "ours", kept.Description)
 	require.Contains(t, got.options.Types.Names(), "exec")
+}
+
+// lateDequeue holds up the answer of a dequeue that found something.
+type lateDequeue struct {
+	once          sync.Once
+	arrived, open chan struct{}
+}
+
+func (l *lateDequeue) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (l *lateDequeue) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if args := cmd.Args(); err == nil && len(args) > 3 && args[3] == "asynq:{default}:pending" {
+			l.once.Do(func() {
+				close(l.arrived)
+				<-l.open
+			})
+		}
+		return err
+	}
+}
+
+func (l *lateDequeue) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// TestAStoppedWorkerHandsOverWhatItTookAhead stops a worker while jobs are on their way to
+// it that it took ahead. All go out again at once: no lease has to end.
+func TestAStoppedWorkerHandsOverWhatItTookAhead(t *testing.T) {
+	url := fmt.Sprintf("redis://%s/%d", address, database.Add(1))
+	e, store, waker := testProcess(t, url)
+	_, _, err := e.PutProject(t.Context(), engine.Project{Name: "default"})
+	require.NoError(t, err)
+	o := DefaultOptions()
+	o.Types, o.Engine, o.Client, o.NewClient, o.Waker = sumType(t), e, store.Client(), store.NewClient, waker
+	o.Claims, o.Logger = store.Claims(o.ID, o.Lease), slog.New(slog.DiscardHandler)
+	w, err := New(o)
+	require.NoError(t, err)
+	require.NoError(t, w.Start(t.Context()))
+	late := &lateDequeue{arrived: make(chan struct{}), open: make(chan struct{})}
+	store.Client().AddHook(late)
+	_, err = e.Publish(t.Context(), "default", []byte("name: sums\ntasks:\n  - {name: a, type: sum}\n  - {name: b, type: sum}\n  - {name: c, type: sum}\n"), false)
+	require.NoError(t, err)
+	w.hook.Hold()
+	x, _, err := e.Start(t.Context(), "default", engine.StartRequest{Workflow: "sums"})
+	require.NoError(t, err)
+	for arrived := false; !arrived; {
+		for range 16 {
+			o.Claims.Ended() // it was fast until now
+		}
+		w.hook.Resume()
+		select {
+		case <-late.arrived:
+			arrived = true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.Stop(context.Background()) }()
+	<-w.taking.Done()
+	close(late.open)
+	require.NoError(t, <-stopped)
+	var released int
+	events, _, err := e.History(t.Context(), x.ID, engine.Page{Limit: 1000})
+	require.NoError(t, err)
+	for _, event := range events {
+		if event.Type == "task.released" {
+			released++
+		}
+	}
+	require.NotZero(t, released, "%+v", events)
+	x, err = e.Execution(t.Context(), x.ID)
+	require.NoError(t, err)
+	require.Equal(t, map[workflow.TaskStatus]int{workflow.TaskQueued: 3}, x.TasksSummary)
 }

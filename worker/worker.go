@@ -33,6 +33,7 @@ type Worker struct {
 	look   *asynq.Inspector
 	slots  *slots
 	beats  *beats
+	busy   atomic.Int64 // deliveries in process
 
 	// runs ends with tasks.ErrDraining when handlers have to end. Each handler's
 	// context comes from it, and on purpose not from asynq's: the engine decides
@@ -93,6 +94,7 @@ func New(o Options) (*Worker, error) {
 	client.AddHook(w.hook)
 	client.AddHook(w.acks)
 	w.slots = newSlots(o.Concurrency, w.hook.Hold, w.hook.Resume)
+	o.Claims.TakeAhead(w.free, w.releaseClaim)
 	w.beats = newBeats(o.Engine, o.Heartbeat, w.log)
 	w.runs, w.cancelRuns = context.WithCancelCause(context.Background())
 	w.taking, w.stopTaking = context.WithCancel(context.Background())
@@ -223,6 +225,7 @@ func (w *Worker) drain() {
 		defer close(down)
 		w.server.Shutdown() // waits for every job to be reported and acknowledged
 	}()
+	w.o.Claims.PutBack()
 	grace := time.NewTimer(w.o.Drain)
 	defer grace.Stop()
 	select {
@@ -254,9 +257,15 @@ func (w *Worker) drain() {
 // giveBack releases what was claimed with its dequeue and then never handled,
 // because asynq put the job back.
 func (w *Worker) giveBack() {
+	w.o.Claims.Close()
 	for _, f := range w.o.Claims.Left() {
 		w.releaseClaim(f)
 	}
+}
+
+// free answers how many more deliveries would get a handler at once.
+func (w *Worker) free() int {
+	return w.o.Concurrency - max(int(w.busy.Load()), len(w.slots.free))
 }
 
 func (w *Worker) releaseClaim(f engine.Fence) {
