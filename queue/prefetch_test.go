@@ -108,8 +108,8 @@ func (f *aheadFleet) send(n int, others ...func()) {
 		fences = append(fences, fenceOf(f.id, ref))
 	}
 	_, created, err := f.Create(f.t.Context(), engine.NewExecution{
-		Execution: engine.Execution{ID: f.id, Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Input: []byte(`{}`)},
-		Root:      f.id, Tasks: refs, Roots: roots,
+		Execution: engine.Execution{ID: f.id, Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Input: []byte(`{}`), Root: f.id},
+		Tasks: refs, Roots: roots,
 	})
 	require.NoError(f.t, err)
 	require.True(f.t, created)
