@@ -383,7 +383,9 @@ func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[
 		}
 		refs = append(refs, ref)
 		if rec.Child != "" && rec.Status == workflow.TaskRunning {
-			e.cancelChild(ctx, rec.Child, reason)
+			if err := e.cancelChild(ctx, rec.Child, reason); err != nil {
+				return err
+			}
 		}
 	}
 	out, err := e.dropRefs(ctx, a, workflow.TaskCanceled, reason, refs)

@@ -159,22 +159,22 @@ func childFailure(x *Execution) *workflow.Error {
 	return failure
 }
 
-// cancelChild asks a sub-execution to be canceled. When that did not get through,
-// the result it will have is refused, and a sweep finds what was asked for.
-func (e *Engine) cancelChild(ctx context.Context, id, reason string) {
+// cancelChild cancels a sub-execution. Whoever ends its task does this first, so
+// that none goes on alone: what asked for it stays on the agenda until it is done.
+func (e *Engine) cancelChild(ctx context.Context, id, reason string) error {
 	_, err := e.store.Control(ctx, id, OperationCancel, Request{Reason: "the execution that it is a part of: " + reason})
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrGone), errors.As(err, &status):
-		return
+		return nil
 	case err != nil:
-		e.log.Warn("a sub-execution could not be canceled", "execution", id, "error", err)
-		return
+		return err
 	}
 	e.indexed(ctx, id)
 	if err := e.Advance(ctx, id); err != nil {
 		e.log.Warn("a sub-execution could not be advanced; a sweep will", "execution", id, "error", err)
 	}
+	return nil
 }
 
 // cascadeReason is the reason of a pause that came from the parent: only such a one ends with the parent's.

@@ -195,9 +195,10 @@ func (e *Engine) room(ctx context.Context, u *undecided, inside []Inside) error 
 	return e.forget(ctx, u, recs, inside)
 }
 
-// forget drops what an earlier attempt held and this one does not: items that are no longer on the list.
+// forget skips what an earlier attempt held and this one does not: items that are
+// no longer on the list, and iterations until they are reached again.
 func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Record, inside []Inside) error {
-	if u.at.Role != workflow.RoleEach {
+	if u.at.Role != workflow.RoleEach && u.at.Role != workflow.RoleLoop {
 		return nil
 	}
 	stays := make(map[string]bool, len(inside))
@@ -210,18 +211,18 @@ func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Recor
 			gone = append(gone, ref)
 		}
 	}
-	_, err := e.dropRefs(ctx, u.a, workflow.TaskSkipped, ReasonNoItem, gone)
+	_, err := e.dropRefs(ctx, u.a, workflow.TaskSkipped, ReasonNotInside, gone)
 	return err
 }
 
-// ReasonNoItem is the reason of an item that was on the list of an earlier attempt only.
-const ReasonNoItem = "no_item"
+// ReasonNotInside is the reason of what only an earlier attempt of a for_each or loop held.
+const ReasonNotInside = "not_inside"
 
-// outermost answers the item of a for_each that a ref inside it belongs to.
-func outermost(each, ref string) string {
+// outermost answers the item or iteration of a task that a ref inside it belongs to.
+func outermost(holder, ref string) string {
 	for {
 		up := workflow.Outside(ref)
-		if up == each || up == "" {
+		if up == holder || up == "" {
 			return ref
 		}
 		ref = up
@@ -318,7 +319,7 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 		if u.a.Status == workflow.ExecutionPaused {
 			return errPostponed
 		}
-		return e.nextIteration(ctx, u)
+		return e.store.Again(ctx, u.a.ID, u.at.Ref, u.a.Epoch, u.rec.Attempt, u.rec.Size)
 	}
 	if _, err := e.dropRefs(ctx, u.a, workflow.TaskCanceled, closing.Reason, closing.Unreached); err != nil {
 		return err
@@ -327,18 +328,6 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 		return e.closeTask(ctx, u, Close{When: CloseRests, To: workflow.TaskSucceeded})
 	}
 	return e.failControl(ctx, u, closing.Error, false, CloseRests)
-}
-
-func (e *Engine) nextIteration(ctx context.Context, u *undecided) error {
-	next := workflow.IterationRef(u.at.Ref, u.rec.Size+1)
-	recs, err := e.store.Records(ctx, u.a.ID, []string{next})
-	if err != nil {
-		return err
-	}
-	if rec, ok := recs[next]; !ok || rec.Status == workflow.TaskPending {
-		return e.store.Again(ctx, u.a.ID, u.at.Ref, u.a.Epoch, u.rec.Attempt, u.rec.Size)
-	}
-	return fmt.Errorf("engine: iteration %s of %s ended before it began", next, u.a.ID)
 }
 
 // inner reads what a task holds directly, in order; of a loop its last iteration.
@@ -454,7 +443,9 @@ func (e *Engine) cutOff(ctx context.Context, u *undecided) error {
 	}
 	within := func(ref string) bool { return workflow.Within(u.at.Ref, ref) }
 	if u.rec.Child != "" {
-		e.cancelChild(ctx, u.rec.Child, reason)
+		if err := e.cancelChild(ctx, u.rec.Child, reason); err != nil {
+			return err
+		}
 	}
 	if err := e.dropWhere(ctx, u.a, u.p, recs, reason, within); err != nil {
 		return err

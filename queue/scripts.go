@@ -37,7 +37,7 @@ var (
 	scriptGrow       = script("grow", "lib_release", "lib_grow")
 	scriptReset      = script("reset", "lib_release")
 	scriptWiden      = script("widen", "lib_release")
-	scriptAgain      = script("again")
+	scriptAgain      = script("again", "lib_release")
 	scriptClose      = script("close", "lib_release")
 	scriptCutOff     = script("cut_off")
 	scriptExpire     = script("expire")

@@ -10,11 +10,13 @@ if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'running' or r
   or call('HGET', KEYS[14], ref) ~= '0' or call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
 local raw = call('HGET', KEYS[2], ref .. '[' .. rec.size + 1 .. ']')
 local next = raw and cjson.decode(raw)
-if next and next.status ~= 'pending' then return {-5} end -- a redrive resets it first
+if next and next.status ~= 'pending' and not next.ended then return {-5} end
 -- writes follow
 rec.size = rec.size + 1 .. ''
 local ref2 = ref .. '[' .. rec.size .. ']'
-if not next then
+if next and next.ended then
+  reset(KEYS, x, ref2, next) -- it is from an earlier attempt
+elseif not next then
   x.pending = x.pending + 1
   call('HSET', KEYS[2], ref2, FRESH)
 end

@@ -33,16 +33,15 @@ if rec.control then disarm(k, id, ref, rec) end
 call('HDEL', KEYS[14], ref, ref .. '#')
 call('SREM', KEYS[6], ref)
 call('SREM', KEYS[7], ref)
-if ARGV[12] ~= '' and (rec.status == 'queued' or rec.status == 'running') and not rec.control then
-  -- the attempt that was under way stays as it was cut off; what the operator says is another one
-  rec.outcome, rec.ended = 'canceled', now .. ''
-  call('HSET', KEYS[4], ref .. '#' .. rec.attempt, cjson.encode(rec))
-  rec.outcome = nil
-  rec.attempt = rec.attempt + 1 .. ''
-elseif ARGV[12] ~= '' and rec.status == 'retrying' then
-  rec.attempt = rec.attempt + 1 .. ''
+if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.status == 'waiting')) then
+  -- what an operator says is an attempt of its own; one that was under way stays as it was cut off
+  if rec.status == 'queued' or rec.status == 'running' then
+    rec.outcome, rec.ended = 'canceled', now .. ''
+    call('HSET', KEYS[4], ref .. '#' .. rec.attempt, cjson.encode(rec))
+    rec.outcome = nil
+  end
+  rec.attempt, rec.dispatch, rec.redrive = (rec.attempt or 0) + 1 .. '', '1', x.epoch
 end
-if (rec.attempt or '0') == '0' and ARGV[12] ~= '' then rec.attempt, rec.dispatch, rec.redrive = '1', '1', x.epoch end
 move(x, rec, to)
 rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[13] ~= '' and ARGV[13] or nil
 if ARGV[9] ~= '' then call('HSET', KEYS[3], 'o:' .. ref, ARGV[9]) end
