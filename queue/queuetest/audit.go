@@ -309,7 +309,7 @@ func (a *audit) decisions() {
 			a.add("task %s waits for a decision and is %s", ref, rec.Status)
 		}
 	}
-	waits := status == "canceling" || going && a.active() == 0 || status == "running" && len(a.open) > 0 || status == "running" && len(a.held) > 0
+	waits := status == "canceling" || going && a.active() == 0 && len(a.open) == 0 || status == "running" && len(a.open) > 0 || status == "running" && len(a.held) > 0
 	if waits && !a.decide {
 		a.add("it is %s with %d active, %d open and %d held tasks, and no sweep would look at it", status, a.active(), len(a.open), len(a.held))
 	}
