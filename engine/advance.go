@@ -44,11 +44,14 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	if err != nil {
 		return false, err
 	}
+	if orphans, err := e.cancelOrphans(ctx, a); orphans || err != nil {
+		return false, err
+	}
 	switch {
 	case a.Waits && a.Status != workflow.ExecutionCanceling:
 		return true, e.store.Settle(ctx, a.ID, failed(a)) // nothing is decided before its turn
 	case a.Status == workflow.ExecutionCanceling:
-		return true, e.finishCancel(ctx, a, p)
+		return e.finishCancel(ctx, a, p)
 	case a.Cascade != "":
 		return false, e.cascade(ctx, a)
 	case a.Status == workflow.ExecutionRunning && a.Held > 0:
@@ -219,7 +222,7 @@ func (e *Engine) applyVerdict(ctx context.Context, u *undecided, v workflow.Verd
 	}
 	e.relay(ctx, u.d, u.p, settled.Relay)
 	if settled.State == StateEnded {
-		e.ended(ctx, u.a.ID, workflow.ExecutionSucceeded)
+		e.ended(ctx, u.a.ID, u.d.Parent, workflow.ExecutionSucceeded)
 	}
 	return nil
 }
@@ -280,7 +283,7 @@ func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) (done bool, 
 	if err := e.store.Finish(ctx, a.ID, a.Epoch, end.Status, output, end.Error); err != nil {
 		return false, err
 	}
-	e.ended(ctx, a.ID, end.Status)
+	e.ended(ctx, a.ID, a.parentID(), end.Status)
 	return true, nil
 }
 
@@ -333,20 +336,38 @@ func (e *Engine) anyFailure(ctx context.Context, id string, states map[string]wo
 	return reads[0].Error, nil
 }
 
-// finishCancel cancels what has not ended, then the execution.
-func (e *Engine) finishCancel(ctx context.Context, a *Agenda, p *program) error {
-	recs, err := e.store.Records(ctx, a.ID, nil)
-	if err != nil {
-		return err
-	}
-	if err := e.drop(ctx, a, p, recs, "canceled"); err != nil {
-		return err
+// finishCancel cancels what has not ended, and in the next round the execution.
+func (e *Engine) finishCancel(ctx context.Context, a *Agenda, p *program) (done bool, err error) {
+	if unended(a) > 0 {
+		recs, err := e.store.Records(ctx, a.ID, nil)
+		if err != nil {
+			return false, err
+		}
+		return false, e.drop(ctx, a, p, recs, "canceled")
 	}
 	if err := e.store.Finish(ctx, a.ID, a.Epoch, workflow.ExecutionCanceled, nil, nil); err != nil {
-		return err
+		return false, err
 	}
-	e.ended(ctx, a.ID, workflow.ExecutionCanceled)
-	return nil
+	e.ended(ctx, a.ID, a.parentID(), workflow.ExecutionCanceled)
+	return true, nil
+}
+
+// cancelOrphans cancels sub-executions whose tasks were canceled.
+func (e *Engine) cancelOrphans(ctx context.Context, a *Agenda) (any bool, err error) {
+	for _, mark := range a.Open {
+		child, ok := strings.CutPrefix(mark, OrphanMark)
+		if !ok {
+			continue
+		}
+		any = true
+		if err := e.cancelChild(ctx, child, "its task was canceled"); err != nil {
+			return any, err
+		}
+		if err := e.store.Dismiss(ctx, a.ID, mark); err != nil {
+			return any, err
+		}
+	}
+	return any, nil
 }
 
 // drop cancels every task that has not ended and tells the workers.
@@ -374,7 +395,8 @@ func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program) (dropped b
 	return true, e.dropWhere(ctx, a, p, recs, string(a.Ending), func(ref string) bool { return !handler(ref) })
 }
 
-// dropWhere cancels the tasks for which which holds, and their sub-executions, and tells the workers.
+// dropWhere cancels the tasks for which which holds, and tells the workers. Their
+// sub-executions become orphans, which are canceled next.
 func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[string]Record, reason string, which func(ref string) bool) error {
 	var refs []string
 	for ref, rec := range recs {
@@ -382,11 +404,6 @@ func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[
 			continue
 		}
 		refs = append(refs, ref)
-		if rec.Child != "" && rec.Status == workflow.TaskRunning {
-			if err := e.cancelChild(ctx, rec.Child, reason); err != nil {
-				return err
-			}
-		}
 	}
 	out, err := e.dropRefs(ctx, a, workflow.TaskCanceled, reason, refs)
 	if err != nil || len(out) == 0 {

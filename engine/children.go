@@ -162,7 +162,7 @@ func childFailure(x *Execution) *workflow.Error {
 // cancelChild cancels a sub-execution. Whoever ends its task does this first, so
 // that none goes on alone: what asked for it stays on the agenda until it is done.
 func (e *Engine) cancelChild(ctx context.Context, id, reason string) error {
-	_, err := e.store.Control(ctx, id, OperationCancel, Request{Reason: "the execution that it is a part of: " + reason})
+	_, err := e.store.Control(ctx, id, OperationCancel, Request{Reason: "a part of another execution: " + reason})
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrGone), errors.As(err, &status):

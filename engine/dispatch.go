@@ -17,7 +17,7 @@ func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program,
 	e.relay(ctx, d, p, s.Relay)
 	switch s.State {
 	case StateEnded:
-		e.ended(ctx, id, workflow.ExecutionSucceeded)
+		e.ended(ctx, id, d.Parent, workflow.ExecutionSucceeded)
 	case StateDecide:
 		if err := e.Advance(ctx, id); err != nil {
 			e.log.Warn("an execution could not be advanced; a sweep will", "execution", id, "error", err)
@@ -25,11 +25,11 @@ func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program,
 	}
 }
 
-func (e *Engine) ended(ctx context.Context, id string, status workflow.ExecutionStatus) {
-	if d, ok := e.documents.Peek(id); ok && d.Parent != "" {
+func (e *Engine) ended(ctx context.Context, id, parent string, status workflow.ExecutionStatus) {
+	if parent != "" {
 		defer func() { // its end put it on the parent's agenda
-			if err := e.Advance(ctx, d.Parent); err != nil {
-				e.log.Warn("an execution could not be advanced; a sweep will", "execution", d.Parent, "error", err)
+			if err := e.Advance(ctx, parent); err != nil {
+				e.log.Warn("an execution could not be advanced; a sweep will", "execution", parent, "error", err)
 			}
 		}()
 	}

@@ -144,12 +144,8 @@ func (e *Engine) endHolder(ctx context.Context, id string, at workflow.Place, re
 }
 
 func (e *Engine) closeByHand(ctx context.Context, x *Execution, p *program, at workflow.Place, c Close, from []workflow.TaskStatus) error {
-	c.Ref, c.Epoch, c.From = at.Ref, -1, from
-	c.OnFailure, c.Simple, c.Successors = onward(at, p), p.simple, p.next(at)
-	if c.To == workflow.TaskSkipped {
-		c.Successors = skipped(c.Successors)
-	}
-	settled, err := e.store.CloseTask(ctx, x.ID, c)
+	c.Epoch, c.From = -1, from
+	settled, err := e.store.CloseTask(ctx, x.ID, c.of(at, p))
 	var status *TaskStatusError
 	switch {
 	case errors.As(err, &status):

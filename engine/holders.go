@@ -27,10 +27,19 @@ type undecided struct {
 }
 
 func (u *undecided) close(c Close) Close {
-	c.Ref, c.Epoch, c.Attempt = u.at.Ref, u.a.Epoch, u.rec.Attempt
-	c.OnFailure, c.Simple, c.Successors = onward(u.at, u.p), u.p.simple, u.p.next(u.at)
+	c.Epoch, c.Attempt = u.a.Epoch, u.rec.Attempt
+	c = c.of(u.at, u.p)
 	if c.From == nil {
 		c.From = []workflow.TaskStatus{workflow.TaskRunning}
+	}
+	return c
+}
+
+// of says what ends, and what follows from it.
+func (c Close) of(at workflow.Place, p *program) Close {
+	c.Ref, c.OnFailure, c.Simple, c.Successors = at.Ref, onward(at, p), p.simple, p.next(at)
+	if c.To == workflow.TaskSkipped {
+		c.Successors = skipped(c.Successors)
 	}
 	return c
 }
@@ -53,8 +62,7 @@ func (e *Engine) decideControl(ctx context.Context, a *Agenda, p *program, at wo
 	case u.rec.Status == workflow.TaskRunning:
 		return e.settleHolder(ctx, u)
 	}
-	_, err = e.store.Drop(ctx, a.ID, a.Epoch, workflow.TaskCanceled, "", []string{at.Ref}) // it ended: off the agenda
-	return err
+	return e.store.Dismiss(ctx, a.ID, at.Ref)
 }
 
 // beginTask decides whether a task that no worker runs is to begin, and begins it.
@@ -426,7 +434,7 @@ func (e *Engine) closeTask(ctx context.Context, u *undecided, c Close) error {
 	e.metrics.task(u.at.Type, c.To, settled.Now.Sub(msTime(u.rec.Started)))
 	e.relay(ctx, u.d, u.p, settled.Relay)
 	if settled.State == StateEnded {
-		e.ended(ctx, u.a.ID, workflow.ExecutionSucceeded)
+		e.ended(ctx, u.a.ID, u.d.Parent, workflow.ExecutionSucceeded)
 	}
 	return nil
 }

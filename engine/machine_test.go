@@ -119,9 +119,14 @@ func newProcess(t *testing.T, url string, c *clock) *process {
 	eo.Catalog = workflow.Catalog{"noop": nil}
 	p.Engine, err = engine.New(eo)
 	require.NoError(t, err)
-	require.NoError(t, p.Announce(t.Context(), engine.Worker{ID: "w", Queues: map[string]int{"default": 1}, Types: []string{"noop"}}))
-	require.NoError(t, store.KeepQueues(t.Context(), engine.Lanes("default")))
+	p.equip(t.Context(), t)
 	return p
+}
+
+// equip makes a worker known and the queues that it serves.
+func (p *process) equip(ctx context.Context, t require.TestingT) {
+	require.NoError(t, p.Announce(ctx, engine.Worker{ID: "w", Queues: map[string]int{"default": 1}, Types: []string{"noop"}}))
+	require.NoError(t, p.store.KeepQueues(ctx, engine.Lanes("default")))
 }
 
 // chance is true once in about so many draws; shrinking makes it false.

@@ -288,6 +288,9 @@ type Record struct {
 // SpreadMark in front of a ref on an agenda: its successors are still to be released.
 const SpreadMark = ">"
 
+// OrphanMark in front of the id of a sub-execution on an agenda: its task was canceled, and it is to be.
+const OrphanMark = "!"
+
 // StepSize is how many tasks one transition may touch.
 const StepSize = 500
 
@@ -395,6 +398,8 @@ type Holders interface {
 	// Made takes a task off the agenda whose sub-execution is there; *StatusError when that ended.
 	Made(ctx context.Context, id, ref, child string) error
 	Cascaded(ctx context.Context, id string, op Operation) error
+	// Dismiss takes an entry off the agenda that asks for nothing.
+	Dismiss(ctx context.Context, id, entry string) error
 }
 
 // Insides reads what tasks hold.

@@ -25,6 +25,9 @@ func (e *Engine) Retry(ctx context.Context, id string, r RetryRequest) (*Executi
 	if !x.Status.Ended() {
 		return nil, Conflict("not_retryable", "execution %s is %s; retry is possible when it is failed, timed_out or canceled", x.ID, x.Status)
 	}
+	if x.Parent != nil {
+		return nil, Conflict("not_retryable", "execution %s is a part of execution %s; retry that one", x.ID, x.Parent.Execution)
+	}
 	if x.Status == workflow.ExecutionSucceeded {
 		return nil, Conflict("nothing_to_retry", "every task of execution %s ended well", x.ID)
 	}

@@ -150,6 +150,13 @@ func (r *Redis) Made(ctx context.Context, id, ref, child string) error {
 	return err
 }
 
+// Dismiss takes an entry off the agenda that asks for nothing.
+func (r *Redis) Dismiss(ctx context.Context, id, entry string) error {
+	k := keysOf(id)
+	_, err := r.run(ctx, scriptDismiss, []string{k.tasks, k.open}, entry)
+	return err
+}
+
 // Cascaded says that a pause or resume reached the sub-executions.
 func (r *Redis) Cascaded(ctx context.Context, id string, op engine.Operation) error {
 	_, err := r.run(ctx, scriptCascaded, []string{keysOf(id).execution}, string(op))

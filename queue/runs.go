@@ -172,7 +172,7 @@ func outcome(x engine.Result) string {
 func (r *Redis) BackOff(ctx context.Context, x engine.Result, delay time.Duration) (time.Duration, error) {
 	k := keysOf(x.Execution)
 	reply, err := r.run(ctx, scriptBackOff,
-		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers, k.open},
+		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers, k.open, k.holders},
 		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), string(x.Input), delay.Milliseconds())
 	if err != nil {
 		return 0, err

@@ -43,6 +43,7 @@ var (
 	scriptExpire     = script("expire")
 	scriptMade       = script("made")
 	scriptCascaded   = script("cascaded")
+	scriptDismiss    = script("dismiss")
 	scriptNote       = script("note")
 	scriptSweep      = script("sweep")
 	scriptPurge      = script("purge")

@@ -1,5 +1,5 @@
 -- An attempt failed and another will follow: running or waiting -> retrying, until the timer is due.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 open SET
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 open SET, 9 holders HASH
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 failed|timed_out, 7 error, 8 input ('' = none kept), 9 delay ms
 -- Returns {1, due, now} | {-1} gone | {-2} stale
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
@@ -12,6 +12,7 @@ if not rec or rec.status ~= 'running' and rec.status ~= 'waiting' or rec.attempt
 if rec.control then
   disarm({timers = KEYS[7]}, id, ref, rec)
   call('SREM', KEYS[8], ref)
+  call('HDEL', KEYS[9], ref, ref .. '#')
 else
   call('ZREM', KEYS[6], job(id, ref, rec))
 end

@@ -51,7 +51,7 @@ if to == 'failed' or to == 'timed_out' then
   if ARGV[11] == 'stop_items' then halt(k, outside(ref)) end
 end
 event(KEYS[8], now, 'task.' .. to, ref, rec.attempt, ARGV[12], ARGV[13])
-local relay, moved = release(k, x, id, ref, list, now, rec)
+local relay, moved = release(k, x, id, ref, list, now, rec, not moving)
 stir(k, ref, moved - (moving and 1 or 0))
 local state = settle(k, x, id, now, ARGV[14], ARGV[15])
 if ARGV[11] == 'stop_all' and (to == 'failed' or to == 'timed_out') then

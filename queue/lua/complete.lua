@@ -9,7 +9,7 @@ local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
 if not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4]
-  or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
+  or rec.dispatch ~= ARGV[5] or rec.control or not going(x) then return {-2} end
 local list = successors(KEYS[2], KEYS[5], ref, 11)
 local k = keys(KEYS)
 -- writes follow

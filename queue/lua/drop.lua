@@ -17,6 +17,7 @@ for i = 6, #ARGV do
   if rec and not rec.ended then
     local was = rec.status
     if rec.control then
+      if rec.child and was == 'running' then call('SADD', KEYS[3], '!' .. rec.child) end -- Go cancels it
       disarm(k, id, ref, rec)
       call('HDEL', KEYS[8], ref, ref .. '#')
     end
@@ -34,8 +35,6 @@ for i = 6, #ARGV do
     rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[4]
     call('HSET', KEYS[2], ref, cjson.encode(rec))
     event(KEYS[5], now, 'task.' .. ARGV[5], ref, rec.attempt, nil, ARGV[4])
-  else
-    call('SREM', KEYS[3], ref)
   end
 end
 save(x)

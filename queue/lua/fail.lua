@@ -9,7 +9,7 @@ local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
 if not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4]
-  or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
+  or rec.dispatch ~= ARGV[5] or rec.control or not going(x) then return {-2} end
 if ARGV[11] == '1' then
   local lease = call('ZSCORE', KEYS[9], job(id, ref, rec))
   if lease and tonumber(lease) > now then return {-2} end

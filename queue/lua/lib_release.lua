@@ -75,10 +75,10 @@ local function halt(k, holder)
 end
 
 -- Writes what `successors` found, and the record of ref itself when it is given;
--- k holds the keys. Answers ref, attempt pairs of the jobs to relay, and how many tasks were set in motion.
-local function release(k, x, id, ref, list, now, own)
+-- k holds the keys; still says that ref was not in motion, so that no item takes its place. Answers ref, attempt pairs of the jobs to relay, and how many tasks were set in motion.
+local function release(k, x, id, ref, list, now, own, still)
   local relay, at, look = {}, now .. '', now + RELAY_GRACE .. ''
-  if own and string.sub(ref, -1) == ']' then list[#list + 1] = slide(k, outside(ref)) end
+  if own and not still and string.sub(ref, -1) == ']' then list[#list + 1] = slide(k, outside(ref)) end
   if #list == 0 then
     if own then call('HSET', k.tasks, ref, cjson.encode(own)) end
     if list.spread then call('SADD', k.open, '>' .. ref) end

@@ -10,7 +10,7 @@ local rec = record(KEYS[2], ref)
 if not rec or rec.attempt ~= ARGV[4] or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
 local was = (why == 'release' or why == 'expire') and 'running' or 'queued'
 if why == 'decline' and rec.status == 'running' then was = 'running' end -- claimed with its dequeue
-if rec.status ~= was then return {-2} end
+if rec.status ~= was or rec.control then return {-2} end
 local old = job(id, ref, rec)
 if why == 'expire' then
   local lease = call('ZSCORE', KEYS[5], old)

@@ -305,7 +305,7 @@ func (a *audit) decisions() {
 	}
 	for ref := range a.open {
 		rec := a.tasks[ref]
-		if !strings.HasPrefix(ref, ">") && rec.Status != "pending" && (rec.Control == "" || rec.Status != "running") {
+		if !strings.HasPrefix(ref, ">") && !strings.HasPrefix(ref, "!") && rec.Status != "pending" && (rec.Control == "" || rec.Status != "running") {
 			a.add("task %s waits for a decision and is %s", ref, rec.Status)
 		}
 	}
