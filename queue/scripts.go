@@ -61,6 +61,7 @@ var (
 	scriptPlace      = script("place", "lib_slots")
 	scriptBegin      = script("begin")
 	scriptPutBack    = script("put_back")
+	scriptList       = redis.NewScript(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + function("index") + luaText("list"))
 )
 
 func script(name string, libs ...string) *redis.Script {
@@ -69,6 +70,11 @@ func script(name string, libs ...string) *redis.Script {
 		source.WriteString(luaText(file) + "\n")
 	}
 	return redis.NewScript(source.String())
+}
+
+// function is a script as a function of its KEYS and ARGV, for another script to call.
+func function(name string) string {
+	return "local function " + name + "(KEYS, ARGV)\n" + luaText(name) + "\nend\n"
 }
 
 func luaText(file string) string {
