@@ -86,7 +86,7 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	if err != nil {
 		return engine.Settled{}, false, fmt.Errorf("queue: encoding labels: %w", err)
 	}
-	args := append([]any{x.ID, r.offset(), len(x.Tasks), string(x.Input), milliseconds(x.Deadline), len(refs)}, refs...)
+	args := append([]any{x.ID, r.offset(), len(x.Tasks), stored(x.Input), milliseconds(x.Deadline), len(refs)}, refs...)
 	args = append(append(args, len(preds)/2), preds...)
 	args = append(args, len(x.Roots))
 	for _, s := range x.Roots {

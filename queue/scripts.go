@@ -95,6 +95,7 @@ const (
 	refusedStatus = -6
 	refusedFull   = -7
 	refusedMany   = -8
+	refusedValues = -9
 )
 
 // run evaluates a script and maps its refusals to the engine's words.
@@ -127,6 +128,8 @@ func refusal(reply []any) error {
 		return engine.ErrPaused
 	case refusedMoved:
 		return engine.ErrMoved
+	case refusedValues:
+		return engine.ErrValuesFull
 	case refusedFailed:
 		failure, _ := decodeError(text(reply, 1))
 		if failure == nil {

@@ -133,6 +133,8 @@ var behaviours = map[string]func(*testing.T, *house){
 	"900 held tasks are let go":           manyHeld,
 	"cancel in the middle of a fan-out":   cancelDuringSpread,
 	"a life with a retry and a redrive":   aLife,
+	"large values":                        largeValues,
+	"values are limited":                  valuesAreLimited,
 	"lines of a log":                      aLog,
 	"a log is cut":                        aLogIsCut,
 	"the logs of an execution are cut":    logsOfAnExecutionAreCut,
