@@ -134,6 +134,7 @@ var behaviours = map[string]func(*testing.T, *house){
 	"cancel in the middle of a fan-out":   cancelDuringSpread,
 	"a life with a retry and a redrive":   aLife,
 	"large values":                        largeValues,
+	"large items":                         largeItems,
 	"values are limited":                  valuesAreLimited,
 	"lines of a log":                      aLog,
 	"a log is cut":                        aLogIsCut,
