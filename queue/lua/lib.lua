@@ -9,10 +9,14 @@ local FRESH = '{"status":"pending"}' -- the record of a task that was never reac
 local VALUES_LIMIT = 67108864 -- bytes of all values of an execution, as they are stored; the field `bytes` counts them
 local RELAY_GRACE = 1500   -- ms that the writer of a job has to relay it before a sweep does
 
--- Milliseconds since 1970 by Redis' clock; offset is 0 outside tests.
+-- Milliseconds since 1970 by Redis' clock, one moment for a whole script; offset is 0 outside tests.
+local moment
 local function clock(offset)
-  local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000) + offset
+  if not moment then
+    local t = call('TIME')
+    moment = t[1] * 1000 + math.floor(t[2] / 1000) + offset
+  end
+  return moment
 end
 
 -- The counts stand in one field, in this order; Go reads them, too.
