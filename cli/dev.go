@@ -34,6 +34,7 @@ func (p *program) devCommand() *cli.Command {
 			&cli.StringFlag{Name: "data", Usage: "start a redis-server that keeps its state in the folder `DIR`", EnvVars: setup.Env("data")},
 			&cli.IntFlag{Name: "concurrency", Usage: "run `N` tasks at once", EnvVars: setup.Env("concurrency"), Value: 10},
 			&cli.StringFlag{Name: "queues", Usage: "`LIST` of queues to serve, with weights: gpu=2,default=1", EnvVars: setup.Env("queues"), Value: "default=1"},
+			setup.SecretsFlag(),
 		}, logFlags("warn")...),
 		Action: p.dev,
 	}, []string{"redrive dev", "redrive dev --data ./data", "redrive dev --listen 127.0.0.1:9000 --redis redis://127.0.0.1:6379/0"}, exitConflict)
@@ -53,13 +54,17 @@ func (p *program) dev(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := setup.Secrets(c)
+	if err != nil {
+		return err
+	}
 	log, err := setup.Logger(c, p.err)
 	if err != nil {
 		return err
 	}
 	d, err := startDev(c.Context, devOptions{
 		listen: c.String("listen"), redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
-		version: p.version, log: log,
+		secrets: secrets, version: p.version, log: log,
 	})
 	if err != nil {
 		return err
@@ -82,7 +87,8 @@ func (p *program) end(ctx context.Context, stop func(context.Context) error) err
 type devOptions struct {
 	listen, redis, data string
 	concurrency         int
-	queues              map[string]int // nil = default
+	queues              map[string]int                    // nil = default
+	secrets             func(name string) (string, error) // nil = from the environment
 	version             string
 	log                 *slog.Logger
 }
@@ -125,7 +131,7 @@ func startDev(ctx context.Context, o devOptions) (*dev, error) {
 		workerOptions.Queues = o.queues
 	}
 	d.stack, err = startStack(ctx, stackOptions{
-		redis: d.redis, embedded: d.embedded, types: types, server: &serverOptions, worker: &workerOptions, log: o.log,
+		redis: d.redis, embedded: d.embedded, types: types, server: &serverOptions, worker: &workerOptions, secrets: o.secrets, log: o.log,
 	})
 	if err != nil {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

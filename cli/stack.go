@@ -23,11 +23,12 @@ import (
 type stackOptions struct {
 	redis     string
 	embedded  bool
-	retention time.Duration   // of ended executions, 0 = the default
-	types     *tasks.Registry // what definitions are checked against, and what the worker runs
-	server    *server.Options // nil = no server; its Engine and Monitoring are filled in
-	worker    *worker.Options // nil = no worker; its Engine, Client and Waker are filled in
-	openHere  bool            // the server asks for no keys while there are none
+	retention time.Duration                     // of ended executions, 0 = the default
+	types     *tasks.Registry                   // what definitions are checked against, and what the worker runs
+	server    *server.Options                   // nil = no server; its Engine and Monitoring are filled in
+	secrets   func(name string) (string, error) // nil = from the environment
+	worker    *worker.Options                   // nil = no worker; its Engine, Client and Waker are filled in
+	openHere  bool                              // the server asks for no keys while there are none
 	log       *slog.Logger
 }
 
@@ -69,7 +70,10 @@ func (s *stack) start(ctx context.Context, o stackOptions) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := engine.DefaultOptions()
 	options.Store, options.Catalog, options.Logger = store, o.types.Catalog(), o.log
-	options.Metrics, options.Secrets = engine.NewMetrics(registry), setup.Secret
+	options.Metrics, options.Secrets = engine.NewMetrics(registry), o.secrets
+	if o.secrets == nil {
+		options.Secrets = setup.Secret
+	}
 	if s.engine, err = engine.New(options); err != nil {
 		return err
 	}

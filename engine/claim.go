@@ -18,6 +18,7 @@ type Run struct {
 	Number            int64
 	Try               int
 	Input             json.RawMessage // resolved, with secrets
+	Secrets           []string        // the values of those that Input holds: to be kept out of all that is reported
 	IdempotencyKey    string
 	Err               *workflow.Error // the input could not be resolved: report it with Fail
 	StartedAt         time.Time       // by Redis' clock
@@ -96,7 +97,13 @@ func (e *Engine) reread(ctx context.Context, f Fence, p *program, at workflow.Pl
 
 func (e *Engine) resolve(ctx context.Context, r *Run, reads []Read) error {
 	s := r.document.scope(r.Execution)
-	s.Secret = e.o.Secrets
+	s.Secret = func(name string) (string, error) {
+		value, err := e.o.Secrets(name)
+		if err == nil {
+			r.Secrets = append(r.Secrets, value)
+		}
+		return value, err
+	}
 	if names := r.At.InputReads.Tasks; len(names) > 0 {
 		s.Tasks = make(map[string]workflow.TaskScope, len(names))
 		for i, name := range names {

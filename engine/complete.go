@@ -18,14 +18,7 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 		output = json.RawMessage("null")
 	}
 	if bad := r.At.CheckOutput(output); bad != nil {
-		final, err := e.Fail(ctx, r, bad, false)
-		if err != nil {
-			return err
-		}
-		if final {
-			return bad
-		}
-		return nil
+		return e.reject(ctx, r, bad)
 	}
 	x := r.result()
 	x.Output, x.Successors = output, r.program.next(r.At)
@@ -33,12 +26,36 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 		x.Ahead = e.ahead(r.document, r.program, r.Execution, x.Successors)
 	}
 	settled, err := e.store.Complete(ctx, x)
+	if errors.Is(err, ErrValuesFull) {
+		return e.reject(ctx, r, valuesFull(len(output)))
+	}
 	if err != nil {
 		return e.refused("complete", r.Fence, err)
 	}
 	e.metrics.task(r.At.Type, workflow.TaskSucceeded, time.Since(r.Sent))
 	e.follow(ctx, r.Execution, r.document, r.program, settled)
 	return nil
+}
+
+// reject fails a run whose output cannot be taken; it answers why when that is final.
+func (e *Engine) reject(ctx context.Context, r *Run, bad *workflow.Error) error {
+	final, err := e.Fail(ctx, r, bad, false)
+	if err != nil {
+		return err
+	}
+	if final {
+		return bad
+	}
+	return nil
+}
+
+// ValuesBytes is how many bytes all inputs, outputs and errors of an execution may have, as they are stored.
+const ValuesBytes = 64 << 20
+
+func valuesFull(size int) *workflow.Error {
+	return &workflow.Error{Code: "values_limit", Message: fmt.Sprintf(
+		"the output has %d bytes, and with it the inputs and outputs of this execution would have more than %d MiB, compressed; "+
+			"hand on references (a path, a URL) instead of the data, or spread the work over several executions", size, ValuesBytes>>20)}
 }
 
 // Fail reports that a run failed. final is false when another attempt follows.

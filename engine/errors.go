@@ -78,6 +78,8 @@ var (
 	ErrGone = errors.New("engine: execution is gone")
 	// ErrFailedBefore: this very attempt already failed for good.
 	ErrFailedBefore = errors.New("engine: attempt failed before")
+	// ErrValuesFull: an output is not taken, for the execution holds ValuesBytes already.
+	ErrValuesFull = errors.New("engine: the values of the execution are too large")
 	// ErrMoved: what a decision rested on changed meanwhile; read again.
 	ErrMoved = errors.New("engine: state moved on")
 )

@@ -129,6 +129,8 @@ type Settled struct {
 	State State
 	Now   time.Time // by Redis' clock
 	Relay []Fence   // jobs that became ready: send them out
+
+	Listed bool // of Create: the lists have the execution
 }
 
 // Document is what expressions and handlers may know of an execution.

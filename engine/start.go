@@ -120,7 +120,9 @@ func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settle
 			e.timers.add(TimerExpire, Fence{Execution: x.ID}, x.Deadline)
 		}
 		e.follow(ctx, x.ID, d, p, settled)
-		e.indexed(ctx, x.ID)
+		if !settled.Listed {
+			e.indexed(ctx, x.ID)
+		}
 		e.metrics.started()
 	}
 	return settled, created, nil

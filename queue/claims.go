@@ -102,7 +102,7 @@ func dequeueScript(asynqs string) *redis.Script {
 	var b strings.Builder
 	b.WriteString(luaText("lib"))
 	b.WriteString("\nlocal function dequeue(KEYS, ARGV)\n" + asynqs + "\nend\n")
-	b.WriteString("\nlocal function claim(KEYS, ARGV)\n" + luaText("claim") + "\nend\n")
+	b.WriteString(function("claim"))
 	b.WriteString(luaText("dequeue"))
 	return redis.NewScript(b.String())
 }

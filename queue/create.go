@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/workflow"
 )
@@ -84,7 +86,7 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	if err != nil {
 		return engine.Settled{}, false, fmt.Errorf("queue: encoding labels: %w", err)
 	}
-	args := append([]any{x.ID, r.offset(), len(x.Tasks), string(x.Input), milliseconds(x.Deadline), len(refs)}, refs...)
+	args := append([]any{x.ID, r.offset(), len(x.Tasks), stored(x.Input), milliseconds(x.Deadline), len(refs)}, refs...)
 	args = append(append(args, len(preds)/2), preds...)
 	args = append(args, len(x.Roots))
 	for _, s := range x.Roots {
@@ -107,17 +109,49 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		status = workflow.ExecutionQueued
 	}
 	args = append(args, string(status), milli(x.Till))
+	list := r.listNew(ctx, k, x)
 	reply, err := r.runAhead(ctx, scriptCreate, []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building, k.shard.timers,
-	}, args, x.Ahead)
+	}, args, x.Ahead, list...)
 	if err != nil {
 		return engine.Settled{}, false, err
 	}
 	if number(reply, 0) == 2 {
 		return engine.Settled{}, false, nil
 	}
-	return r.without(settled(x.ID, reply), x.Ahead), true, nil
+	s := r.without(settled(x.ID, reply), x.Ahead)
+	s.Listed = r.listed(ctx, list)
+	return s, true, nil
+}
+
+// listNew is the command that lists an execution behind its creation. One that
+// waits, needs a place or is a part of another is listed by Index, as all are on a Cluster.
+func (r *Redis) listNew(ctx context.Context, k executionKeys, x engine.NewExecution) []redis.Cmder {
+	if !r.ordered || x.Waits || !x.Till.IsZero() || x.Session != nil || x.Parent != nil {
+		return nil
+	}
+	made := x.Execution
+	made.Status, made.Revision = workflow.ExecutionRunning, 1
+	keys, args := r.indexCall(&made, "")
+	return []redis.Cmder{evalSha(ctx, scriptList, append([]string{k.execution, k.shard.index, numbersKey(x.Number)}, keys...),
+		append([]any{x.ID, x.Number}, args...))}
+}
+
+// listed says whether the command of listNew did it. A Redis that does not know
+// the script gets it, for the next.
+func (r *Redis) listed(ctx context.Context, list []redis.Cmder) bool {
+	if len(list) == 0 {
+		return false
+	}
+	reply, err := list[0].(*redis.Cmd).Slice()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = r.load(ctx, scriptList)
+	}
+	if err != nil {
+		r.o.Logger.Debug("a new execution was not listed in the trip that made it", "error", err)
+	}
+	return number(reply, 1) == 1
 }
 
 // milliseconds writes a duration; "" = none.

@@ -162,7 +162,7 @@ func (r *Redis) Settle(ctx context.Context, id string, failed int) error {
 
 // Finish ends an execution in which nothing is left to do.
 func (r *Redis) Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error {
-	_, err := r.run(ctx, scriptFinish, keysOf(id).settle(), id, r.offset(), epoch, string(status), string(output), encodeError(failure), r.o.Retention.Milliseconds())
+	_, err := r.run(ctx, scriptFinish, keysOf(id).settle(), id, r.offset(), epoch, string(status), stored(output), encodeError(failure), r.o.Retention.Milliseconds())
 	return err
 }
 

@@ -25,8 +25,8 @@ func (r *Redis) BeginTask(ctx context.Context, id string, b engine.Begin) (engin
 		missing = "1"
 	}
 	args := []any{
-		id, r.offset(), b.Ref, b.Epoch, string(status), string(b.Input), b.InputHash, b.Child, b.Size,
-		wake(b), milliseconds(b.Limit), window, missing, string(b.Keys), encodeError(b.Failure),
+		id, r.offset(), b.Ref, b.Epoch, string(status), stored(b.Input), b.InputHash, b.Child, b.Size,
+		wake(b), milliseconds(b.Limit), window, missing, stored(b.Keys), encodeError(b.Failure),
 	}
 	args = withInside(args, b.Part)
 	args = append(args, len(b.Roots))
@@ -51,7 +51,7 @@ func withInside(args []any, p engine.Part) []any {
 	args = append(args, len(p.Tasks))
 	var preds []any
 	for _, t := range p.Tasks {
-		args = append(args, t.Ref, string(t.Context))
+		args = append(args, t.Ref, stored(t.Context))
 		if len(t.Needs) < 2 {
 			continue
 		}
@@ -106,7 +106,7 @@ func (r *Redis) CloseTask(ctx context.Context, id string, c engine.Close) (engin
 		attempt = c.Attempt
 	}
 	args := []any{
-		id, r.offset(), c.Ref, epoch, attempt, statuses, string(c.When), string(c.To), string(c.Output), encodeError(c.Error),
+		id, r.offset(), c.Ref, epoch, attempt, statuses, string(c.When), string(c.To), stored(c.Output), encodeError(c.Error),
 		string(c.OnFailure), oneLine(c.By), oneLine(c.Reason), bit(c.Simple), r.o.Retention.Milliseconds(),
 	}
 	reply, err := r.run(ctx, scriptClose, keysOf(id).settle(), withSuccessors(args, c.Successors)...)
@@ -182,7 +182,7 @@ func (r *Redis) Item(ctx context.Context, id, ref string) (*workflow.Item, error
 		return nil, unreachable(err)
 	}
 	var item workflow.Item
-	if err := json.Unmarshal([]byte(s), &item); err != nil {
+	if err := json.Unmarshal(raw(s), &item); err != nil {
 		return nil, fmt.Errorf("queue: item %s of %s cannot be read: %w", ref, id, err)
 	}
 	return &item, nil
@@ -204,7 +204,7 @@ func (r *Redis) ItemKeys(ctx context.Context, id string, refs []string) ([][]str
 	all := make([][]string, len(refs))
 	for i, ref := range refs {
 		if s := text(v, i); s != "" {
-			if err := json.Unmarshal([]byte(s), &all[i]); err != nil {
+			if err := json.Unmarshal(raw(s), &all[i]); err != nil {
 				return nil, fmt.Errorf("queue: the keys of %s of %s cannot be read: %w", ref, id, err)
 			}
 		}

@@ -109,7 +109,7 @@ func (f *aheadFleet) send(n int, others ...func()) {
 	}
 	_, created, err := f.Create(f.t.Context(), engine.NewExecution{
 		Execution: engine.Execution{ID: f.id, Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Input: []byte(`{}`), Root: f.id},
-		Tasks: refs, Roots: roots,
+		Tasks:     refs, Roots: roots,
 	})
 	require.NoError(f.t, err)
 	require.True(f.t, created)

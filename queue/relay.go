@@ -194,8 +194,9 @@ func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
 // sends out the jobs that it is bound to make ready. Redis runs a connection's commands in order, so a
 // worker never sees such a job before the script ran; when the script refuses,
 // they are hints about nothing and their claims are refused. A Cluster has no
-// such order: there the jobs are sent afterwards, as all others are.
-func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, args []any, ahead []engine.Job) ([]any, error) {
+// such order: there the jobs are sent afterwards, as all others are, and what is to
+// run behind the script, before the jobs, is not sent at all.
+func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, args []any, ahead []engine.Job, behind ...redis.Cmder) ([]any, error) {
 	if !r.ordered {
 		return r.run(ctx, s, keys, args...)
 	}
@@ -204,17 +205,17 @@ func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, ar
 		return nil, err
 	}
 	first := evalSha(ctx, s, keys, args)
-	cmds := make([]redis.Cmder, 1, 1+len(calls))
-	cmds[0] = first
+	cmds := append(make([]redis.Cmder, 0, 1+len(behind)+len(calls)), first)
+	cmds = append(cmds, behind...)
 	for _, c := range calls {
 		cmds = append(cmds, evalSha(ctx, r.relay.script, c.keys, c.args))
 	}
 	if err := r.trips.send(ctx, weight(args), cmds...); err != nil {
 		return nil, unreachable(err)
 	}
-	failed := slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil })
+	sent := !slices.ContainsFunc(cmds[1+len(behind):], func(c redis.Cmder) bool { return c.Err() != nil })
 	switch {
-	case !failed:
+	case first.Err() == nil && sent:
 		r.wakeFor(ahead)
 	case redis.HasErrorPrefix(first.Err(), "NOSCRIPT"):
 		reply, err := r.run(ctx, s, keys, args...)

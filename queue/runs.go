@@ -79,19 +79,12 @@ func decodeRead(reply []any, i int) (engine.Read, error) {
 	return engine.Read{Status: rec.Status, Attempt: rec.Attempt, Output: raw(text(reply, i+1)), Error: failure}, err
 }
 
-func raw(s string) json.RawMessage {
-	if s == "" {
-		return nil
-	}
-	return json.RawMessage(s)
-}
-
 func decodeError(s string) (*workflow.Error, error) {
 	if s == "" {
 		return nil, nil
 	}
 	var e workflow.Error
-	if err := json.Unmarshal([]byte(s), &e); err != nil {
+	if err := json.Unmarshal(raw(s), &e); err != nil {
 		return nil, fmt.Errorf("queue: a stored error cannot be read: %w", err)
 	}
 	return &e, nil
@@ -105,7 +98,7 @@ func encodeError(e *workflow.Error) string {
 	if err != nil { // strings and a bool
 		panic(err)
 	}
-	return string(b)
+	return stored(b)
 }
 
 func withSuccessors(args []any, list []engine.Successor) []any {
@@ -145,7 +138,7 @@ func settled(id string, reply []any) engine.Settled {
 // Complete stores the output of a run and releases what waited for it.
 func (r *Redis) Complete(ctx context.Context, x engine.Result) (engine.Settled, error) {
 	args := make([]any, 0, 11+3*len(x.Successors))
-	args = append(args, x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, string(x.Output), string(x.Input), x.InputHash,
+	args = append(args, x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, stored(x.Output), stored(x.Input), x.InputHash,
 		bit(x.Simple), r.o.Retention.Milliseconds())
 	reply, err := r.runAhead(ctx, scriptComplete, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), x.Ahead)
 	return r.without(settled(x.Execution, reply), x.Ahead), err
@@ -154,7 +147,7 @@ func (r *Redis) Complete(ctx context.Context, x engine.Result) (engine.Settled, 
 // Fail ends a task for good.
 func (r *Redis) Fail(ctx context.Context, x engine.Result) (engine.Settled, error) {
 	args := []any{
-		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), string(x.Input), x.InputHash,
+		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), stored(x.Input), x.InputHash,
 		string(x.OnFailure), bit(x.Lost), r.o.Retention.Milliseconds(),
 	}
 	reply, err := r.runAhead(ctx, scriptFail, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), nil)
@@ -173,7 +166,7 @@ func (r *Redis) BackOff(ctx context.Context, x engine.Result, delay time.Duratio
 	k := keysOf(x.Execution)
 	reply, err := r.run(ctx, scriptBackOff,
 		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers, k.open, k.holders},
-		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), string(x.Input), delay.Milliseconds())
+		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), stored(x.Input), delay.Milliseconds())
 	if err != nil {
 		return 0, err
 	}

@@ -62,6 +62,7 @@ var (
 	scriptPlace      = script("place", "lib_slots")
 	scriptBegin      = script("begin")
 	scriptPutBack    = script("put_back")
+	scriptList       = redis.NewScript(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + function("index") + luaText("list"))
 )
 
 func script(name string, libs ...string) *redis.Script {
@@ -70,6 +71,11 @@ func script(name string, libs ...string) *redis.Script {
 		source.WriteString(luaText(file) + "\n")
 	}
 	return redis.NewScript(source.String())
+}
+
+// function is a script as a function of its KEYS and ARGV, for another script to call.
+func function(name string) string {
+	return "local function " + name + "(KEYS, ARGV)\n" + luaText(name) + "\nend\n"
 }
 
 func luaText(file string) string {
@@ -90,6 +96,7 @@ const (
 	refusedStatus = -6
 	refusedFull   = -7
 	refusedMany   = -8
+	refusedValues = -9
 )
 
 // run evaluates a script and maps its refusals to the engine's words.
@@ -122,6 +129,8 @@ func refusal(reply []any) error {
 		return engine.ErrPaused
 	case refusedMoved:
 		return engine.ErrMoved
+	case refusedValues:
+		return engine.ErrValuesFull
 	case refusedFailed:
 		failure, _ := decodeError(text(reply, 1))
 		if failure == nil {

@@ -427,3 +427,22 @@ func TestExecutionTransitionsAgree(t *testing.T) {
 		}
 	}
 }
+
+// A claimed record is the same JSON whichever way it was written, whatever the worker's name.
+func TestAClaimedRecordCanBeRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, queuetest.URL(t))
+	for _, worker := range []string{"host-1.example_a:7:zz", `a "name" \ with {"all"}`, "é", ""} {
+		id := b.create(false)
+		_, err := b.Claim(t.Context(), fenceOf(id, "t"), worker, lease, 0, nil)
+		require.NoError(t, err)
+		recs, err := b.Records(t.Context(), id, []string{"t"})
+		require.NoError(t, err)
+		rec := recs["t"]
+		require.Equal(t, workflow.TaskRunning, rec.Status)
+		require.Equal(t, worker, rec.Worker)
+		require.Equal(t, []int{1, 1, 1}, []int{rec.Attempt, rec.Dispatch, rec.Try})
+		require.NotZero(t, rec.Started)
+		require.NotZero(t, rec.Queued)
+	}
+}

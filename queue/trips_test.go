@@ -205,3 +205,46 @@ func TestATripThatHangsIsNotWaitedFor(t *testing.T) {
 	requireCompleted(t, h, runs[0], 0)
 	require.Zero(t, h.Waiting())
 }
+
+// A new execution is in the lists when Create returns, and nothing is left to do about it.
+func TestANewExecutionIsListedAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, queuetest.URL(t))
+	h.start(chain) // Redis knows the scripts now
+	require.NoError(t, h.Client().ScriptFlush(t.Context()).Err())
+	for range 2 { // without the scripts, and with them
+		x := h.start(chain, func(r *engine.StartRequest) { r.Labels = map[string]string{"a": "b"} })
+		page, _, err := h.List(t.Context(), "default", engine.ExecutionFilter{LabelKey: "a", LabelValue: "b"}, engine.Page{Limit: 1})
+		require.NoError(t, err)
+		require.Len(t, page, 1)
+		require.Equal(t, x.ID, page[0].ID)
+		found, err := h.FindNumber(t.Context(), x.Number)
+		require.NoError(t, err)
+		require.Equal(t, x.ID, found)
+		marked, err := h.Client().ZScore(t.Context(), queuetest.ShardKey(x.ID, "index"), x.ID).Result()
+		require.ErrorIs(t, err, redis.Nil, "%v", marked)
+	}
+}
+
+// One that moved on before it was listed is left to Index, and one that is not there leaves nothing in the lists.
+func TestOnlyWhatWasJustMadeIsListedWithItsCreation(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, queuetest.URL(t))
+	create := func(id string) engine.Settled {
+		s, _, err := b.Create(t.Context(), engine.NewExecution{
+			Execution: engine.Execution{ID: id, Number: 7, Project: "default", Workflow: "w", Version: 1, DefinitionHash: "h", Root: id, Input: json.RawMessage(`{}`)},
+			Tasks:     []engine.NewTask{{Ref: "t"}}, Roots: []engine.Successor{{Ref: "t"}},
+		})
+		require.NoError(t, err)
+		return s
+	}
+	create("01a206ad-f7a7-702c-9d3d-acdcbd03f400") // Redis knows the scripts now
+	id := "01a206ad-f7a7-702c-9d3d-acdcbd03f477"
+	require.True(t, create(id).Listed)
+	_, err := b.Claim(t.Context(), fenceOf(id, "t"), "w", lease, 0, nil)
+	require.NoError(t, err)
+	require.False(t, create(id).Listed, "it exists already")
+	revision, err := b.Client().HGet(t.Context(), "redrive:{p:default}:indexed", id).Result()
+	require.NoError(t, err)
+	require.Equal(t, "1 running", revision)
+}

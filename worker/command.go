@@ -71,7 +71,7 @@ func Command(types *tasks.Registry, version string) *cli.Command {
 		&cli.StringSliceFlag{Name: "allow-address", EnvVars: setup.Env("allow-address"), Usage: "non-public `ADDRESS` that http may call: host, IP, CIDR or * (repeatable)"},
 		&cli.StringFlag{Name: "listen", EnvVars: setup.Env("listen"), Usage: "`HOST:PORT` for /healthz, /readyz and /metrics (default: none)"},
 	}
-	flags, before := setup.Config(slices.Concat(setup.RedisFlags(), []cli.Flag{setup.RetentionFlag()}, own, setup.LogFlags()))
+	flags, before := setup.Config(slices.Concat(setup.RedisFlags(), []cli.Flag{setup.RetentionFlag(), setup.SecretsFlag()}, own, setup.LogFlags()))
 	return &cli.Command{
 		Name:         "worker",
 		Usage:        "Run tasks",
@@ -95,6 +95,7 @@ type settings struct {
 	retention time.Duration
 	listen    string
 	options   Options
+	secrets   func(name string) (string, error)
 	log       *slog.Logger
 }
 
@@ -112,6 +113,9 @@ func settingsOf(c *cli.Context, types *tasks.Registry, version string) (settings
 	}
 	s := settings{redis: c.String("redis"), listen: c.String("listen"), options: DefaultOptions(), log: log}
 	if s.retention, err = setup.Retention(c); err != nil {
+		return settings{}, err
+	}
+	if s.secrets, err = setup.Secrets(c); err != nil {
 		return settings{}, err
 	}
 	o := &s.options

@@ -35,8 +35,6 @@ type Options struct {
 	// NewClient makes the client of the asynq server, which waits in it; nil = one made like Client.
 	NewClient func() redis.UniversalClient
 	Waker     *queue.Waker // started and stopped by the caller
-	// Secrets answers the value of secrets.<name>, to keep it out of logs and failures; nil = nothing is kept out.
-	Secrets func(name string) (string, error)
 	// Claims makes a job's dequeue claim it, too; nil = a trip of its own.
 	Claims  *queue.Claims
 	Metrics *Metrics // nil = none

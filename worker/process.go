@@ -57,7 +57,7 @@ func (p *process) start(ctx context.Context, s settings) error {
 
 	eo := engine.DefaultOptions()
 	eo.Store, eo.Catalog, eo.Logger, eo.Lease = store, s.options.Types.Catalog(), s.log, s.options.Lease
-	eo.Metrics, eo.Secrets = engine.NewMetrics(registry), setup.Secret
+	eo.Metrics, eo.Secrets = engine.NewMetrics(registry), s.secrets
 	if p.engine, err = engine.New(eo); err != nil {
 		return err
 	}
@@ -69,8 +69,7 @@ func (p *process) start(ctx context.Context, s settings) error {
 
 	o := s.options
 	o.Engine, o.Client, o.NewClient, o.Waker = p.engine, store.Client(), store.NewClient, waker
-	o.Metrics, o.Secrets = NewMetrics(registry), setup.Secret
-	o.Claims = store.Claims(o.ID, o.Lease)
+	o.Metrics, o.Claims = NewMetrics(registry), store.Claims(o.ID, o.Lease)
 	if p.worker, err = New(o); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 	defer w.endLog(l, log)
 	w.o.Metrics.addRunning(1)
 	defer w.o.Metrics.addRunning(-1)
-	secrets, process := w.redactor(r), log
+	secrets, process := newRedactor(r), log
 	log = secrets.log(log)
 	if r.Err != nil {
 		w.slots.release()
@@ -58,7 +58,7 @@ func (w *Worker) run(r *engine.Run, h tasks.Handler, log *slog.Logger) error {
 		w.o.Metrics.countRefused("superseded")
 		return nil
 	case returned && got.failure == nil:
-		return w.complete(l, got.output, log)
+		return w.complete(l, secrets.output(got.output), log)
 	case errors.Is(cause, tasks.ErrDraining):
 		return w.release(l, log)
 	case errors.Is(cause, tasks.ErrLost):

@@ -225,7 +225,7 @@ func (w *Worker) drain() {
 		defer close(down)
 		w.server.Shutdown() // waits for every job to be reported and acknowledged
 	}()
-	w.o.Claims.PutBack()
+	w.wg.Go(w.o.Claims.PutBack)
 	grace := time.NewTimer(w.o.Drain)
 	defer grace.Stop()
 	select {

@@ -19,8 +19,7 @@ end
 local place = ref .. '#' .. rec.attempt
 rec.ended, rec.outcome = now .. '', ARGV[6]
 call('HSET', KEYS[4], place, cjson.encode(rec))
-call('HSET', KEYS[3], 'e:' .. place, ARGV[7])
-if ARGV[8] ~= '' then call('HSET', KEYS[3], 'i:' .. place, ARGV[8]) end
+keep_failure(KEYS[3], place, ARGV[7], ARGV[8])
 rec.outcome, rec.ended = nil, nil
 move(x, rec, 'retrying')
 rec.due = now + ARGV[9] .. ''

@@ -44,9 +44,9 @@ if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.statu
 end
 move(x, rec, to)
 rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[13] ~= '' and ARGV[13] or nil
-if ARGV[9] ~= '' then call('HSET', KEYS[3], 'o:' .. ref, ARGV[9]) end
+if ARGV[9] ~= '' then keep(KEYS[3], 'o:' .. ref, ARGV[9]) end
 if to == 'failed' or to == 'timed_out' then
-  call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[10])
+  keep_failure(KEYS[3], ref .. '#' .. rec.attempt, ARGV[10], '')
   if onward then rec.continued = true elseif not outside(ref) then call('HSETNX', KEYS[3], 'failure', ARGV[10]) end
   if ARGV[11] == 'stop_items' then halt(k, outside(ref)) end
 end

@@ -28,7 +28,7 @@ for i = 1, tonumber(ARGV[at]) do
   roots[i] = {ref = ARGV[at + 2 * i - 1], mode = ARGV[at + 2 * i], rec = {status = 'pending'}, fresh = true}
 end
 at = at + 2 * #roots
-call('HSET', KEYS[3], 'in', ARGV[4])
+call('HSET', KEYS[3], 'in', ARGV[4], 'bytes', #ARGV[4])
 local x = {key = KEYS[1], status = status, epoch = '0', rev = 0, pending = total, queued = 0, running = 0, retrying = 0,
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)

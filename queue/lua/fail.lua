@@ -25,8 +25,7 @@ if ARGV[10] == 'continue' then
 elseif not outside(ref) then
   call('HSETNX', KEYS[3], 'failure', ARGV[7])
 end
-call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
-if ARGV[8] ~= '' then call('HSET', KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[8]) end
+keep_failure(KEYS[3], ref .. '#' .. rec.attempt, ARGV[7], ARGV[8])
 event(KEYS[8], now, 'task.' .. ARGV[6], ref, rec.attempt)
 if ARGV[10] == 'stop_items' then halt(k, outside(ref)) end
 local relay, moved = release(k, x, id, ref, list, now, rec)

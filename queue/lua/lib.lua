@@ -6,12 +6,17 @@
 local call = redis.call
 local EVENTS_KEPT = 200000 -- of one execution; later ones are not recorded
 local FRESH = '{"status":"pending"}' -- the record of a task that was never reached
+local VALUES_LIMIT = 67108864 -- bytes of all values of an execution, as they are stored; the field `bytes` counts them
 local RELAY_GRACE = 1500   -- ms that the writer of a job has to relay it before a sweep does
 
--- Milliseconds since 1970 by Redis' clock; offset is 0 outside tests.
+-- Milliseconds since 1970 by Redis' clock, one moment for a whole script; offset is 0 outside tests.
+local moment
 local function clock(offset)
-  local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000) + offset
+  if not moment then
+    local t = call('TIME')
+    moment = t[1] * 1000 + math.floor(t[2] / 1000) + offset
+  end
+  return moment
 end
 
 -- The counts stand in one field, in this order; Go reads them, too.
@@ -54,6 +59,22 @@ end
 local function record(tasks, ref)
   local raw = call('HGET', tasks, ref)
   return raw and cjson.decode(raw)
+end
+
+-- Keeps a value of users and counts its bytes.
+local function keep(values, field, value)
+  call('HSET', values, field, value)
+  call('HINCRBY', values, 'bytes', #value)
+end
+
+-- Keeps why an attempt failed and, where there is room for it, its input ('' = none).
+local function keep_failure(values, place, failure, input)
+  local bytes = (call('HGET', values, 'bytes') or 0) + #failure
+  if input ~= '' and bytes + #input <= VALUES_LIMIT then
+    call('HSET', values, 'e:' .. place, failure, 'i:' .. place, input, 'bytes', bytes + #input)
+  else
+    call('HSET', values, 'e:' .. place, failure, 'bytes', bytes)
+  end
 end
 
 local function event(events, at, kind, ref, attempt, by, reason)

@@ -6,13 +6,19 @@
 local function grow(k, x, holder, at)
   local count = tonumber(ARGV[at])
   local base = at + 2 * count
+  local bytes = 0
   local items, first = ARGV[base + 1] == '1', tonumber(ARGV[base + 2])
   for i = 1, count do
     local ref, context = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
-    if call('HSETNX', k.tasks, ref, FRESH) == 1 then x.pending = x.pending + 1 end
-    if context ~= '' then call('HSET', k.values, 'm:' .. ref, context) end
+    local new = call('HSETNX', k.tasks, ref, FRESH) == 1
+    if new then x.pending = x.pending + 1 end
+    if context ~= '' then
+      call('HSET', k.values, 'm:' .. ref, context)
+      if new then bytes = bytes + #context end
+    end
     if items then call('HSET', k.holders, holder .. '#' .. first + i - 1, string.match(ref, '%[([^%[]*)%]$')) end
   end
+  if bytes > 0 then call('HINCRBY', k.values, 'bytes', bytes) end
   local preds = 2 * ARGV[base + 3]
   if preds > 0 then call('HSET', k.preds, unpack(ARGV, base + 4, base + 3 + preds)) end
   return base + 4 + preds

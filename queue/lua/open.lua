@@ -35,8 +35,8 @@ rec.started, rec.control, rec.dispatch = now .. '', '1', '1'
 rec.size = ARGV[9]
 rec.child = ARGV[8] ~= '' and ARGV[8] or nil
 rec.hash = ARGV[7] ~= '' and ARGV[7] or nil
-if ARGV[6] ~= '' then call('HSET', KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[6]) end
-if ARGV[14] ~= '' then call('HSET', KEYS[3], 'k:' .. ref, ARGV[14]) end
+if ARGV[6] ~= '' then keep(KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[6]) end
+if ARGV[14] ~= '' then keep(KEYS[3], 'k:' .. ref, ARGV[14]) end
 if ARGV[15] ~= '' then call('HSETNX', KEYS[3], 'failure', ARGV[15]) end
 call('SREM', KEYS[6], ref)
 if rec.child then -- Go makes it, and takes this off when it is there

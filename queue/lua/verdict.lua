@@ -23,7 +23,7 @@ else
   if action == 'fail' then
     rec.attempt = rec.attempt or '0'
     rec.redrive = x.epoch
-    call('HSET', KEYS[3], 'e:' .. ref .. '#' .. rec.attempt, ARGV[7])
+    keep_failure(KEYS[3], ref .. '#' .. rec.attempt, ARGV[7], '')
     if onward then rec.continued = true elseif not outside(ref) then call('HSETNX', KEYS[3], 'failure', ARGV[7]) end
   end
   event(KEYS[8], now, 'task.' .. rec.status, ref, rec.attempt, nil, ARGV[6])

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,4 +150,45 @@ func TestLogger(t *testing.T) {
 	require.ErrorContains(t, err, "REDRIVE_LOG_LEVEL")
 	_, err = log("--log-format", "xml")
 	require.ErrorContains(t, err, "text, json or auto")
+}
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"unix": "a\nb\n", "windows": "c\r\n", "bare": "d", "both": "of the file", ".hidden": "x", "large": strings.Repeat("x", maxSecret+1)} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	t.Setenv("REDRIVE_SECRET_BOTH", "of the environment")
+	t.Setenv("REDRIVE_SECRET_API_TOKEN", "t")
+	secrets := func(args ...string) (func(string) (string, error), error) {
+		var get func(string) (string, error)
+		app := &cli.App{Flags: []cli.Flag{SecretsFlag()}, ExitErrHandler: func(*cli.Context, error) {}, Action: func(c *cli.Context) (err error) {
+			get, err = Secrets(c)
+			return err
+		}}
+		return get, app.Run(append([]string{"app"}, args...))
+	}
+	get, err := secrets("--secrets-dir", dir)
+	require.NoError(t, err)
+	for name, want := range map[string]string{"unix": "a\nb", "windows": "c", "bare": "d", "both": "of the environment", "api-token": "t"} {
+		value, err := get(name)
+		require.NoError(t, err)
+		require.Equal(t, want, value)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bare"), []byte("new"), 0o600))
+	value, err := get("bare")
+	require.NoError(t, err)
+	require.Equal(t, "new", value, "a secret can be changed while the process runs")
+	for name, part := range map[string]string{
+		"missing": "set REDRIVE_SECRET_MISSING where the worker (or dev) runs, or put the file missing into " + dir,
+		".hidden": "allowed are names without /", "../unix": "allowed are names without /", "a/b": "allowed are names without /", "": "allowed", "large": "more than 65536 bytes",
+	} {
+		_, err := get(name)
+		require.ErrorContains(t, err, part, "%q", name)
+	}
+	get, err = secrets()
+	require.NoError(t, err)
+	_, err = get("unix")
+	require.EqualError(t, err, `there is no secret "unix": set REDRIVE_SECRET_UNIX where the worker (or dev) runs`)
+	_, err = secrets("--secrets-dir", filepath.Join(dir, "unix"))
+	require.ErrorContains(t, err, "allowed: a folder that is there and can be read")
 }
