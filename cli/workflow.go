@@ -16,7 +16,7 @@ func (p *program) workflowCommand() *cli.Command {
 			Name: "publish", Usage: "store definitions as the next versions of their workflows", ArgsUsage: "FILE|DIR|-",
 			Description: "The name is in the definition. Content equal to the newest version is not stored again. Of a folder, every .yaml, .yml and .json file below it is a definition, but for what begins with a dot: all are checked first, and nothing is published when one has a problem.",
 			Action:      p.publish(false),
-		}, []string{"redrive workflow publish report.yaml", "redrive workflow publish ./workflows", "cat report.yaml | redrive workflow publish -"}),
+		}, []string{"redrive workflow publish report.yaml", "redrive workflow publish ./workflows", "cat report.yaml | redrive workflow publish -"}, exitPartial),
 		explained(&cli.Command{
 			Name: "validate", Usage: "check definitions and store nothing", ArgsUsage: "FILE|DIR|-",
 			Action: p.publish(true),

@@ -70,7 +70,7 @@ func (s *session) publishFolder(ctx context.Context, folder string, dryRun bool)
 		published := checked[i]
 		if !dryRun {
 			if published, err = s.api.Publish(ctx, s.project, d.source, false); err != nil {
-				return fmt.Errorf("%d of %d are published; the next, %s, is not: %w", i, len(all), d.file, definitionError(d.file, err))
+				return stoppedAt(i, len(all), definitionError(d.file, err))
 			}
 		}
 		s.warn(d.file+":", published.Warnings)
@@ -84,6 +84,20 @@ func (s *session) publishFolder(ctx context.Context, folder string, dryRun bool)
 		return nil
 	}
 	return printList(s.printer, done, nil, func(w client.Published) string { return w.Name })
+}
+
+// stoppedAt is an error that came although all definitions were checked.
+func stoppedAt(published, total int, err error) error {
+	if published == 0 {
+		return err
+	}
+	f := &failure{code: exitPartial, err: fmt.Errorf("%d of %d are published, the next is not: %w", published, total, err),
+		next: "Once it is mended, publish the folder again: what is stored already is not stored twice."}
+	var cause *failure
+	if errors.As(err, &cause) {
+		f.fields = cause.fields
+	}
+	return f
 }
 
 // checkAll asks the server about every definition and answers what each would
@@ -130,12 +144,17 @@ var definitionEndings = []string{".yaml", ".yml", ".json"}
 // definitionsBelow reads the definitions in a folder and those in it, sorted by
 // name. What begins with a dot is left out.
 func definitionsBelow(folder string) ([]definition, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, &failure{code: exitUsage, err: err}
+	}
+	defer func() { _ = root.Close() }() // nothing was written
 	var all []definition
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case path != folder && strings.HasPrefix(entry.Name(), "."):
+		case path != "." && strings.HasPrefix(entry.Name(), "."):
 			if entry.IsDir() {
 				return filepath.SkipDir
 			}
@@ -143,8 +162,8 @@ func definitionsBelow(folder string) ([]definition, error) {
 		case entry.IsDir() || !slices.Contains(definitionEndings, strings.ToLower(filepath.Ext(path))):
 			return nil
 		}
-		source, err := os.ReadFile(path)
-		all = append(all, definition{path, source})
+		source, err := fs.ReadFile(root.FS(), path)
+		all = append(all, definition{filepath.Join(folder, path), source})
 		return err
 	})
 	if err != nil {
