@@ -122,6 +122,12 @@ func nextOf(refusal *client.Error) string {
 		return "This server wants an API key: give one with --api-key or REDRIVE_API_KEY.\nThe first one is made where Redis is at hand: redrive key create --name me --scope admin --redis URL"
 	case refusal.Status == http.StatusForbidden:
 		return "The key's scope does not allow this: `redrive key list` shows the keys and their scopes."
+	case refusal.Code == "gate_ambiguous":
+		return "Name one with --task REF; `redrive execution get ID` shows them."
+	case refusal.Code == "no_gate":
+		return "`redrive execution tasks ID` shows what the execution does; to lift a pause leave --input out."
+	case refusal.Code == "not_paused":
+		return "`redrive execution get ID` shows what it waits for; that is answered with `redrive resume ID --input JSON`."
 	case refusal.Code == "workflow_not_found":
 		return "`redrive workflow list` shows the workflows of the project; another project is named with --project."
 	case refusal.Code == "session_not_found":

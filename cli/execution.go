@@ -29,8 +29,9 @@ func (p *program) executionCommand() *cli.Command {
 			Action: p.listExecutions,
 		}, []string{"redrive execution list --status failed,timed_out --since 24h", "redrive execution list --label team=data -o name"}),
 		explained(&cli.Command{
-			Name: "get", Usage: "show an execution", ArgsUsage: "ID", Description: "ID is the id of an execution, or its number.",
-			Action: p.getExecution,
+			Name: "get", Usage: "show an execution", ArgsUsage: "ID",
+			Description: "ID is the id of an execution, or its number. It also shows what the execution waits for, with the command\nthat answers, and the executions above and below it.",
+			Action:      p.getExecution,
 		}, []string{"redrive execution get 12", "redrive execution get 12 -o json"}, exitNotFound),
 		explained(&cli.Command{
 			Name: "watch", Usage: "show the progress until the end", ArgsUsage: "ID",
@@ -116,7 +117,9 @@ func sessionText(x client.Execution) string {
 	return text
 }
 
-func (s *session) printExecution(x client.Execution) error {
+func (s *session) printExecution(x client.Execution) error { return s.printAround(x, nil) }
+
+func (s *session) printAround(x client.Execution, a *around) error {
 	type e = client.Execution
 	return printOne(s.printer, x, []column[e]{
 		{title: "execution", value: func(x e) string { return fmt.Sprintf("#%d  %s", x.Number, x.ID) }},
@@ -125,6 +128,9 @@ func (s *session) printExecution(x client.Execution) error {
 		{title: "reason", value: func(x e) string { return x.Reason }},
 		{title: "error", value: func(x e) string { return s.style.paint(red, errorText(x.Error)) }},
 		{title: "tasks", value: func(x e) string { return summary(x.TasksSummary) }},
+		{title: "waits for", value: func(x e) string { return a.waitsFor(s.printer, x) }},
+		{title: "parent", value: parentText},
+		{title: "children", value: func(x e) string { return a.started(s.printer, x) }},
 		{title: "session", value: sessionText},
 		{title: "start at", value: func(x e) string { return absolute(at(x.StartAt)) }},
 		{title: "created", value: func(x e) string { return s.time(x.CreatedAt) }},
@@ -207,7 +213,14 @@ func (p *program) getExecution(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.printExecution(*x)
+	if s.format != formatTable && s.format != formatWide {
+		return s.printExecution(*x)
+	}
+	a, err := s.around(c.Context, x)
+	if err != nil {
+		return err
+	}
+	return s.printAround(*x, a)
 }
 
 func (p *program) watchExecution(c *cli.Context) error {

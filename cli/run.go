@@ -125,14 +125,10 @@ func (p *program) turn(c *cli.Context, r *client.StartRequest) error {
 
 // input puts the input together: --input, then each --set over it.
 func (p *program) input(text string, sets []string) (json.RawMessage, error) {
-	raw := []byte(text)
-	if file, is := strings.CutPrefix(text, "@"); is {
-		var err error
-		if raw, err = p.readFile(file); err != nil {
-			return nil, err
-		}
+	raw, err := p.valueOf(text)
+	if err != nil {
+		return nil, err
 	}
-	raw = bytes.TrimSpace(raw)
 	if len(raw) > 0 && !json.Valid(raw) {
 		return nil, usagef("--input is not JSON: want an object as '{\"years\": [2012]}', or @file")
 	}
@@ -155,6 +151,16 @@ func (p *program) input(text string, sets []string) (json.RawMessage, error) {
 		}
 	}
 	return encode(root)
+}
+
+// valueOf is the text of a flag, or what is in the file that it names with an @.
+func (p *program) valueOf(text string) ([]byte, error) {
+	file, is := strings.CutPrefix(text, "@")
+	if !is {
+		return bytes.TrimSpace([]byte(text)), nil
+	}
+	raw, err := p.readFile(file)
+	return bytes.TrimSpace(raw), err
 }
 
 // decode keeps numbers as they are written.

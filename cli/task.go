@@ -11,7 +11,7 @@ import (
 )
 
 func (p *program) taskCommand() *cli.Command {
-	return group("task", "look into the tasks of an execution", categoryWorkflows,
+	return group("task", "look into the tasks of an execution, and settle them by hand", categoryWorkflows,
 		explained(&cli.Command{
 			Name: "get", Usage: "show a task: input, output, error, attempts", ArgsUsage: "EXECUTION REF",
 			Action: p.getTask,
@@ -20,7 +20,67 @@ func (p *program) taskCommand() *cli.Command {
 			Name: "attempts", Usage: "list the attempts of a task, oldest first", ArgsUsage: "EXECUTION REF", Flags: []cli.Flag{limitFlag()},
 			Action: p.listAttempts,
 		}, []string{"redrive task attempts 12 load -o wide"}, exitNotFound),
+		p.settleCommand("complete", "end a task as succeeded, by hand",
+			"Possible until it has ended. A run that is under way is told to stop and its result refused; what depends on the task goes on.",
+			[]cli.Flag{&cli.StringFlag{Name: "result", Usage: "its output as `JSON`, or @file, or @- for standard input; null when left out"}},
+			[]string{`redrive task complete 12 load --result '{"rows": 1204}' --reason "loaded by hand"`, "redrive task complete 12 'year[2013].load' --result @rows.json"},
+			p.completeTask),
+		p.settleCommand("fail", "end a task as failed, by hand",
+			"Possible until it has ended. It is not retried; what a failure means for the rest, the workflow says.",
+			[]cli.Flag{
+				&cli.StringFlag{Name: "code", Usage: "`CODE` of its error", DefaultText: "failed_by_hand"},
+				&cli.StringFlag{Name: "message", Usage: "`TEXT` of its error"},
+			},
+			[]string{`redrive task fail 12 load --code bad_file --message "the file of March is broken"`},
+			p.failTask),
+		p.settleCommand("skip", "skip a task, by hand",
+			"Possible until it has ended. What depends on it goes on as after a skipped task.",
+			nil, []string{`redrive task skip 12 notify --reason "nobody is there to read it"`},
+			p.skipTask),
 	)
+}
+
+// settling ends one task by hand.
+type settling func(c *cli.Context, s *session, id, ref string) (*client.Task, error)
+
+func (p *program) settleCommand(name, usage, description string, flags []cli.Flag, examples []string, settle settling) *cli.Command {
+	return explained(&cli.Command{
+		Name: name, Usage: usage, ArgsUsage: "EXECUTION REF", Description: description, Flags: append(flags, reasonFlag()),
+		Action: func(c *cli.Context) error {
+			if err := arguments(c, 2, 2); err != nil {
+				return err
+			}
+			s, err := p.connect(c)
+			if err != nil {
+				return err
+			}
+			task, err := settle(c, s, c.Args().Get(0), c.Args().Get(1))
+			if err != nil {
+				return fieldsOf(err)
+			}
+			return s.printTask(*task)
+		},
+	}, examples, exitNotFound, exitConflict)
+}
+
+func (p *program) completeTask(c *cli.Context, s *session, id, ref string) (*client.Task, error) {
+	output, err := p.jsonFlag(c, "result")
+	if err != nil {
+		return nil, err
+	}
+	return s.api.CompleteTask(c.Context, id, ref, client.CompleteRequest{Output: output, Reason: c.String("reason")})
+}
+
+func (p *program) failTask(c *cli.Context, s *session, id, ref string) (*client.Task, error) {
+	r := client.FailRequest{Reason: c.String("reason")}
+	if c.IsSet("code") || c.IsSet("message") {
+		r.Error = &client.HandError{Code: c.String("code"), Message: c.String("message")}
+	}
+	return s.api.FailTask(c.Context, id, ref, r)
+}
+
+func (p *program) skipTask(c *cli.Context, s *session, id, ref string) (*client.Task, error) {
+	return s.api.SkipTask(c.Context, id, ref, c.String("reason"))
 }
 
 func (p *printer) taskColumns() []column[client.Task] {
@@ -36,6 +96,7 @@ func (p *printer) taskColumns() []column[client.Task] {
 		{title: "needs", wide: true, value: func(t t) string { return strings.Join(t.Needs, ",") }},
 		{title: "started", wide: true, value: func(t t) string { return absolute(at(t.StartedAt)) }},
 		{title: "ended", wide: true, value: func(t t) string { return absolute(at(t.EndedAt)) }},
+		{title: "execution", wide: true, value: func(t t) string { return t.Child }},
 		{title: "info", value: func(t t) string { return clip(taskInfo(p, t), 70) }},
 	}
 }
@@ -46,8 +107,11 @@ func taskInfo(p *printer, t client.Task) string {
 	if t.NextAttemptAt != nil && t.Status == client.TaskStatusRetrying {
 		return "next try " + ago(p.now, *t.NextAttemptAt) + ": " + errorText(t.Error)
 	}
-	if t.Error != nil {
+	switch {
+	case t.Error != nil:
 		return errorText(t.Error)
+	case t.Status == client.TaskStatusWaiting:
+		return gateText(p, t)
 	}
 	return t.Reason
 }
@@ -75,8 +139,12 @@ func (p *program) getTask(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.printTask(*task)
+}
+
+func (s *session) printTask(task client.Task) error {
 	type t = client.Task
-	return printOne(s.printer, *task, []column[t]{
+	return printOne(s.printer, task, []column[t]{
 		{title: "task", value: func(t t) string { return t.Ref }},
 		{title: "type", value: func(t t) string { return t.Type }},
 		{title: "status", value: func(t t) string { return s.style.status(string(t.Status)) }},
@@ -84,6 +152,8 @@ func (p *program) getTask(c *cli.Context) error {
 		{title: "error", value: func(t t) string { return s.style.paint(red, errorText(t.Error)) }},
 		{title: "attempt", value: func(t t) string { return attemptText(t) }},
 		{title: "needs", value: func(t t) string { return strings.Join(t.Needs, ", ") }},
+		{title: "holds", value: func(t t) string { return number(t.Size) }},
+		{title: "execution", value: func(t t) string { return t.Child }},
 		{title: "queue", value: func(t t) string { return t.Queue }},
 		{title: "worker", value: func(t t) string { return t.Worker }},
 		{title: "started", value: func(t t) string { return s.time(at(t.StartedAt)) }},

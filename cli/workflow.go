@@ -1,10 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 
@@ -17,14 +13,14 @@ import (
 func (p *program) workflowCommand() *cli.Command {
 	return group("workflow", "publish, check and read workflows", categoryWorkflows,
 		explained(&cli.Command{
-			Name: "publish", Usage: "store a definition as the next version of its workflow", ArgsUsage: "FILE|-",
-			Description: "The name is in the definition. Content equal to the newest version is not stored again.",
+			Name: "publish", Usage: "store definitions as the next versions of their workflows", ArgsUsage: "FILE|DIR|-",
+			Description: "The name is in the definition. Content equal to the newest version is not stored again. Of a folder, every .yaml, .yml and .json file below it is a definition, but for what begins with a dot: all are checked first, and nothing is published when one has a problem.",
 			Action:      p.publish(false),
-		}, []string{"redrive workflow publish report.yaml", "cat report.yaml | redrive workflow publish -"}),
+		}, []string{"redrive workflow publish report.yaml", "redrive workflow publish ./workflows", "cat report.yaml | redrive workflow publish -"}, exitPartial),
 		explained(&cli.Command{
-			Name: "validate", Usage: "check a definition and store nothing", ArgsUsage: "FILE|-",
+			Name: "validate", Usage: "check definitions and store nothing", ArgsUsage: "FILE|DIR|-",
 			Action: p.publish(true),
-		}, []string{"redrive workflow validate report.yaml"}),
+		}, []string{"redrive workflow validate report.yaml", "redrive workflow validate ./workflows"}),
 		explained(&cli.Command{
 			Name: "list", Usage: "list the newest version of each workflow", Flags: []cli.Flag{limitFlag()},
 			Action: p.listWorkflows,
@@ -38,6 +34,11 @@ func (p *program) workflowCommand() *cli.Command {
 			Name: "versions", Usage: "list the versions of a workflow", ArgsUsage: "NAME", Flags: []cli.Flag{limitFlag()},
 			Action: p.listVersions,
 		}, []string{"redrive workflow versions weather-report"}, exitNotFound),
+		explained(&cli.Command{
+			Name: "diff", Usage: "show how two versions of a workflow differ", ArgsUsage: "NAME [FROM TO]",
+			Description: "A unified diff of the sources as they were published; without versions, of the newest two.",
+			Action:      p.diffVersions,
+		}, []string{"redrive workflow diff weather-report", "redrive workflow diff weather-report 2 5"}, exitNotFound),
 		explained(&cli.Command{
 			Name: "schema", Usage: "print the JSON Schema of definitions, for editors",
 			Action: p.workflowSchema,
@@ -59,66 +60,6 @@ func workflowRows(p *printer) []column[client.WorkflowSummary] {
 }
 
 func workflowName(w client.WorkflowSummary) string { return w.Name }
-
-func (p *program) publish(dryRun bool) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		if err := arguments(c, 1, 1); err != nil {
-			return err
-		}
-		s, err := p.connect(c)
-		if err != nil {
-			return err
-		}
-		source, err := p.readFile(c.Args().First())
-		if err != nil {
-			return err
-		}
-		published, err := s.api.Publish(c.Context, s.project, source, dryRun)
-		if err != nil {
-			return definitionError(c.Args().First(), err)
-		}
-		for _, w := range published.Warnings {
-			fmt.Fprintf(p.err, "%s %s\n", styleFor(p.err).paint(yellow, "warning:"), w.String())
-		}
-		switch s.format {
-		case formatTable, formatWide:
-			fmt.Fprintln(p.out, publishedText(published, dryRun))
-			return nil
-		}
-		return printOne(s.printer, *published, nil, func(w client.Published) string { return w.Name })
-	}
-}
-
-func publishedText(w *client.Published, dryRun bool) string {
-	switch {
-	case dryRun && w.Created:
-		return fmt.Sprintf("%s is valid; it would become version %d", w.Name, w.Version)
-	case dryRun && w.Version > 0:
-		return fmt.Sprintf("%s is valid and equal to version %d", w.Name, w.Version)
-	case dryRun:
-		return fmt.Sprintf("%s is valid; nothing was stored", w.Name)
-	case w.Created:
-		return fmt.Sprintf("%s version %d published\nRun it: redrive run %s --wait", w.Name, w.Version, w.Name)
-	default:
-		return fmt.Sprintf("%s version %d already has this content; nothing was stored", w.Name, w.Version)
-	}
-}
-
-// definitionError shows each problem as file:line:column, which editors understand.
-func definitionError(file string, err error) error {
-	var refusal *client.Error
-	if !errors.As(err, &refusal) || len(refusal.Errors) == 0 {
-		return err
-	}
-	f := &failure{code: exitUsage, err: fmt.Errorf("%s: %d problems in the definition", file, len(refusal.Errors))}
-	if len(refusal.Errors) == 1 {
-		f.err = fmt.Errorf("%s: a problem in the definition", file)
-	}
-	for _, field := range refusal.Errors {
-		f.fields = append(f.fields, file+":"+field.String())
-	}
-	return f
-}
 
 func (p *program) listWorkflows(c *cli.Context) error {
 	if err := arguments(c, 0, 0); err != nil {
@@ -176,20 +117,4 @@ func (p *program) workflowSchema(c *cli.Context) error {
 	}
 	_, err := p.out.Write(append(workflow.JSONSchema(), '\n'))
 	return err
-}
-
-// readFile reads a file, or standard input for "-".
-func (p *program) readFile(name string) ([]byte, error) {
-	if name == "-" {
-		source, err := io.ReadAll(p.in)
-		if err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
-		}
-		return source, nil
-	}
-	source, err := os.ReadFile(name)
-	if err != nil {
-		return nil, &failure{code: exitUsage, err: err, next: "Give a file, or - for standard input."}
-	}
-	return source, nil
 }

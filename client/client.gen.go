@@ -53,6 +53,21 @@ func (e ExecutionStatus) Valid() bool {
 	}
 }
 
+// Defines values for LineageRelation.
+const (
+	RelationSubWorkflow LineageRelation = "sub_workflow"
+)
+
+// Valid indicates whether the value is a known member of the LineageRelation enum.
+func (e LineageRelation) Valid() bool {
+	switch e {
+	case RelationSubWorkflow:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogLevel.
 const (
 	LogLevelDebug LogLevel = "debug"
@@ -207,6 +222,15 @@ type AttemptList struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
+// CompleteRequest defines model for CompleteRequest.
+type CompleteRequest struct {
+	// Output Null when left out. A task that holds others takes none.
+	Output json.RawMessage `json:"output,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+}
+
 // ControlRequest defines model for ControlRequest.
 type ControlRequest struct {
 	// Reason Kept in the history.
@@ -262,15 +286,21 @@ type Execution struct {
 	ID            string     `json:"id"`
 
 	// Input Any JSON value.
-	Input    JSON              `json:"input"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Input  JSON              `json:"input"`
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Lineage Where it comes from.
+	Lineage  Lineage           `json:"lineage"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Number   int64             `json:"number"`
 
 	// Output Any JSON value.
-	Output   JSON   `json:"output"`
-	Priority int    `json:"priority"`
-	Project  string `json:"project"`
+	Output JSON `json:"output"`
+
+	// Parent The task that it is the sub-workflow of; null where nothing started it so.
+	Parent   *Parent `json:"parent"`
+	Priority int     `json:"priority"`
+	Project  string  `json:"project"`
 
 	// Reason Of a queued one: concurrency_limit or start_at; otherwise what was given with the last change.
 	Reason   string `json:"reason,omitempty"`
@@ -311,6 +341,14 @@ type ExistingExecution struct {
 	Status ExecutionStatus `json:"status"`
 }
 
+// FailRequest defines model for FailRequest.
+type FailRequest struct {
+	Error *HandError `json:"error,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+}
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Allowed What is allowed instead.
@@ -340,11 +378,24 @@ type GraphEdge struct {
 
 // GraphNode defines model for GraphNode.
 type GraphNode struct {
-	Attempt int        `json:"attempt"`
-	Name    string     `json:"name"`
-	Ref     string     `json:"ref"`
-	Status  TaskStatus `json:"status"`
-	Type    string     `json:"type"`
+	Attempt int `json:"attempt"`
+
+	// Holds Others are, or may be, inside.
+	Holds bool `json:"holds,omitempty"`
+
+	// Inside The ref of the task that holds it.
+	Inside string     `json:"inside,omitempty"`
+	Name   string     `json:"name"`
+	Ref    string     `json:"ref"`
+	Status TaskStatus `json:"status"`
+	Type   string     `json:"type"`
+}
+
+// HandError defines model for HandError.
+type HandError struct {
+	// Code failed_by_hand when left out.
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // JSON Any JSON value.
@@ -379,6 +430,21 @@ type KeyRequest struct {
 	Scope Scope `json:"scope"`
 }
 
+// Lineage Where it comes from.
+type Lineage struct {
+	// Parent The id of the one that it comes from.
+	Parent *string `json:"parent"`
+
+	// Relation What it is to its parent.
+	Relation *LineageRelation `json:"relation"`
+
+	// Root The id of the first one; its own where it has no parent.
+	Root string `json:"root"`
+}
+
+// LineageRelation What it is to its parent.
+type LineageRelation string
+
 // LogEntry defines model for LogEntry.
 type LogEntry struct {
 	At      time.Time `json:"at"`
@@ -400,6 +466,24 @@ type LogLevel string
 type LogList struct {
 	Items      []LogEntry `json:"items"`
 	NextCursor *string    `json:"next_cursor"`
+}
+
+// Parent The task that it is the sub-workflow of; null where nothing started it so.
+type Parent struct {
+	// Execution Its id.
+	Execution string `json:"execution"`
+
+	// Task A ref.
+	Task string `json:"task"`
+}
+
+// PauseRequest defines model for PauseRequest.
+type PauseRequest struct {
+	// Deadline How long it may stay paused, 1s to 720h, as `2h30m`; then it fails with `pause_expired`. Without limit when left out.
+	Deadline string `json:"deadline,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -492,6 +576,21 @@ type QueueList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// ResumeRequest defines model for ResumeRequest.
+type ResumeRequest struct {
+	// AnsweredBy With `input`: who answers; the API key when left out.
+	AnsweredBy string `json:"answered_by,omitempty"`
+
+	// Input The answer; must fit the `input_schema` of what waits. Left out, a pause is lifted.
+	Input json.RawMessage `json:"input,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+
+	// Task With `input`: the ref of the task that it answers. Needed where several wait.
+	Task string `json:"task,omitempty"`
+}
+
 // Scope Each includes the ones before it.
 type Scope string
 
@@ -551,7 +650,10 @@ type StringMap map[string]string
 // Task defines model for Task.
 type Task struct {
 	// Attempt 0 when it was never dispatched.
-	Attempt  int        `json:"attempt"`
+	Attempt int `json:"attempt"`
+
+	// Child Of a sub-workflow: the id of its execution.
+	Child    string     `json:"child,omitempty"`
 	Dispatch int        `json:"dispatch"`
 	Effects  string     `json:"effects"`
 	EndedAt  *time.Time `json:"ended_at"`
@@ -565,12 +667,15 @@ type Task struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
 	// Output Any JSON value.
-	Output    JSON       `json:"output"`
-	Queue     string     `json:"queue"`
-	QueuedAt  *time.Time `json:"queued_at"`
-	Reason    string     `json:"reason,omitempty"`
-	Redrive   int        `json:"redrive"`
-	Ref       string     `json:"ref"`
+	Output   JSON       `json:"output"`
+	Queue    string     `json:"queue"`
+	QueuedAt *time.Time `json:"queued_at"`
+	Reason   string     `json:"reason,omitempty"`
+	Redrive  int        `json:"redrive"`
+	Ref      string     `json:"ref"`
+
+	// Size Of one that holds others: how many directly; of a loop the iterations so far.
+	Size      int        `json:"size,omitempty"`
 	StartedAt *time.Time `json:"started_at"`
 	Status    TaskStatus `json:"status"`
 	Try       int        `json:"try"`
@@ -683,6 +788,9 @@ type WorkflowName = string
 
 // Controlled defines model for Controlled.
 type Controlled = Execution
+
+// Settled defines model for Settled.
+type Settled = Task
 
 // Control defines model for Control.
 type Control = ControlRequest
@@ -850,10 +958,19 @@ type ListVersionsParams struct {
 type CancelExecutionJSONRequestBody = ControlRequest
 
 // PauseExecutionJSONRequestBody defines body for PauseExecution for application/json ContentType.
-type PauseExecutionJSONRequestBody = ControlRequest
+type PauseExecutionJSONRequestBody = PauseRequest
 
 // ResumeExecutionJSONRequestBody defines body for ResumeExecution for application/json ContentType.
-type ResumeExecutionJSONRequestBody = ControlRequest
+type ResumeExecutionJSONRequestBody = ResumeRequest
+
+// CompleteTaskJSONRequestBody defines body for CompleteTask for application/json ContentType.
+type CompleteTaskJSONRequestBody = CompleteRequest
+
+// FailTaskJSONRequestBody defines body for FailTask for application/json ContentType.
+type FailTaskJSONRequestBody = FailRequest
+
+// SkipTaskJSONRequestBody defines body for SkipTask for application/json ContentType.
+type SkipTaskJSONRequestBody = ControlRequest
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyRequest
@@ -992,7 +1109,7 @@ type ClientInterface interface {
 
 	// PauseExecutionWithBody Pause an execution
 	//
-	// Attempts that run go on; nothing new starts until it is resumed.
+	// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1001,21 +1118,25 @@ type ClientInterface interface {
 
 	// PauseExecution Pause an execution
 	//
-	// Attempts that run go on; nothing new starts until it is resumed.
+	// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/pause (the `PauseExecution` operationId).
 	PauseExecution(ctx context.Context, id ExecutionID, body PauseExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResumeExecutionWithBody Resume a paused execution
+	// ResumeExecutionWithBody Resume an execution, or answer what it waits for
+	//
+	// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/resume (the `ResumeExecution` operationId).
 	ResumeExecutionWithBody(ctx context.Context, id ExecutionID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResumeExecution Resume a paused execution
+	// ResumeExecution Resume an execution, or answer what it waits for
+	//
+	// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1040,6 +1161,60 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
 	ListAttempts(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteTaskWithBody End a task as succeeded, by hand
+	//
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+	CompleteTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteTask End a task as succeeded, by hand
+	//
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+	CompleteTask(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailTaskWithBody End a task as failed, by hand
+	//
+	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+	FailTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailTask End a task as failed, by hand
+	//
+	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+	FailTask(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SkipTaskWithBody Skip a task, by hand
+	//
+	// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+	SkipTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SkipTask Skip a task, by hand
+	//
+	// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+	SkipTask(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List API keys
 	//
@@ -1335,7 +1510,7 @@ func (c *Transport) ListLogs(ctx context.Context, id ExecutionID, params *ListLo
 
 // PauseExecutionWithBody Pause an execution
 //
-// Attempts that run go on; nothing new starts until it is resumed.
+// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1354,7 +1529,7 @@ func (c *Transport) PauseExecutionWithBody(ctx context.Context, id ExecutionID, 
 
 // PauseExecution Pause an execution
 //
-// Attempts that run go on; nothing new starts until it is resumed.
+// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1371,7 +1546,9 @@ func (c *Transport) PauseExecution(ctx context.Context, id ExecutionID, body Pau
 	return c.Client.Do(req)
 }
 
-// ResumeExecutionWithBody Resume a paused execution
+// ResumeExecutionWithBody Resume an execution, or answer what it waits for
+//
+// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1388,7 +1565,9 @@ func (c *Transport) ResumeExecutionWithBody(ctx context.Context, id ExecutionID,
 	return c.Client.Do(req)
 }
 
-// ResumeExecution Resume a paused execution
+// ResumeExecution Resume an execution, or answer what it waits for
+//
+// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1444,6 +1623,120 @@ func (c *Transport) GetTask(ctx context.Context, id ExecutionID, ref Ref, reqEdi
 // Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
 func (c *Transport) ListAttempts(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAttemptsRequest(c.Server, id, ref, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteTaskWithBody End a task as succeeded, by hand
+//
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+func (c *Transport) CompleteTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteTaskRequestWithBody(c.Server, id, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteTask End a task as succeeded, by hand
+//
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+func (c *Transport) CompleteTask(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteTaskRequest(c.Server, id, ref, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailTaskWithBody End a task as failed, by hand
+//
+// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+func (c *Transport) FailTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailTaskRequestWithBody(c.Server, id, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailTask End a task as failed, by hand
+//
+// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+func (c *Transport) FailTask(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailTaskRequest(c.Server, id, ref, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SkipTaskWithBody Skip a task, by hand
+//
+// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+func (c *Transport) SkipTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipTaskRequestWithBody(c.Server, id, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SkipTask Skip a task, by hand
+//
+// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+func (c *Transport) SkipTask(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipTaskRequest(c.Server, id, ref, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2577,6 +2870,168 @@ func NewListAttemptsRequest(server string, id ExecutionID, ref Ref, params *List
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewCompleteTaskRequest calls the generic CompleteTask builder with application/json body
+func NewCompleteTaskRequest(server string, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCompleteTaskRequestWithBody(server, id, ref, "application/json", bodyReader)
+}
+
+// NewCompleteTaskRequestWithBody constructs an http.Request for the CompleteTask method, with any body, and a specified content type
+func NewCompleteTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/tasks/%s/complete", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewFailTaskRequest calls the generic FailTask builder with application/json body
+func NewFailTaskRequest(server string, id ExecutionID, ref Ref, body FailTaskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFailTaskRequestWithBody(server, id, ref, "application/json", bodyReader)
+}
+
+// NewFailTaskRequestWithBody constructs an http.Request for the FailTask method, with any body, and a specified content type
+func NewFailTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/tasks/%s/fail", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSkipTaskRequest calls the generic SkipTask builder with application/json body
+func NewSkipTaskRequest(server string, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSkipTaskRequestWithBody(server, id, ref, "application/json", bodyReader)
+}
+
+// NewSkipTaskRequestWithBody constructs an http.Request for the SkipTask method, with any body, and a specified content type
+func NewSkipTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/tasks/%s/skip", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -3809,7 +4264,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseExecutionWithBodyWithResponse Pause an execution
 	//
-	// Attempts that run go on; nothing new starts until it is resumed.
+	// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3818,21 +4273,25 @@ type ClientWithResponsesInterface interface {
 
 	// PauseExecutionWithResponse Pause an execution
 	//
-	// Attempts that run go on; nothing new starts until it is resumed.
+	// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/pause (the `PauseExecution` operationId).
 	PauseExecutionWithResponse(ctx context.Context, id ExecutionID, body PauseExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseExecutionResponse, error)
 
-	// ResumeExecutionWithBodyWithResponse Resume a paused execution
+	// ResumeExecutionWithBodyWithResponse Resume an execution, or answer what it waits for
+	//
+	// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/resume (the `ResumeExecution` operationId).
 	ResumeExecutionWithBodyWithResponse(ctx context.Context, id ExecutionID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeExecutionResponse, error)
 
-	// ResumeExecutionWithResponse Resume a paused execution
+	// ResumeExecutionWithResponse Resume an execution, or answer what it waits for
+	//
+	// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3863,6 +4322,60 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
 	ListAttemptsWithResponse(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
+
+	// CompleteTaskWithBodyWithResponse End a task as succeeded, by hand
+	//
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+	CompleteTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
+
+	// CompleteTaskWithResponse End a task as succeeded, by hand
+	//
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+	CompleteTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
+
+	// FailTaskWithBodyWithResponse End a task as failed, by hand
+	//
+	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+	FailTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailTaskResponse, error)
+
+	// FailTaskWithResponse End a task as failed, by hand
+	//
+	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+	FailTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*FailTaskResponse, error)
+
+	// SkipTaskWithBodyWithResponse Skip a task, by hand
+	//
+	// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+	SkipTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error)
+
+	// SkipTaskWithResponse Skip a task, by hand
+	//
+	// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+	SkipTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error)
 
 	// ListKeysWithResponse List API keys
 	//
@@ -4584,6 +5097,150 @@ func (r ListAttemptsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAttemptsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CompleteTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Settled
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CompleteTaskResponse) GetJSON200() *Settled {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompleteTaskResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompleteTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompleteTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompleteTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompleteTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FailTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Settled
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FailTaskResponse) GetJSON200() *Settled {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FailTaskResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FailTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FailTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FailTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FailTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SkipTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Settled
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SkipTaskResponse) GetJSON200() *Settled {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SkipTaskResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SkipTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SkipTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SkipTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SkipTaskResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5667,7 +6324,7 @@ func (c *ClientWithResponses) ListLogsWithResponse(ctx context.Context, id Execu
 
 // PauseExecutionWithBodyWithResponse Pause an execution
 //
-// Attempts that run go on; nothing new starts until it is resumed.
+// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5682,7 +6339,7 @@ func (c *ClientWithResponses) PauseExecutionWithBodyWithResponse(ctx context.Con
 
 // PauseExecutionWithResponse Pause an execution
 //
-// Attempts that run go on; nothing new starts until it is resumed.
+// Attempts that run go on; nothing new starts until it is resumed. With a `deadline` it fails when it is still paused then.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5695,7 +6352,9 @@ func (c *ClientWithResponses) PauseExecutionWithResponse(ctx context.Context, id
 	return ParsePauseExecutionResponse(rsp)
 }
 
-// ResumeExecutionWithBodyWithResponse Resume a paused execution
+// ResumeExecutionWithBodyWithResponse Resume an execution, or answer what it waits for
+//
+// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5708,7 +6367,9 @@ func (c *ClientWithResponses) ResumeExecutionWithBodyWithResponse(ctx context.Co
 	return ParseResumeExecutionResponse(rsp)
 }
 
-// ResumeExecutionWithResponse Resume a paused execution
+// ResumeExecutionWithResponse Resume an execution, or answer what it waits for
+//
+// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5762,6 +6423,96 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id E
 		return nil, err
 	}
 	return ParseListAttemptsResponse(rsp)
+}
+
+// CompleteTaskWithBodyWithResponse End a task as succeeded, by hand
+//
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+func (c *ClientWithResponses) CompleteTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error) {
+	rsp, err := c.CompleteTaskWithBody(ctx, id, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteTaskResponse(rsp)
+}
+
+// CompleteTaskWithResponse End a task as succeeded, by hand
+//
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
+func (c *ClientWithResponses) CompleteTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error) {
+	rsp, err := c.CompleteTask(ctx, id, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteTaskResponse(rsp)
+}
+
+// FailTaskWithBodyWithResponse End a task as failed, by hand
+//
+// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+func (c *ClientWithResponses) FailTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailTaskResponse, error) {
+	rsp, err := c.FailTaskWithBody(ctx, id, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailTaskResponse(rsp)
+}
+
+// FailTaskWithResponse End a task as failed, by hand
+//
+// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
+func (c *ClientWithResponses) FailTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*FailTaskResponse, error) {
+	rsp, err := c.FailTask(ctx, id, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailTaskResponse(rsp)
+}
+
+// SkipTaskWithBodyWithResponse Skip a task, by hand
+//
+// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+func (c *ClientWithResponses) SkipTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error) {
+	rsp, err := c.SkipTaskWithBody(ctx, id, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSkipTaskResponse(rsp)
+}
+
+// SkipTaskWithResponse Skip a task, by hand
+//
+// What depends on it goes on as after a skipped task. Otherwise as `complete`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
+func (c *ClientWithResponses) SkipTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error) {
+	rsp, err := c.SkipTask(ctx, id, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSkipTaskResponse(rsp)
 }
 
 // ListKeysWithResponse List API keys
@@ -6457,6 +7208,105 @@ func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest AttemptList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCompleteTaskResponse parses an HTTP response from a CompleteTaskWithResponse call
+func ParseCompleteTaskResponse(rsp *http.Response) (*CompleteTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompleteTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Settled
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFailTaskResponse parses an HTTP response from a FailTaskWithResponse call
+func ParseFailTaskResponse(rsp *http.Response) (*FailTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FailTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Settled
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSkipTaskResponse parses an HTTP response from a SkipTaskWithResponse call
+func ParseSkipTaskResponse(rsp *http.Response) (*SkipTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SkipTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Settled
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"net/http"
+	"time"
 )
 
 // Start starts an execution. created is false when the same idempotency key
@@ -48,13 +50,34 @@ func (c *Client) Cancel(ctx context.Context, id, reason string) (*Execution, err
 
 // Pause pauses an execution: what runs goes on, nothing new starts.
 func (c *Client) Pause(ctx context.Context, id, reason string) (*Execution, error) {
-	x, _, err := read[Execution](c.api.PauseExecution(ctx, id, ControlRequest{Reason: reason}))
+	return c.PauseFor(ctx, id, reason, 0)
+}
+
+// PauseFor pauses an execution that fails when it is still paused after so
+// long, 1 s to 30 days; 0 = it never does.
+func (c *Client) PauseFor(ctx context.Context, id, reason string, deadline time.Duration) (*Execution, error) {
+	r := PauseRequest{Reason: reason}
+	if deadline != 0 {
+		r.Deadline = deadline.String()
+	}
+	x, _, err := read[Execution](c.api.PauseExecution(ctx, id, r))
 	return x, err
 }
 
 // Resume resumes a paused execution.
 func (c *Client) Resume(ctx context.Context, id, reason string) (*Execution, error) {
-	x, _, err := read[Execution](c.api.ResumeExecution(ctx, id, ControlRequest{Reason: reason}))
+	x, _, err := read[Execution](c.api.ResumeExecution(ctx, id, ResumeRequest{Reason: reason}))
+	return x, err
+}
+
+// Answer answers a task that waits for an input: an approval, or a wait that
+// somebody outside ends. An Input left out is null; Task is needed where several
+// wait. Of two answers at once one is refused with the code gate_answered.
+func (c *Client) Answer(ctx context.Context, id string, r ResumeRequest) (*Execution, error) {
+	if r.Input == nil {
+		r.Input = json.RawMessage("null")
+	}
+	x, _, err := read[Execution](c.api.ResumeExecution(ctx, id, r))
 	return x, err
 }
 
@@ -75,7 +98,7 @@ func (c *Client) Graph(ctx context.Context, id string) (*Graph, error) {
 	return g, err
 }
 
-// Drawing reads the graph of an execution as text, "mermaid" or "dot".
+// Drawing reads the graph of an execution as text: "mermaid" or "dot".
 func (c *Client) Drawing(ctx context.Context, id, format string) (string, error) {
 	f := GetGraphParamsFormat(format)
 	return readText(c.api.GetGraph(ctx, id, &GetGraphParams{Format: &f}))

@@ -32,3 +32,22 @@ func (c *Client) Attempts(ctx context.Context, id, ref string) iter.Seq2[Attempt
 		return list.Items, list.NextCursor, nil
 	})
 }
+
+// CompleteTask ends a task as succeeded, by hand; a run that is under way is
+// told to stop and its result refused. An Output left out is null.
+func (c *Client) CompleteTask(ctx context.Context, id, ref string, r CompleteRequest) (*Task, error) {
+	t, _, err := read[Task](c.api.CompleteTask(ctx, id, ref, r))
+	return t, err
+}
+
+// FailTask ends a task as failed, by hand.
+func (c *Client) FailTask(ctx context.Context, id, ref string, r FailRequest) (*Task, error) {
+	t, _, err := read[Task](c.api.FailTask(ctx, id, ref, r))
+	return t, err
+}
+
+// SkipTask skips a task, by hand.
+func (c *Client) SkipTask(ctx context.Context, id, ref, reason string) (*Task, error) {
+	t, _, err := read[Task](c.api.SkipTask(ctx, id, ref, ControlRequest{Reason: reason}))
+	return t, err
+}

@@ -458,6 +458,12 @@ func TestAPauseMayHaveADeadline(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	x := s.start("name: w\ntasks: [{name: a, type: noop}]", `{}`)
+	for _, d := range []time.Duration{-time.Second, time.Millisecond, 721 * time.Hour} {
+		_, err := s.Pause(s.ctx(), x.ID, engine.Request{Deadline: d})
+		var refused *engine.Error
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "deadline", refused.Problems[0].Field)
+	}
 	_, err := s.Pause(s.ctx(), x.ID, engine.Request{Reason: "look at it", Deadline: time.Hour})
 	require.NoError(t, err)
 	s.pass(2 * time.Hour)

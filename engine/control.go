@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -27,14 +28,34 @@ func (e *Engine) Cancel(ctx context.Context, id string, r Request) (*Execution, 
 
 const maxReason = 4096 // bytes: 1,024 characters of any script
 
+func checkReason(reason string) error {
+	if len(reason) <= maxReason {
+		return nil
+	}
+	return Invalid("request_invalid", "the request cannot be taken", workflow.Problem{
+		Field: "reason", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(reason)), Allowed: fmt.Sprintf("at most %d", maxReason),
+	})
+}
+
+const (
+	minDeadline = time.Second
+	maxDeadline = 30 * 24 * time.Hour
+)
+
+// PauseDeadlines says how long a pause may be.
+const PauseDeadlines = "a duration of 1s to 720h such as 30m or 2h"
+
 func (e *Engine) control(ctx context.Context, id string, op Operation, r Request) (*Execution, error) {
 	x, err := e.Execution(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if len(r.Reason) > maxReason {
+	if err := checkReason(r.Reason); err != nil {
+		return nil, err
+	}
+	if r.Deadline != 0 && (r.Deadline < minDeadline || r.Deadline > maxDeadline) {
 		return nil, Invalid("request_invalid", "the request cannot be taken", workflow.Problem{
-			Field: "reason", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.Reason)), Allowed: fmt.Sprintf("at most %d", maxReason),
+			Field: "deadline", Code: "range", Message: r.Deadline.String() + " is out of range", Allowed: PauseDeadlines,
 		})
 	}
 	c, err := e.store.Control(ctx, x.ID, op, r)

@@ -92,10 +92,8 @@ func taskEnded(ref, status string) *Error {
 }
 
 func checkHand(at workflow.Place, r *HandRequest) error {
-	if len(r.Reason) > maxReason {
-		return Invalid("request_invalid", "the request cannot be taken", workflow.Problem{
-			Field: "reason", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.Reason)), Allowed: fmt.Sprintf("at most %d", maxReason),
-		})
+	if err := checkReason(r.Reason); err != nil {
+		return err
 	}
 	switch r.To {
 	case workflow.TaskSucceeded:
@@ -170,12 +168,15 @@ type Answer struct {
 	Task       string // ref; "" where only one waits
 	Input      json.RawMessage
 	AnsweredBy string
-	By         string
+	Reason, By string
 }
 
 // AnswerGate ends a wait or an approval with a value that fits its schema; of two
 // at once one wins. KindConflict no_gate, gate_ambiguous, gate_answered.
 func (e *Engine) AnswerGate(ctx context.Context, id string, a Answer) (*Execution, error) {
+	if err := checkReason(a.Reason); err != nil {
+		return nil, err
+	}
 	x, p, err := e.open(ctx, id)
 	if err != nil {
 		return nil, err
@@ -208,7 +209,7 @@ func (e *Engine) AnswerGate(ctx context.Context, id string, a Answer) (*Executio
 	if by == "" {
 		by = orOperator(a.By)
 	}
-	c := Close{To: workflow.TaskSucceeded, Output: output, By: by, Attempt: rec.Attempt}
+	c := Close{To: workflow.TaskSucceeded, Output: output, By: by, Reason: a.Reason, Attempt: rec.Attempt}
 	err = e.closeByHand(ctx, x, p, at, c, []workflow.TaskStatus{workflow.TaskWaiting})
 	var refused *Error
 	if errors.As(err, &refused) && refused.Code == "task_ended" {

@@ -74,7 +74,7 @@ func raw(s string) json.RawMessage {
 	if _, err := io.ReadFull(r, plain); err != nil {
 		return json.RawMessage(s)
 	}
-	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF { //nolint:errorlint // io.ReadFull answers io.EOF itself
+	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
 		return json.RawMessage(s)
 	}
 	return plain

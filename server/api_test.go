@@ -62,7 +62,15 @@ func TestAnswers(t *testing.T) {
 		{call{path: x + "/graph?format=dot"}, 200, ""},
 		{call{method: "POST", path: x + "/cancel", body: `{"reason":"enough"}`}, 200, `"id"`},
 		{call{method: "POST", path: x + "/pause"}, 200, `"id"`},
-		{call{method: "POST", path: x + "/resume", body: "  \n"}, 200, `"id"`},
+		{call{method: "POST", path: x + "/pause", body: `{"reason":"look","deadline":"1h30m"}`}, 200, `"id"`},
+		{call{method: "POST", path: x + "/resume", body: "  \n"}, 200, `"lineage":{"parent":"` + idOther + `","relation":"sub_workflow","root":"` + idOther + `"}`},
+		{call{method: "POST", path: x + "/resume", body: `{"input":null}`}, 200, `"parent":{"execution":"` + idOther + `","task":"sub"}`},
+		{call{method: "POST", path: x + "/resume", body: `{"input":{},"task":"answered"}`}, 409, `"code":"gate_answered"`},
+		{call{method: "POST", path: x + "/resume", body: `{"input":"no"}`}, 422, `"allowed":"an object"`},
+		{call{method: "POST", path: x + "/tasks/load/complete"}, 200, `"status":"succeeded"`},
+		{call{method: "POST", path: x + "/tasks/load/fail", body: `{"error":{"code":"bad_file"}}`}, 200, `"status":"failed"`},
+		{call{method: "POST", path: x + "/tasks/load/skip", body: `{}`}, 200, `"status":"skipped"`},
+		{call{method: "POST", path: x + "/tasks/ended/skip"}, 409, `"code":"task_ended"`},
 		{call{path: "/v1/queues"}, 200, `"latency":"1.5s"`},
 		{call{method: "POST", path: "/v1/queues/default/pause"}, 200, `"paused":true`},
 		{call{method: "POST", path: "/v1/queues/default/resume"}, 200, `"paused":false`},
@@ -94,6 +102,30 @@ func TestStartHandsEverythingOn(t *testing.T) {
 		SessionTime: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), AttemptName: "n",
 		StartAt: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), WhenFull: workflow.WhenFullReject,
 	}, got))
+}
+
+func TestSteeringHandsEverythingOn(t *testing.T) {
+	r := newRig(t)
+	const x = "/v1/executions/" + idDefault
+	ask := func(path, body string, want any) {
+		t.Helper()
+		w := r.do(call{method: "POST", path: x + path, key: "rdr_write", body: body})
+		require.Equal(t, 200, w.Code, w.Body)
+		require.Empty(t, cmp.Diff(want, r.fake.seen(), cmp.AllowUnexported(handed{})))
+	}
+	const by = "writer (k2)"
+	ask("/pause", `{"reason":"r","deadline":"90m"}`, engine.Request{Reason: "r", By: by, Deadline: 90 * time.Minute})
+	ask("/resume", `{"reason":"r"}`, engine.Request{Reason: "r", By: by})
+	ask("/resume", `{"input":null}`, engine.Answer{Input: json.RawMessage("null"), By: by})
+	ask("/resume", `{"input": {"n": 12345678901234567890}, "task":"each[a~2Fb].ok", "answered_by":"ann", "reason":"r"}`,
+		engine.Answer{Task: "each[a~2Fb].ok", Input: json.RawMessage(`{"n": 12345678901234567890}`), AnsweredBy: "ann", Reason: "r", By: by})
+	for _, ref := range []string{"each%5Ba~2Fb%5D.load", "each[a~2Fb].load"} {
+		ask("/tasks/"+ref+"/complete", `{"output": [1e3, null], "reason":"r"}`,
+			handed{"each[a~2Fb].load", engine.HandRequest{To: workflow.TaskSucceeded, Output: json.RawMessage(`[1e3, null]`), Reason: "r", By: by}})
+		ask("/tasks/"+ref+"/fail", `{"error":{"code":"c","message":"m"},"reason":"r"}`,
+			handed{"each[a~2Fb].load", engine.HandRequest{To: workflow.TaskFailed, Error: &workflow.Error{Code: "c", Message: "m"}, Reason: "r", By: by}})
+		ask("/tasks/"+ref+"/skip", `{"reason":"r"}`, handed{"each[a~2Fb].load", engine.HandRequest{To: workflow.TaskSkipped, Reason: "r", By: by}})
+	}
 }
 
 func TestFilter(t *testing.T) {

@@ -58,9 +58,10 @@ func newFake() *fake {
 		f.executions = append(f.executions, engine.Execution{
 			ID: []string{idDefault, idOther}[i], Number: int64(41 + i), Project: p, Workflow: "hello", Version: 1,
 			Status: workflow.ExecutionRunning, Input: json.RawMessage(`{"n":12345678901234567890}`), CreatedAt: epoch,
-			Priority: 5, Revision: 1, TasksSummary: map[workflow.TaskStatus]int{workflow.TaskRunning: 1},
+			Root: idOther, Priority: 5, Revision: 1, TasksSummary: map[workflow.TaskStatus]int{workflow.TaskRunning: 1},
 		})
 	}
+	f.executions[0].Parent = &engine.Parent{Execution: idOther, Task: "sub"}
 	return f
 }
 
@@ -299,6 +300,41 @@ func (f *fake) Pause(_ context.Context, id string, r engine.Request) (*engine.Ex
 
 func (f *fake) Resume(_ context.Context, id string, r engine.Request) (*engine.Execution, error) {
 	return f.control(id, r)
+}
+
+func (f *fake) AnswerGate(_ context.Context, id string, a engine.Answer) (*engine.Execution, error) {
+	defer f.lock()()
+	x, err := f.find(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.Task == "answered":
+		return nil, engine.Conflict("gate_answered", "it was answered")
+	case string(a.Input) == `"no"`:
+		return nil, engine.Invalid("input_invalid", "the input does not fit", workflow.Problem{Field: "input", Code: "type", Message: "is a string", Allowed: "an object"})
+	}
+	f.write(a)
+	return x, nil
+}
+
+// handed is what SettleByHand was asked.
+type handed struct {
+	ref string
+	engine.HandRequest
+}
+
+func (f *fake) SettleByHand(_ context.Context, id, ref string, r engine.HandRequest) (*engine.Task, error) {
+	defer f.lock()()
+	if _, err := f.find(id); err != nil {
+		return nil, err
+	}
+	if ref == "ended" {
+		return nil, engine.Conflict("task_ended", "task ended is succeeded")
+	}
+	f.write(handed{ref, r})
+	t := f.task(ref)
+	t.Status = r.To
+	return &t, nil
 }
 
 func (f *fake) Queues(context.Context) ([]engine.Queue, error) {

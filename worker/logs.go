@@ -133,8 +133,8 @@ func (l *runLog) flush(ctx context.Context) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
 	for {
-		b, any := l.batch()
-		if !any {
+		b, more := l.batch()
+		if !more {
 			return nil
 		}
 		full, err := l.send(ctx, b)
@@ -150,7 +150,7 @@ func (l *runLog) flush(ctx context.Context) error {
 }
 
 // batch makes the next batch, or the one again that was not acknowledged.
-func (l *runLog) batch() (b engine.LogBatch, any bool) {
+func (l *runLog) batch() (b engine.LogBatch, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.next) == 0 && len(l.lines) > 0 {

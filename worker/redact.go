@@ -145,7 +145,7 @@ func literal(value []byte, at int) int {
 		}
 		return min(end+1, len(value))
 	case c == '-' || c >= '0' && c <= '9':
-		for end < len(value) && bytes.IndexByte([]byte("+-.0123456789eE"), value[end]) >= 0 {
+		for end < len(value) && strings.IndexByte("+-.0123456789eE", value[end]) >= 0 {
 			end++
 		}
 	}

@@ -53,6 +53,21 @@ func (e ExecutionStatus) Valid() bool {
 	}
 }
 
+// Defines values for LineageRelation.
+const (
+	RelationSubWorkflow LineageRelation = "sub_workflow"
+)
+
+// Valid indicates whether the value is a known member of the LineageRelation enum.
+func (e LineageRelation) Valid() bool {
+	switch e {
+	case RelationSubWorkflow:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogLevel.
 const (
 	LogLevelDebug LogLevel = "debug"
@@ -207,6 +222,15 @@ type AttemptList struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
+// CompleteRequest defines model for CompleteRequest.
+type CompleteRequest struct {
+	// Output Null when left out. A task that holds others takes none.
+	Output json.RawMessage `json:"output,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+}
+
 // ControlRequest defines model for ControlRequest.
 type ControlRequest struct {
 	// Reason Kept in the history.
@@ -262,15 +286,21 @@ type Execution struct {
 	ID            string     `json:"id"`
 
 	// Input Any JSON value.
-	Input    JSON              `json:"input"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Input  JSON              `json:"input"`
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Lineage Where it comes from.
+	Lineage  Lineage           `json:"lineage"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Number   int64             `json:"number"`
 
 	// Output Any JSON value.
-	Output   JSON   `json:"output"`
-	Priority int    `json:"priority"`
-	Project  string `json:"project"`
+	Output JSON `json:"output"`
+
+	// Parent The task that it is the sub-workflow of; null where nothing started it so.
+	Parent   *Parent `json:"parent"`
+	Priority int     `json:"priority"`
+	Project  string  `json:"project"`
 
 	// Reason Of a queued one: concurrency_limit or start_at; otherwise what was given with the last change.
 	Reason   string `json:"reason,omitempty"`
@@ -311,6 +341,14 @@ type ExistingExecution struct {
 	Status ExecutionStatus `json:"status"`
 }
 
+// FailRequest defines model for FailRequest.
+type FailRequest struct {
+	Error *HandError `json:"error,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+}
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Allowed What is allowed instead.
@@ -340,11 +378,24 @@ type GraphEdge struct {
 
 // GraphNode defines model for GraphNode.
 type GraphNode struct {
-	Attempt int        `json:"attempt"`
-	Name    string     `json:"name"`
-	Ref     string     `json:"ref"`
-	Status  TaskStatus `json:"status"`
-	Type    string     `json:"type"`
+	Attempt int `json:"attempt"`
+
+	// Holds Others are, or may be, inside.
+	Holds bool `json:"holds,omitempty"`
+
+	// Inside The ref of the task that holds it.
+	Inside string     `json:"inside,omitempty"`
+	Name   string     `json:"name"`
+	Ref    string     `json:"ref"`
+	Status TaskStatus `json:"status"`
+	Type   string     `json:"type"`
+}
+
+// HandError defines model for HandError.
+type HandError struct {
+	// Code failed_by_hand when left out.
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // JSON Any JSON value.
@@ -379,6 +430,21 @@ type KeyRequest struct {
 	Scope Scope `json:"scope"`
 }
 
+// Lineage Where it comes from.
+type Lineage struct {
+	// Parent The id of the one that it comes from.
+	Parent *string `json:"parent"`
+
+	// Relation What it is to its parent.
+	Relation *LineageRelation `json:"relation"`
+
+	// Root The id of the first one; its own where it has no parent.
+	Root string `json:"root"`
+}
+
+// LineageRelation What it is to its parent.
+type LineageRelation string
+
 // LogEntry defines model for LogEntry.
 type LogEntry struct {
 	At      time.Time `json:"at"`
@@ -400,6 +466,24 @@ type LogLevel string
 type LogList struct {
 	Items      []LogEntry `json:"items"`
 	NextCursor *string    `json:"next_cursor"`
+}
+
+// Parent The task that it is the sub-workflow of; null where nothing started it so.
+type Parent struct {
+	// Execution Its id.
+	Execution string `json:"execution"`
+
+	// Task A ref.
+	Task string `json:"task"`
+}
+
+// PauseRequest defines model for PauseRequest.
+type PauseRequest struct {
+	// Deadline How long it may stay paused, 1s to 720h, as `2h30m`; then it fails with `pause_expired`. Without limit when left out.
+	Deadline string `json:"deadline,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -492,6 +576,21 @@ type QueueList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// ResumeRequest defines model for ResumeRequest.
+type ResumeRequest struct {
+	// AnsweredBy With `input`: who answers; the API key when left out.
+	AnsweredBy string `json:"answered_by,omitempty"`
+
+	// Input The answer; must fit the `input_schema` of what waits. Left out, a pause is lifted.
+	Input json.RawMessage `json:"input,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+
+	// Task With `input`: the ref of the task that it answers. Needed where several wait.
+	Task string `json:"task,omitempty"`
+}
+
 // Scope Each includes the ones before it.
 type Scope string
 
@@ -551,7 +650,10 @@ type StringMap map[string]string
 // Task defines model for Task.
 type Task struct {
 	// Attempt 0 when it was never dispatched.
-	Attempt  int        `json:"attempt"`
+	Attempt int `json:"attempt"`
+
+	// Child Of a sub-workflow: the id of its execution.
+	Child    string     `json:"child,omitempty"`
 	Dispatch int        `json:"dispatch"`
 	Effects  string     `json:"effects"`
 	EndedAt  *time.Time `json:"ended_at"`
@@ -565,12 +667,15 @@ type Task struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
 	// Output Any JSON value.
-	Output    JSON       `json:"output"`
-	Queue     string     `json:"queue"`
-	QueuedAt  *time.Time `json:"queued_at"`
-	Reason    string     `json:"reason,omitempty"`
-	Redrive   int        `json:"redrive"`
-	Ref       string     `json:"ref"`
+	Output   JSON       `json:"output"`
+	Queue    string     `json:"queue"`
+	QueuedAt *time.Time `json:"queued_at"`
+	Reason   string     `json:"reason,omitempty"`
+	Redrive  int        `json:"redrive"`
+	Ref      string     `json:"ref"`
+
+	// Size Of one that holds others: how many directly; of a loop the iterations so far.
+	Size      int        `json:"size,omitempty"`
 	StartedAt *time.Time `json:"started_at"`
 	Status    TaskStatus `json:"status"`
 	Try       int        `json:"try"`
@@ -683,6 +788,9 @@ type WorkflowName = string
 
 // Controlled defines model for Controlled.
 type Controlled = Execution
+
+// Settled defines model for Settled.
+type Settled = Task
 
 // Control defines model for Control.
 type Control = ControlRequest
@@ -850,10 +958,19 @@ type ListVersionsParams struct {
 type CancelExecutionJSONRequestBody = ControlRequest
 
 // PauseExecutionJSONRequestBody defines body for PauseExecution for application/json ContentType.
-type PauseExecutionJSONRequestBody = ControlRequest
+type PauseExecutionJSONRequestBody = PauseRequest
 
 // ResumeExecutionJSONRequestBody defines body for ResumeExecution for application/json ContentType.
-type ResumeExecutionJSONRequestBody = ControlRequest
+type ResumeExecutionJSONRequestBody = ResumeRequest
+
+// CompleteTaskJSONRequestBody defines body for CompleteTask for application/json ContentType.
+type CompleteTaskJSONRequestBody = CompleteRequest
+
+// FailTaskJSONRequestBody defines body for FailTask for application/json ContentType.
+type FailTaskJSONRequestBody = FailRequest
+
+// SkipTaskJSONRequestBody defines body for SkipTask for application/json ContentType.
+type SkipTaskJSONRequestBody = ControlRequest
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyRequest
@@ -890,7 +1007,7 @@ type ServerInterface interface {
 	// PauseExecution Pause an execution
 	// (POST /v1/executions/{id}/pause)
 	PauseExecution(c *gin.Context, id ExecutionID)
-	// ResumeExecution Resume a paused execution
+	// ResumeExecution Resume an execution, or answer what it waits for
 	// (POST /v1/executions/{id}/resume)
 	ResumeExecution(c *gin.Context, id ExecutionID)
 	// ListTasks List the tasks of an execution
@@ -902,6 +1019,15 @@ type ServerInterface interface {
 	// ListAttempts List the attempts of a task
 	// (GET /v1/executions/{id}/tasks/{ref}/attempts)
 	ListAttempts(c *gin.Context, id ExecutionID, ref Ref, params ListAttemptsParams)
+	// CompleteTask End a task as succeeded, by hand
+	// (POST /v1/executions/{id}/tasks/{ref}/complete)
+	CompleteTask(c *gin.Context, id ExecutionID, ref Ref)
+	// FailTask End a task as failed, by hand
+	// (POST /v1/executions/{id}/tasks/{ref}/fail)
+	FailTask(c *gin.Context, id ExecutionID, ref Ref)
+	// SkipTask Skip a task, by hand
+	// (POST /v1/executions/{id}/tasks/{ref}/skip)
+	SkipTask(c *gin.Context, id ExecutionID, ref Ref)
 	// ListKeys List API keys
 	// (GET /v1/keys)
 	ListKeys(c *gin.Context, params ListKeysParams)
@@ -1436,6 +1562,108 @@ func (siw *ServerInterfaceWrapper) ListAttempts(c *gin.Context) {
 	}
 
 	siw.Handler.ListAttempts(c, id, ref, params)
+}
+
+// CompleteTask operation middleware
+func (siw *ServerInterfaceWrapper) CompleteTask(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CompleteTask(c, id, ref)
+}
+
+// FailTask operation middleware
+func (siw *ServerInterfaceWrapper) FailTask(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.FailTask(c, id, ref)
+}
+
+// SkipTask operation middleware
+func (siw *ServerInterfaceWrapper) SkipTask(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SkipTask(c, id, ref)
 }
 
 // ListKeys operation middleware
@@ -2182,6 +2410,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks", wrapper.ListTasks)
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks/:ref", wrapper.GetTask)
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks/:ref/attempts", wrapper.ListAttempts)
+	router.POST(options.BaseURL+"/v1/executions/:id/tasks/:ref/complete", wrapper.CompleteTask)
+	router.POST(options.BaseURL+"/v1/executions/:id/tasks/:ref/fail", wrapper.FailTask)
+	router.POST(options.BaseURL+"/v1/executions/:id/tasks/:ref/skip", wrapper.SkipTask)
 	router.GET(options.BaseURL+"/v1/executions/:id/history", wrapper.ListHistory)
 	router.GET(options.BaseURL+"/v1/executions/:id/events", wrapper.StreamEvents)
 	router.GET(options.BaseURL+"/v1/executions/:id/logs", wrapper.ListLogs)
@@ -2201,6 +2432,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 type ControlledJSONResponse Execution
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type SettledJSONResponse Task
 
 type GetExecutionRequestObject struct {
 	ID ExecutionID `json:"id"`
@@ -2743,6 +2976,129 @@ type ListAttemptsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAttemptsdefaultApplicationProblemPlusJSONResponse) VisitListAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteTaskRequestObject struct {
+	ID   ExecutionID `json:"id"`
+	Ref  Ref         `json:"ref"`
+	Body *CompleteTaskJSONRequestBody
+}
+
+type CompleteTaskResponseObject interface {
+	VisitCompleteTaskResponse(w http.ResponseWriter) error
+}
+
+type CompleteTask200JSONResponse struct{ SettledJSONResponse }
+
+func (response CompleteTask200JSONResponse) VisitCompleteTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteTaskdefaultApplicationProblemPlusJSONResponse) VisitCompleteTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailTaskRequestObject struct {
+	ID   ExecutionID `json:"id"`
+	Ref  Ref         `json:"ref"`
+	Body *FailTaskJSONRequestBody
+}
+
+type FailTaskResponseObject interface {
+	VisitFailTaskResponse(w http.ResponseWriter) error
+}
+
+type FailTask200JSONResponse struct{ SettledJSONResponse }
+
+func (response FailTask200JSONResponse) VisitFailTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FailTaskdefaultApplicationProblemPlusJSONResponse) VisitFailTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipTaskRequestObject struct {
+	ID   ExecutionID `json:"id"`
+	Ref  Ref         `json:"ref"`
+	Body *SkipTaskJSONRequestBody
+}
+
+type SkipTaskResponseObject interface {
+	VisitSkipTaskResponse(w http.ResponseWriter) error
+}
+
+type SkipTask200JSONResponse struct{ SettledJSONResponse }
+
+func (response SkipTask200JSONResponse) VisitSkipTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SkipTaskdefaultApplicationProblemPlusJSONResponse) VisitSkipTaskResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3607,7 +3963,7 @@ type StrictServerInterface interface {
 	// PauseExecution Pause an execution
 	// (POST /v1/executions/{id}/pause)
 	PauseExecution(ctx context.Context, request PauseExecutionRequestObject) (PauseExecutionResponseObject, error)
-	// ResumeExecution Resume a paused execution
+	// ResumeExecution Resume an execution, or answer what it waits for
 	// (POST /v1/executions/{id}/resume)
 	ResumeExecution(ctx context.Context, request ResumeExecutionRequestObject) (ResumeExecutionResponseObject, error)
 	// ListTasks List the tasks of an execution
@@ -3619,6 +3975,15 @@ type StrictServerInterface interface {
 	// ListAttempts List the attempts of a task
 	// (GET /v1/executions/{id}/tasks/{ref}/attempts)
 	ListAttempts(ctx context.Context, request ListAttemptsRequestObject) (ListAttemptsResponseObject, error)
+	// CompleteTask End a task as succeeded, by hand
+	// (POST /v1/executions/{id}/tasks/{ref}/complete)
+	CompleteTask(ctx context.Context, request CompleteTaskRequestObject) (CompleteTaskResponseObject, error)
+	// FailTask End a task as failed, by hand
+	// (POST /v1/executions/{id}/tasks/{ref}/fail)
+	FailTask(ctx context.Context, request FailTaskRequestObject) (FailTaskResponseObject, error)
+	// SkipTask Skip a task, by hand
+	// (POST /v1/executions/{id}/tasks/{ref}/skip)
+	SkipTask(ctx context.Context, request SkipTaskRequestObject) (SkipTaskResponseObject, error)
 	// ListKeys List API keys
 	// (GET /v1/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
@@ -4038,6 +4403,114 @@ func (sh *strictHandler) ListAttempts(ctx *gin.Context, id ExecutionID, ref Ref,
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListAttemptsResponseObject); ok {
 		if err := validResponse.VisitListAttemptsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CompleteTask operation middleware
+func (sh *strictHandler) CompleteTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+	var request CompleteTaskRequestObject
+
+	request.ID = id
+	request.Ref = ref
+
+	var body CompleteTaskJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.CompleteTask(ctx.Request.Context(), request.(CompleteTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CompleteTaskResponseObject); ok {
+		if err := validResponse.VisitCompleteTaskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FailTask operation middleware
+func (sh *strictHandler) FailTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+	var request FailTaskRequestObject
+
+	request.ID = id
+	request.Ref = ref
+
+	var body FailTaskJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.FailTask(ctx.Request.Context(), request.(FailTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FailTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(FailTaskResponseObject); ok {
+		if err := validResponse.VisitFailTaskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SkipTask operation middleware
+func (sh *strictHandler) SkipTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+	var request SkipTaskRequestObject
+
+	request.ID = id
+	request.Ref = ref
+
+	var body SkipTaskJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.SkipTask(ctx.Request.Context(), request.(SkipTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SkipTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SkipTaskResponseObject); ok {
+		if err := validResponse.VisitSkipTaskResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -4,17 +4,23 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/workflow"
 )
 
-// GET /v1/executions/{id}/tasks
-// GET /v1/executions/{id}/tasks/{ref}
-// GET /v1/executions/{id}/tasks/{ref}/attempts
+// GET  /v1/executions/{id}/tasks
+// GET  /v1/executions/{id}/tasks/{ref}
+// GET  /v1/executions/{id}/tasks/{ref}/attempts
+// POST /v1/executions/{id}/tasks/{ref}/complete
+// POST /v1/executions/{id}/tasks/{ref}/fail
+// POST /v1/executions/{id}/tasks/{ref}/skip
 
 // Tasks is what the task routes ask of the engine.
 type Tasks interface {
 	Tasks(ctx context.Context, id string, page engine.Page) ([]engine.Task, string, error)
 	Task(ctx context.Context, id, ref string) (*engine.Task, error)
 	Attempts(ctx context.Context, id, ref string, page engine.Page) ([]engine.Attempt, string, error)
+	SettleByHand(ctx context.Context, id, ref string, r engine.HandRequest) (*engine.Task, error)
 }
 
 type tasks struct{ engine Tasks }
@@ -54,4 +60,44 @@ func (h tasks) ListAttempts(ctx context.Context, r ListAttemptsRequestObject) (L
 		return nil, err
 	}
 	return ListAttempts200JSONResponse{Items: each(found, wireAttempt), NextCursor: list.next(next)}, nil
+}
+
+// CompleteTask ends a task as succeeded.
+func (h tasks) CompleteTask(ctx context.Context, r CompleteTaskRequestObject) (CompleteTaskResponseObject, error) {
+	t, err := h.settle(ctx, r.ID, r.Ref, engine.HandRequest{To: workflow.TaskSucceeded, Output: r.Body.Output, Reason: r.Body.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return CompleteTask200JSONResponse{t}, nil
+}
+
+// FailTask ends a task as failed.
+func (h tasks) FailTask(ctx context.Context, r FailTaskRequestObject) (FailTaskResponseObject, error) {
+	q := engine.HandRequest{To: workflow.TaskFailed, Reason: r.Body.Reason}
+	if e := r.Body.Error; e != nil {
+		q.Error = &workflow.Error{Code: e.Code, Message: e.Message}
+	}
+	t, err := h.settle(ctx, r.ID, r.Ref, q)
+	if err != nil {
+		return nil, err
+	}
+	return FailTask200JSONResponse{t}, nil
+}
+
+// SkipTask skips a task.
+func (h tasks) SkipTask(ctx context.Context, r SkipTaskRequestObject) (SkipTaskResponseObject, error) {
+	t, err := h.settle(ctx, r.ID, r.Ref, engine.HandRequest{To: workflow.TaskSkipped, Reason: r.Body.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return SkipTask200JSONResponse{t}, nil
+}
+
+func (h tasks) settle(ctx context.Context, id, ref string, q engine.HandRequest) (SettledJSONResponse, error) {
+	q.By = auth.From(ctx).By()
+	t, err := h.engine.SettleByHand(ctx, id, ref, q)
+	if err != nil {
+		return SettledJSONResponse{}, err
+	}
+	return SettledJSONResponse(wireTask(*t)), nil
 }

@@ -80,6 +80,12 @@ func wireExecution(x engine.Execution) Execution {
 		Redrives: x.Redrives, Revision: x.Revision, Reason: x.Reason,
 		CreatedAt: x.CreatedAt, StartedAt: x.StartedAt, EndedAt: x.EndedAt, TasksSummary: summary,
 	}
+	wire.Lineage.Root = x.Root
+	if p := x.Parent; p != nil {
+		relation := RelationSubWorkflow
+		wire.Parent = &Parent{Execution: p.Execution, Task: p.Task}
+		wire.Lineage.Parent, wire.Lineage.Relation = &p.Execution, &relation
+	}
 	if !x.StartAt.IsZero() {
 		at := x.StartAt.UTC()
 		wire.StartAt = &at
@@ -105,7 +111,7 @@ func wireTask(t engine.Task) Task {
 		Attempt: t.Attempt, Dispatch: t.Dispatch, Try: t.Try, MaxAttempts: t.MaxAttempts,
 		Input: t.Input, Output: t.Output, Error: wireError(t.Error), Queue: t.Queue, Worker: t.Worker,
 		Effects: string(t.Effects), QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
-		NextAttemptAt: t.NextAttemptAt, Redrive: t.Redrive,
+		NextAttemptAt: t.NextAttemptAt, Redrive: t.Redrive, Size: t.Size, Child: t.Child,
 	}
 }
 
@@ -129,7 +135,7 @@ func wireEvent(e engine.Event) Event {
 func wireGraph(g *engine.Graph) Graph {
 	return Graph{
 		Nodes: each(g.Nodes, func(n engine.GraphNode) GraphNode {
-			return GraphNode{Ref: n.Ref, Name: n.Name, Type: n.Type, Status: TaskStatus(n.Status), Attempt: n.Attempt}
+			return GraphNode{Ref: n.Ref, Name: n.Name, Type: n.Type, Status: TaskStatus(n.Status), Attempt: n.Attempt, Inside: n.Inside, Holds: n.Holds}
 		}),
 		Edges: each(g.Edges, func(e engine.GraphEdge) GraphEdge { return GraphEdge{From: e.From, To: e.To} }),
 	}

@@ -113,13 +113,13 @@ func TestSecretsAreStoredNowhere(t *testing.T) {
 	for task, part := range map[string]string{"print": `T=[secret]\n[secret]`, "parse": `{"f":"[secret]","t":"[secret]"}`, "encode": `"299 [secret]"`, "call": "[secret]"} {
 		got, err := f.API.Task(t.Context(), id, task)
 		require.NoError(t, err)
-		require.EqualValues(t, client.TaskStatusSucceeded, got.Status, "%s: %+v", task, got.Error)
+		require.Equal(t, client.TaskStatusSucceeded, got.Status, "%s: %+v", task, got.Error)
 		require.Contains(t, string(got.Output), part, task)
 	}
 	for _, task := range []string{"die", "fail", "refused", "invalid", "schema", "unreachable"} {
 		got, err := f.API.Task(t.Context(), id, task)
 		require.NoError(t, err)
-		require.EqualValues(t, client.TaskStatusFailed, got.Status, task)
+		require.Equal(t, client.TaskStatusFailed, got.Status, task)
 	}
 	for key, value := range everything(t, f.Client()) {
 		told["the key "+key] = value
