@@ -192,7 +192,7 @@ func (g *globe) begin() {
 		p.equip(g.ctx, g.t)
 	}
 	s := &scribe{t: g.t}
-	g.world = &world{programs: map[string]*workflow.Program{}, lease: machineLease}
+	g.world = &world{programs: map[string]*workflow.Program{}, lease: machineLease, now: time.Hour}
 	for _, name := range []string{"low", "sub", "top"} {
 		source := s.definition(name).Canonical()
 		for _, p := range g.procs {

@@ -109,7 +109,10 @@ end
 -- ended. Where nothing is any more, Go decides how the holder goes on.
 local function stir(k, ref, delta)
   local holder = outside(ref)
-  if holder and delta ~= 0 and call('HINCRBY', k.holders, holder, delta) == 0 then call('SADD', k.open, holder) end
+  if holder and delta ~= 0 and call('HINCRBY', k.holders, holder, delta) == 0 then
+    call('SADD', k.open, holder)
+    k.opened = true
+  end
 end
 
 -- The timers of a task that no worker runs.

@@ -82,6 +82,7 @@ local function release(k, x, id, ref, list, now, own, still)
   if #list == 0 then
     if own then call('HSET', k.tasks, ref, cjson.encode(own)) end
     if list.spread then call('SADD', k.open, '>' .. ref) end
+    k.opened = k.opened or list.spread
     return relay, list.spread and 1 or 0
   end
   local gone, recs, jobs, held, decide, moved = {}, {}, {}, {}, {}, 0
@@ -114,7 +115,10 @@ local function release(k, x, id, ref, list, now, own, still)
   for from = 1, #recs, 1000 do call('HSET', k.tasks, unpack(recs, from, math.min(from + 999, #recs))) end
   if #held > 0 then call('SADD', k.held, unpack(held)) end
   if #jobs > 0 then call('ZADD', k.jobs, unpack(jobs)) end
-  if #decide > 0 then call('SADD', k.open, unpack(decide)) end
+  if #decide > 0 then
+    call('SADD', k.open, unpack(decide))
+    k.opened = true
+  end
   return relay, moved
 end
 
@@ -148,7 +152,9 @@ end
 
 -- After a task ended: says whether the execution ended (2), needs a decision (1)
 -- or goes on (0). With `simple` (no output to compute) a clean end is made here.
+-- What was open before is the business of whoever opened it: it is on the list already.
 local function settle(k, x, id, now, simple, retention)
+  if not k.opened and active(x) > 0 then return 0 end
   local open = call('SCARD', k.open)
   if active(x) == 0 and open == 0 then
     if simple == '1' and x.pending + x.failed + x.timed_out + x.canceled == 0 then
