@@ -301,10 +301,10 @@ func (e *Engine) tidy(ctx context.Context, a *Agenda, recs map[string]Record, st
 			unreached = append(unreached, ref)
 		}
 	}
-	if _, err := e.dropRefs(ctx, a, workflow.TaskCanceled, workflow.ReasonUpstreamFailed, unreached); err != nil {
+	if _, err := e.dropRefs(ctx, a, Drop{To: workflow.TaskCanceled, Reason: workflow.ReasonUpstreamFailed, If: DropIfRests, Refs: unreached}); err != nil {
 		return err
 	}
-	_, err := e.dropRefs(ctx, a, workflow.TaskSkipped, workflow.ReasonNotFailed, handlers)
+	_, err := e.dropRefs(ctx, a, Drop{To: workflow.TaskSkipped, Reason: workflow.ReasonNotFailed, If: DropIfRests, Refs: handlers})
 	return err
 }
 
@@ -372,7 +372,7 @@ func (e *Engine) cancelOrphans(ctx context.Context, a *Agenda) (any bool, err er
 
 // drop cancels every task that has not ended and tells the workers.
 func (e *Engine) drop(ctx context.Context, a *Agenda, p *program, recs map[string]Record, reason string) error {
-	return e.dropWhere(ctx, a, p, recs, reason, func(string) bool { return true })
+	return e.dropWhere(ctx, a, p, recs, Drop{Reason: reason}, func(string) bool { return true })
 }
 
 // dropRest cancels what has not ended in an execution whose time is over, its failure handlers aside.
@@ -392,30 +392,30 @@ func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program) (dropped b
 	if !dropped {
 		return false, nil
 	}
-	return true, e.dropWhere(ctx, a, p, recs, string(a.Ending), func(ref string) bool { return !handler(ref) })
+	return true, e.dropWhere(ctx, a, p, recs, Drop{Reason: string(a.Ending)}, func(ref string) bool { return !handler(ref) })
 }
 
 // dropWhere cancels the tasks for which which holds, and tells the workers. Their
 // sub-executions become orphans, which are canceled next.
-func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[string]Record, reason string, which func(ref string) bool) error {
-	var refs []string
+func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[string]Record, d Drop, which func(ref string) bool) error {
 	for ref, rec := range recs {
 		if rec.Status.Ended() || !which(ref) {
 			continue
 		}
-		refs = append(refs, ref)
+		d.Refs = append(d.Refs, ref)
 	}
-	out, err := e.dropRefs(ctx, a, workflow.TaskCanceled, reason, refs)
+	d.To = workflow.TaskCanceled
+	out, err := e.dropRefs(ctx, a, d)
 	if err != nil || len(out) == 0 {
 		return err
 	}
 	if err := e.store.PublishCancel(ctx, a.ID); err != nil {
 		e.log.Warn("workers could not be told of a cancellation; their next heartbeat will", "execution", a.ID, "error", err)
 	}
-	d := documentOf(a)
+	of := documentOf(a)
 	for _, f := range out {
 		if at, ok := p.Place(f.Ref); ok && recs[f.Ref].Status == workflow.TaskQueued {
-			if err := e.store.DeleteJob(ctx, job(d, at.Node, f)); err != nil {
+			if err := e.store.DeleteJob(ctx, job(of, at.Node, f)); err != nil {
 				e.log.Debug("a canceled job stays in asynq; its claim will be refused", "job", f.JobID(), "error", err)
 			}
 		}
@@ -424,11 +424,13 @@ func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[
 }
 
 // dropRefs drops tasks step by step, those inside others first.
-func (e *Engine) dropRefs(ctx context.Context, a *Agenda, to workflow.TaskStatus, reason string, refs []string) (out []Fence, err error) {
+func (e *Engine) dropRefs(ctx context.Context, a *Agenda, d Drop) (out []Fence, err error) {
+	refs := d.Refs
 	slices.Sort(refs)
 	slices.Reverse(refs)
-	for part := range slices.Chunk(refs, StepSize) {
-		fences, err := e.store.Drop(ctx, a.ID, a.Epoch, to, reason, part)
+	d.Epoch = a.Epoch
+	for d.Refs = range slices.Chunk(refs, StepSize) {
+		fences, err := e.store.Drop(ctx, a.ID, d)
 		if err != nil {
 			return nil, err
 		}

@@ -219,7 +219,7 @@ func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Recor
 			gone = append(gone, ref)
 		}
 	}
-	_, err := e.dropRefs(ctx, u.a, workflow.TaskSkipped, ReasonNotInside, gone)
+	_, err := e.dropRefs(ctx, u.a, Drop{To: workflow.TaskSkipped, Reason: ReasonNotInside, Refs: gone})
 	return err
 }
 
@@ -329,7 +329,8 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 		}
 		return e.store.Again(ctx, u.a.ID, u.at.Ref, u.a.Epoch, u.rec.Attempt, u.rec.Size)
 	}
-	if _, err := e.dropRefs(ctx, u.a, workflow.TaskCanceled, closing.Reason, closing.Unreached); err != nil {
+	unreached := Drop{To: workflow.TaskCanceled, Reason: closing.Reason, If: DropIfRests, Holder: u.at.Ref, Attempt: u.rec.Attempt, Refs: closing.Unreached}
+	if _, err := e.dropRefs(ctx, u.a, unreached); err != nil {
 		return err
 	}
 	if closing.Status == workflow.TaskSucceeded {
@@ -455,7 +456,7 @@ func (e *Engine) cutOff(ctx context.Context, u *undecided) error {
 			return err
 		}
 	}
-	if err := e.dropWhere(ctx, u.a, u.p, recs, reason, within); err != nil {
+	if err := e.dropWhere(ctx, u.a, u.p, recs, Drop{Reason: reason, If: DropIfCut, Holder: u.at.Ref, Attempt: u.rec.Attempt}, within); err != nil {
 		return err
 	}
 	if u.rec.Hand == "" {

@@ -309,13 +309,34 @@ type Decisions interface {
 	// transition; until the last part, Agenda lists it as SpreadMark + ref.
 	Spread(ctx context.Context, id, ref string, epoch int, part []Successor, last bool) (Settled, error)
 	// Drop cancels, or skips, up to 500 tasks that have not ended; it answers the jobs that were out.
-	Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]Fence, error)
+	Drop(ctx context.Context, id string, d Drop) ([]Fence, error)
 	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait,
 	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
 	Settle(ctx context.Context, id string, failed int) error
 	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error
 	Redrive(ctx context.Context, r Redrive) (Settled, error)
 }
+
+// Drop is an end of tasks that have not ended, those inside a task before it.
+type Drop struct {
+	Epoch   int                 // the decision rested on it
+	To      workflow.TaskStatus // canceled or skipped
+	Reason  string
+	If      DropIf
+	Holder  string // the task that If is about; "" = the execution
+	Attempt int    // of Holder
+	Refs    []string
+}
+
+// DropIf is what must hold for tasks to be dropped.
+type DropIf string
+
+// What must hold.
+const (
+	DropAlways  DropIf = ""
+	DropIfRests DropIf = "rests" // nothing is in motion
+	DropIfCut   DropIf = "cut"   // the holder is to end although what is in it goes on
+)
 
 // Begin is how a task begins that no worker runs.
 type Begin struct {

@@ -490,6 +490,7 @@ func (g *globe) push(id, ref string) bool {
 		_, err := p.Resume(g.ctx, id, engine.Request{})
 		require.NoError(g.t, err)
 		require.NoError(g.t, c.resume())
+		g.count.add("resume", nil)
 		g.compare("resume")
 		return true
 	}

@@ -138,13 +138,13 @@ func (r *Redis) Spread(ctx context.Context, id, ref string, epoch int, part []en
 }
 
 // Drop cancels, or skips, up to 500 tasks that have not ended.
-func (r *Redis) Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]engine.Fence, error) {
-	if len(refs) > stepSize {
-		return nil, fmt.Errorf("queue: %d tasks in one Drop; at most %d", len(refs), stepSize)
+func (r *Redis) Drop(ctx context.Context, id string, d engine.Drop) ([]engine.Fence, error) {
+	if len(d.Refs) > stepSize {
+		return nil, fmt.Errorf("queue: %d tasks in one Drop; at most %d", len(d.Refs), stepSize)
 	}
 	k := keysOf(id)
-	args := []any{id, r.offset(), epoch, oneLine(reason), string(to)}
-	for _, ref := range refs {
+	args := []any{id, r.offset(), d.Epoch, oneLine(d.Reason), string(d.To), string(d.If), d.Holder, d.Attempt}
+	for _, ref := range d.Refs {
 		args = append(args, ref)
 	}
 	reply, err := r.run(ctx, scriptDrop, []string{

@@ -104,7 +104,7 @@ func (b *bench) reach(s workflow.TaskStatus) string {
 		r.TimedOut = true
 		_, err = b.Fail(ctx, r)
 	case workflow.TaskCanceled:
-		_, err = b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"t"})
+		_, err = b.Drop(ctx, id, engine.Drop{To: workflow.TaskCanceled, Reason: "test", Refs: []string{"t"}})
 	case workflow.TaskSkipped:
 		_, err = b.Verdict(ctx, id, "t", 0, workflow.Verdict{Action: workflow.ActionSkip}, engine.Result{})
 	case workflow.TaskWaiting:
@@ -166,7 +166,7 @@ func (b *bench) dump() map[string]string {
 func (b *bench) end(id string) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	_, err := b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"keep"})
+	_, err := b.Drop(ctx, id, engine.Drop{To: workflow.TaskCanceled, Reason: "test", Refs: []string{"keep"}})
 	require.NoError(b.t, err)
 	require.NoError(b.t, b.Finish(ctx, id, 0, workflow.ExecutionFailed, nil, nil))
 }
@@ -267,7 +267,7 @@ var taskEvents = map[workflow.Event]func(ctx context.Context, b *bench, id strin
 	},
 	workflow.EventCancel: func(ctx context.Context, b *bench, id string) error {
 		before := b.statusOf(id)
-		out, err := b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"t"})
+		out, err := b.Drop(ctx, id, engine.Drop{To: workflow.TaskCanceled, Reason: "test", Refs: []string{"t"}})
 		if err == nil && len(out) == 0 && b.statusOf(id) == before {
 			return engine.ErrStale // Drop leaves alone what has ended
 		}
@@ -325,7 +325,7 @@ func (b *bench) attain(s workflow.ExecutionStatus) string {
 	b.t.Helper()
 	ctx := b.t.Context()
 	id := b.reach(workflow.TaskFailed)
-	_, err := b.Drop(ctx, id, 0, workflow.TaskCanceled, "test", []string{"keep"})
+	_, err := b.Drop(ctx, id, engine.Drop{To: workflow.TaskCanceled, Reason: "test", Refs: []string{"keep"}})
 	require.NoError(b.t, err)
 	switch s {
 	case workflow.ExecutionPaused:
