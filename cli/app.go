@@ -75,7 +75,7 @@ func (p *program) app() *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {},
 		Flags:          globalFlags(),
 		Commands: slices.Concat(
-			[]*cli.Command{p.workflowCommand(), p.runCommand(), p.executionCommand(), p.sessionCommand()},
+			[]*cli.Command{p.workflowCommand(), p.runCommand(), p.executionCommand(), p.sessionCommand(), p.scheduleCommand()},
 			p.controlCommands(),
 			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.completionCommand()},
 			p.processCommands(),

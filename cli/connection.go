@@ -134,6 +134,8 @@ func nextOf(refusal *client.Error) string {
 		return "`redrive session list` shows the sessions of the project."
 	case refusal.Existing != nil:
 		return fmt.Sprintf("Look at it: redrive execution get %d", refusal.Existing.Number)
+	case refusal.Code == "schedule_not_found":
+		return "`redrive schedule list` shows the schedules of the project; another project is named with --project."
 	case refusal.Code == "execution_not_found":
 		return "`redrive execution list` shows the executions of the project."
 	case refusal.Status >= http.StatusInternalServerError && refusal.RequestID != "":

@@ -53,7 +53,9 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { stopDev(t, d) })
 			env.Setenv("REDRIVE_SERVER", d.url())
 			env.Setenv("GORACE", noSleep)
-			return nil
+			examples, err := filepath.Abs(filepath.Join("..", "examples"))
+			env.Setenv("EXAMPLES", examples)
+			return err
 		},
 	})
 }

@@ -17,6 +17,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for BackfillStatus.
+const (
+	BackfillStatusCanceled BackfillStatus = "canceled"
+	BackfillStatusFinished BackfillStatus = "finished"
+	BackfillStatusRunning  BackfillStatus = "running"
+)
+
+// Valid indicates whether the value is a known member of the BackfillStatus enum.
+func (e BackfillStatus) Valid() bool {
+	switch e {
+	case BackfillStatusCanceled:
+		return true
+	case BackfillStatusFinished:
+		return true
+	case BackfillStatusRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExecutionStatus.
 const (
 	ExecutionStatusCanceled  ExecutionStatus = "canceled"
@@ -86,6 +107,48 @@ func (e LogLevel) Valid() bool {
 	case LogLevelInfo:
 		return true
 	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScheduleCatchUp.
+const (
+	All  ScheduleCatchUp = "all"
+	Last ScheduleCatchUp = "last"
+	None ScheduleCatchUp = "none"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleCatchUp enum.
+func (e ScheduleCatchUp) Valid() bool {
+	switch e {
+	case All:
+		return true
+	case Last:
+		return true
+	case None:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScheduleOverlap.
+const (
+	ScheduleOverlapCancel ScheduleOverlap = "cancel"
+	ScheduleOverlapQueue  ScheduleOverlap = "queue"
+	ScheduleOverlapSkip   ScheduleOverlap = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleOverlap enum.
+func (e ScheduleOverlap) Valid() bool {
+	switch e {
+	case ScheduleOverlapCancel:
+		return true
+	case ScheduleOverlapQueue:
+		return true
+	case ScheduleOverlapSkip:
 		return true
 	default:
 		return false
@@ -173,6 +236,27 @@ func (e TaskStatus) Valid() bool {
 	}
 }
 
+// Defines values for TickOutcomeOutcome.
+const (
+	TickOutcomeOutcomeFailed  TickOutcomeOutcome = "failed"
+	TickOutcomeOutcomeSkipped TickOutcomeOutcome = "skipped"
+	TickOutcomeOutcomeStarted TickOutcomeOutcome = "started"
+)
+
+// Valid indicates whether the value is a known member of the TickOutcomeOutcome enum.
+func (e TickOutcomeOutcome) Valid() bool {
+	switch e {
+	case TickOutcomeOutcomeFailed:
+		return true
+	case TickOutcomeOutcomeSkipped:
+		return true
+	case TickOutcomeOutcomeStarted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetGraphParamsFormat.
 const (
 	GetGraphParamsFormatDot     GetGraphParamsFormat = "dot"
@@ -220,6 +304,79 @@ type Attempt struct {
 type AttemptList struct {
 	Items      []Attempt `json:"items"`
 	NextCursor *string   `json:"next_cursor"`
+}
+
+// Backfill defines model for Backfill.
+type Backfill struct {
+	By string `json:"by,omitempty"`
+
+	// Count Ticks in all.
+	Count     int       `json:"count"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Cron The expression of when it was made.
+	Cron string `json:"cron,omitempty"`
+
+	// Cursor The last tick that was started.
+	Cursor  *time.Time `json:"cursor"`
+	EndedAt *time.Time `json:"ended_at"`
+
+	// Failed Executions that ended otherwise.
+	Failed int       `json:"failed"`
+	From   time.Time `json:"from"`
+	ID     int       `json:"id"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input,omitempty"`
+
+	// LastError Why the last one that could not be started was not.
+	LastError  string `json:"last_error,omitempty"`
+	MaxRunning int    `json:"max_running"`
+
+	// NotStarted Ticks whose execution could not be started.
+	NotStarted int           `json:"not_started"`
+	Running    []ScheduleRun `json:"running"`
+	Started    int           `json:"started"`
+
+	// Status finished: every execution was started and has ended.
+	Status BackfillStatus `json:"status"`
+
+	// Succeeded Executions that succeeded.
+	Succeeded int       `json:"succeeded"`
+	TimeZone  string    `json:"time_zone,omitempty"`
+	To        time.Time `json:"to"`
+}
+
+// BackfillStatus finished: every execution was started and has ended.
+type BackfillStatus string
+
+// BackfillPreview defines model for BackfillPreview.
+type BackfillPreview struct {
+	// Count How many executions would be started.
+	Count int        `json:"count"`
+	First *time.Time `json:"first"`
+	Last  *time.Time `json:"last"`
+
+	// Times The first 100 ticks.
+	Times []time.Time `json:"times"`
+}
+
+// BackfillRequest defines model for BackfillRequest.
+type BackfillRequest struct {
+	// DryRun Only answer what would be started.
+	DryRun bool `json:"dry_run,omitempty"`
+
+	// From Ticks at or after it.
+	From time.Time `json:"from"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input,omitempty"`
+
+	// MaxRunning Executions at once, 1 when left out.
+	MaxRunning int `json:"max_running,omitempty"`
+
+	// To Ticks before it; not in the future.
+	To time.Time `json:"to"`
 }
 
 // CompleteRequest defines model for CompleteRequest.
@@ -591,6 +748,109 @@ type ResumeRequest struct {
 	Task string `json:"task,omitempty"`
 }
 
+// Schedule defines model for Schedule.
+type Schedule struct {
+	// Backfills The latest first.
+	Backfills []Backfill      `json:"backfills,omitempty"`
+	CatchUp   ScheduleCatchUp `json:"catch_up"`
+	CreatedAt time.Time       `json:"created_at"`
+	Cron      string          `json:"cron"`
+
+	// DecidedUntil Every tick up to here was started or skipped.
+	DecidedUntil *time.Time `json:"decided_until,omitempty"`
+	Enabled      bool       `json:"enabled"`
+	EndBefore    *time.Time `json:"end_before,omitempty"`
+
+	// Generation Counts its changes.
+	Generation int `json:"generation"`
+
+	// Input Any JSON value.
+	Input    JSON              `json:"input"`
+	Jitter   string            `json:"jitter"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Name     string            `json:"name"`
+	Next     *Tick             `json:"next"`
+	Number   int64             `json:"number"`
+	Overlap  ScheduleOverlap   `json:"overlap"`
+	Priority int               `json:"priority"`
+	Project  string            `json:"project"`
+
+	// Running Executions of its ticks that run, without those of backfills.
+	Running    []ScheduleRun `json:"running,omitempty"`
+	StartAfter *time.Time    `json:"start_after,omitempty"`
+
+	// Ticks The last 50, the latest first.
+	Ticks     []TickOutcome `json:"ticks,omitempty"`
+	TimeZone  string        `json:"time_zone"`
+	UpdatedAt time.Time     `json:"updated_at"`
+	Version   int           `json:"version,omitempty"`
+
+	// Waiting Ticks that start when the former execution has ended.
+	Waiting  []time.Time `json:"waiting,omitempty"`
+	Workflow string      `json:"workflow"`
+}
+
+// ScheduleCatchUp defines model for Schedule.CatchUp.
+type ScheduleCatchUp string
+
+// ScheduleOverlap defines model for Schedule.Overlap.
+type ScheduleOverlap string
+
+// ScheduleList defines model for ScheduleList.
+type ScheduleList struct {
+	Items      []Schedule `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
+}
+
+// ScheduleRequest `workflow` and `cron` are needed.
+type ScheduleRequest struct {
+	// CatchUp What becomes of ticks that were missed: none, last (the latest of them runs, the default), all (they run in order, one after the other).
+	CatchUp string `json:"catch_up,omitempty"`
+
+	// Cron Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m.
+	Cron string `json:"cron,omitempty"`
+
+	// Enabled When left out it stays as it is; a new schedule is enabled.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// EndBefore No tick at it or later.
+	EndBefore *time.Time `json:"end_before,omitempty"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input,omitempty"`
+
+	// Jitter A duration, as 5m: each tick starts later by up to so much, always by the same for the tick, and never past the next one.
+	Jitter string    `json:"jitter,omitempty"`
+	Labels StringMap `json:"labels,omitempty"`
+
+	// Name May be said here, too; then it must be that of the path.
+	Name string `json:"name,omitempty"`
+
+	// Overlap What a tick does while an execution of the schedule runs: skip (the default), queue, cancel.
+	Overlap string `json:"overlap,omitempty"`
+
+	// Priority 1 to 9, 5 when left out.
+	Priority int `json:"priority,omitempty"`
+
+	// StartAfter No tick before it.
+	StartAfter *time.Time `json:"start_after,omitempty"`
+
+	// TimeZone A name of the IANA database, as Europe/Berlin; UTC when left out.
+	TimeZone string `json:"time_zone,omitempty"`
+
+	// Version The newest at each tick when left out.
+	Version  int    `json:"version,omitempty"`
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// ScheduleRun defines model for ScheduleRun.
+type ScheduleRun struct {
+	Execution string `json:"execution"`
+
+	// Time The tick that started it.
+	Time time.Time `json:"time"`
+}
+
 // Scope Each includes the ones before it.
 type Scope string
 
@@ -700,6 +960,47 @@ type TaskList struct {
 // TaskStatus defines model for TaskStatus.
 type TaskStatus string
 
+// Tick defines model for Tick.
+type Tick struct {
+	// DueAt When it starts; later than its time by the jitter.
+	DueAt time.Time `json:"due_at"`
+	Time  time.Time `json:"time"`
+}
+
+// TickOutcome defines model for TickOutcome.
+type TickOutcome struct {
+	// At When it was decided.
+	At time.Time `json:"at"`
+
+	// Count How many ticks this stands for; up to 10000 are counted.
+	Count int `json:"count"`
+
+	// Error Why the execution could not be started.
+	Error string `json:"error,omitempty"`
+
+	// Execution What was started or, where it was skipped, what stood in the way.
+	Execution string `json:"execution,omitempty"`
+
+	// Outcome failed: the execution could not be started.
+	Outcome TickOutcomeOutcome `json:"outcome"`
+
+	// Reason Why it was skipped: missed, overlap, queue_full, disabled, replaced.
+	Reason string `json:"reason,omitempty"`
+
+	// Time The tick; the latest of them where count is more than 1.
+	Time time.Time `json:"time"`
+}
+
+// TickOutcomeOutcome failed: the execution could not be started.
+type TickOutcomeOutcome string
+
+// TickPreview defines model for TickPreview.
+type TickPreview struct {
+	// Enabled Whether the schedule is enabled: else none of them starts anything.
+	Enabled bool   `json:"enabled"`
+	Items   []Tick `json:"items"`
+}
+
 // Worker defines model for Worker.
 type Worker struct {
 	Concurrency int    `json:"concurrency"`
@@ -779,6 +1080,9 @@ type QueueName = string
 
 // Ref defines model for Ref.
 type Ref = string
+
+// ScheduleName defines model for ScheduleName.
+type ScheduleName = string
 
 // SessionNumber defines model for SessionNumber.
 type SessionNumber = int64
@@ -909,6 +1213,27 @@ type ListExecutionsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListSchedulesParams defines parameters for ListSchedules.
+type ListSchedulesParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StartBackfillParams defines parameters for StartBackfill.
+type StartBackfillParams struct {
+	// DryRun Check only.
+	DryRun *DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// NextTicksParams defines parameters for NextTicks.
+type NextTicksParams struct {
+	// Count How many.
+	Count *int `form:"count,omitempty" json:"count,omitempty"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Workflow The name of the workflow.
@@ -980,6 +1305,12 @@ type PutProjectJSONRequestBody = ProjectRequest
 
 // StartExecutionJSONRequestBody defines body for StartExecution for application/json ContentType.
 type StartExecutionJSONRequestBody = StartRequest
+
+// PutScheduleJSONRequestBody defines body for PutSchedule for application/json ContentType.
+type PutScheduleJSONRequestBody = ScheduleRequest
+
+// StartBackfillJSONRequestBody defines body for StartBackfill for application/json ContentType.
+type StartBackfillJSONRequestBody = BackfillRequest
 
 // PublishWorkflowJSONRequestBody defines body for PublishWorkflow for application/json ContentType.
 type PublishWorkflowJSONRequestBody = JSON
@@ -1304,6 +1635,91 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 	StartExecution(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSchedules List schedules
+	//
+	// By name, without their ticks and backfills.
+	//
+	// Corresponds with GET /v1/projects/{project}/schedules (the `ListSchedules` operationId).
+	ListSchedules(ctx context.Context, project ProjectName, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSchedule Delete a schedule
+	//
+	// Its backfills go with it; its executions stay, and those that run go on.
+	//
+	// Corresponds with DELETE /v1/projects/{project}/schedules/{name} (the `DeleteSchedule` operationId).
+	DeleteSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSchedule Read a schedule
+	//
+	// With the outcome of its last 50 ticks, what runs and waits, and its backfills with their progress.
+	//
+	// Corresponds with GET /v1/projects/{project}/schedules/{name} (the `GetSchedule` operationId).
+	GetSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutScheduleWithBody Create a schedule, or change the whole of one
+	//
+	// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+	PutScheduleWithBody(ctx context.Context, project ProjectName, name ScheduleName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutSchedule Create a schedule, or change the whole of one
+	//
+	// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+	PutSchedule(ctx context.Context, project ProjectName, name ScheduleName, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBackfillWithBody Run the ticks of a range of the past
+	//
+	// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+	StartBackfillWithBody(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBackfill Run the ticks of a range of the past
+	//
+	// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+	StartBackfill(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelBackfill Cancel a backfill
+	//
+	// Nothing more of it is started; what runs goes on. It stays in the schedule's list.
+	//
+	// Corresponds with DELETE /v1/projects/{project}/schedules/{name}/backfill/{backfill} (the `CancelBackfill` operationId).
+	CancelBackfill(ctx context.Context, project ProjectName, name ScheduleName, backfill int, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DisableSchedule Disable a schedule
+	//
+	// When it is answered, no tick starts anything any more; ticks that waited are skipped. What runs goes on, and so do backfills.
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/disable (the `DisableSchedule` operationId).
+	DisableSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EnableSchedule Enable a schedule
+	//
+	// It goes on from now. What it missed while it was disabled is not caught up; backfill it.
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/enable (the `EnableSchedule` operationId).
+	EnableSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// NextTicks Preview the next ticks of a schedule
+	//
+	// As if it were enabled. A tick moves with the clocks of its time zone, and starts later by a jitter that is always the same for the tick.
+	//
+	// Corresponds with GET /v1/projects/{project}/schedules/{name}/next (the `NextTicks` operationId).
+	NextTicks(ctx context.Context, project ProjectName, name ScheduleName, params *NextTicksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSessions List sessions
 	//
@@ -1936,6 +2352,201 @@ func (c *Transport) StartExecutionWithBody(ctx context.Context, project ProjectN
 // Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 func (c *Transport) StartExecution(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStartExecutionRequest(c.Server, project, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSchedules List schedules
+//
+// By name, without their ticks and backfills.
+//
+// Corresponds with GET /v1/projects/{project}/schedules (the `ListSchedules` operationId).
+func (c *Transport) ListSchedules(ctx context.Context, project ProjectName, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSchedulesRequest(c.Server, project, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSchedule Delete a schedule
+//
+// Its backfills go with it; its executions stay, and those that run go on.
+//
+// Corresponds with DELETE /v1/projects/{project}/schedules/{name} (the `DeleteSchedule` operationId).
+func (c *Transport) DeleteSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteScheduleRequest(c.Server, project, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSchedule Read a schedule
+//
+// With the outcome of its last 50 ticks, what runs and waits, and its backfills with their progress.
+//
+// Corresponds with GET /v1/projects/{project}/schedules/{name} (the `GetSchedule` operationId).
+func (c *Transport) GetSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetScheduleRequest(c.Server, project, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutScheduleWithBody Create a schedule, or change the whole of one
+//
+// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+func (c *Transport) PutScheduleWithBody(ctx context.Context, project ProjectName, name ScheduleName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScheduleRequestWithBody(c.Server, project, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSchedule Create a schedule, or change the whole of one
+//
+// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+func (c *Transport) PutSchedule(ctx context.Context, project ProjectName, name ScheduleName, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScheduleRequest(c.Server, project, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBackfillWithBody Run the ticks of a range of the past
+//
+// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+func (c *Transport) StartBackfillWithBody(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBackfillRequestWithBody(c.Server, project, name, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBackfill Run the ticks of a range of the past
+//
+// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+func (c *Transport) StartBackfill(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBackfillRequest(c.Server, project, name, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelBackfill Cancel a backfill
+//
+// Nothing more of it is started; what runs goes on. It stays in the schedule's list.
+//
+// Corresponds with DELETE /v1/projects/{project}/schedules/{name}/backfill/{backfill} (the `CancelBackfill` operationId).
+func (c *Transport) CancelBackfill(ctx context.Context, project ProjectName, name ScheduleName, backfill int, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelBackfillRequest(c.Server, project, name, backfill)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DisableSchedule Disable a schedule
+//
+// When it is answered, no tick starts anything any more; ticks that waited are skipped. What runs goes on, and so do backfills.
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/disable (the `DisableSchedule` operationId).
+func (c *Transport) DisableSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDisableScheduleRequest(c.Server, project, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EnableSchedule Enable a schedule
+//
+// It goes on from now. What it missed while it was disabled is not caught up; backfill it.
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/enable (the `EnableSchedule` operationId).
+func (c *Transport) EnableSchedule(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnableScheduleRequest(c.Server, project, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NextTicks Preview the next ticks of a schedule
+//
+// As if it were enabled. A tick moves with the clocks of its time zone, and starts later by a jitter that is always the same for the tick.
+//
+// Corresponds with GET /v1/projects/{project}/schedules/{name}/next (the `NextTicks` operationId).
+func (c *Transport) NextTicks(ctx context.Context, project ProjectName, name ScheduleName, params *NextTicksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewNextTicksRequest(c.Server, project, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3515,6 +4126,494 @@ func NewStartExecutionRequestWithBody(server string, project ProjectName, conten
 	return req, nil
 }
 
+// NewListSchedulesRequest constructs an http.Request for the ListSchedules method
+func NewListSchedulesRequest(server string, project ProjectName, params *ListSchedulesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteScheduleRequest constructs an http.Request for the DeleteSchedule method
+func NewDeleteScheduleRequest(server string, project ProjectName, name ScheduleName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetScheduleRequest constructs an http.Request for the GetSchedule method
+func NewGetScheduleRequest(server string, project ProjectName, name ScheduleName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutScheduleRequest calls the generic PutSchedule builder with application/json body
+func NewPutScheduleRequest(server string, project ProjectName, name ScheduleName, body PutScheduleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutScheduleRequestWithBody(server, project, name, "application/json", bodyReader)
+}
+
+// NewPutScheduleRequestWithBody constructs an http.Request for the PutSchedule method, with any body, and a specified content type
+func NewPutScheduleRequestWithBody(server string, project ProjectName, name ScheduleName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewStartBackfillRequest calls the generic StartBackfill builder with application/json body
+func NewStartBackfillRequest(server string, project ProjectName, name ScheduleName, params *StartBackfillParams, body StartBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartBackfillRequestWithBody(server, project, name, params, "application/json", bodyReader)
+}
+
+// NewStartBackfillRequestWithBody constructs an http.Request for the StartBackfill method, with any body, and a specified content type
+func NewStartBackfillRequestWithBody(server string, project ProjectName, name ScheduleName, params *StartBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s/backfill", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCancelBackfillRequest constructs an http.Request for the CancelBackfill method
+func NewCancelBackfillRequest(server string, project ProjectName, name ScheduleName, backfill int) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "backfill", backfill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s/backfill/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDisableScheduleRequest constructs an http.Request for the DisableSchedule method
+func NewDisableScheduleRequest(server string, project ProjectName, name ScheduleName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s/disable", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEnableScheduleRequest constructs an http.Request for the EnableSchedule method
+func NewEnableScheduleRequest(server string, project ProjectName, name ScheduleName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s/enable", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewNextTicksRequest constructs an http.Request for the NextTicks method
+func NewNextTicksRequest(server string, project ProjectName, name ScheduleName, params *NextTicksParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/schedules/%s/next", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListSessionsRequest constructs an http.Request for the ListSessions method
 func NewListSessionsRequest(server string, project ProjectName, params *ListSessionsParams) (*http.Request, error) {
 	var err error
@@ -4475,6 +5574,105 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 	StartExecutionWithResponse(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*StartExecutionResponse, error)
+
+	// ListSchedulesWithResponse List schedules
+	//
+	// By name, without their ticks and backfills.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/schedules (the `ListSchedules` operationId).
+	ListSchedulesWithResponse(ctx context.Context, project ProjectName, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error)
+
+	// DeleteScheduleWithResponse Delete a schedule
+	//
+	// Its backfills go with it; its executions stay, and those that run go on.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/projects/{project}/schedules/{name} (the `DeleteSchedule` operationId).
+	DeleteScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*DeleteScheduleResponse, error)
+
+	// GetScheduleWithResponse Read a schedule
+	//
+	// With the outcome of its last 50 ticks, what runs and waits, and its backfills with their progress.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/schedules/{name} (the `GetSchedule` operationId).
+	GetScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*GetScheduleResponse, error)
+
+	// PutScheduleWithBodyWithResponse Create a schedule, or change the whole of one
+	//
+	// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+	PutScheduleWithBodyWithResponse(ctx context.Context, project ProjectName, name ScheduleName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error)
+
+	// PutScheduleWithResponse Create a schedule, or change the whole of one
+	//
+	// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+	PutScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error)
+
+	// StartBackfillWithBodyWithResponse Run the ticks of a range of the past
+	//
+	// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+	StartBackfillWithBodyWithResponse(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error)
+
+	// StartBackfillWithResponse Run the ticks of a range of the past
+	//
+	// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+	StartBackfillWithResponse(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error)
+
+	// CancelBackfillWithResponse Cancel a backfill
+	//
+	// Nothing more of it is started; what runs goes on. It stays in the schedule's list.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/projects/{project}/schedules/{name}/backfill/{backfill} (the `CancelBackfill` operationId).
+	CancelBackfillWithResponse(ctx context.Context, project ProjectName, name ScheduleName, backfill int, reqEditors ...RequestEditorFn) (*CancelBackfillResponse, error)
+
+	// DisableScheduleWithResponse Disable a schedule
+	//
+	// When it is answered, no tick starts anything any more; ticks that waited are skipped. What runs goes on, and so do backfills.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/disable (the `DisableSchedule` operationId).
+	DisableScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*DisableScheduleResponse, error)
+
+	// EnableScheduleWithResponse Enable a schedule
+	//
+	// It goes on from now. What it missed while it was disabled is not caught up; backfill it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/schedules/{name}/enable (the `EnableSchedule` operationId).
+	EnableScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*EnableScheduleResponse, error)
+
+	// NextTicksWithResponse Preview the next ticks of a schedule
+	//
+	// As if it were enabled. A tick moves with the clocks of its time zone, and starts later by a jitter that is always the same for the tick.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/schedules/{name}/next (the `NextTicks` operationId).
+	NextTicksWithResponse(ctx context.Context, project ProjectName, name ScheduleName, params *NextTicksParams, reqEditors ...RequestEditorFn) (*NextTicksResponse, error)
 
 	// ListSessionsWithResponse List sessions
 	//
@@ -5638,6 +6836,445 @@ func (r StartExecutionResponse) ContentType() string {
 	return ""
 }
 
+type ListSchedulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ScheduleList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSchedulesResponse) GetJSON200() *ScheduleList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSchedulesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSchedulesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSchedulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSchedulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSchedulesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteScheduleResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteScheduleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetScheduleResponse) GetJSON200() *Schedule {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetScheduleResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetScheduleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Schedule
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutScheduleResponse) GetJSON200() *Schedule {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutScheduleResponse) GetJSON201() *Schedule {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutScheduleResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutScheduleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StartBackfillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BackfillPreview
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Backfill
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StartBackfillResponse) GetJSON200() *BackfillPreview {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartBackfillResponse) GetJSON202() *Backfill {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartBackfillResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartBackfillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartBackfillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartBackfillResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CancelBackfillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Backfill
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelBackfillResponse) GetJSON200() *Backfill {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelBackfillResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelBackfillResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelBackfillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelBackfillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelBackfillResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DisableScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DisableScheduleResponse) GetJSON200() *Schedule {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DisableScheduleResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DisableScheduleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DisableScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DisableScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DisableScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type EnableScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EnableScheduleResponse) GetJSON200() *Schedule {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EnableScheduleResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EnableScheduleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EnableScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EnableScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EnableScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type NextTicksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TickPreview
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r NextTicksResponse) GetJSON200() *TickPreview {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r NextTicksResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r NextTicksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r NextTicksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r NextTicksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r NextTicksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6680,6 +8317,171 @@ func (c *ClientWithResponses) StartExecutionWithResponse(ctx context.Context, pr
 	return ParseStartExecutionResponse(rsp)
 }
 
+// ListSchedulesWithResponse List schedules
+//
+// By name, without their ticks and backfills.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/schedules (the `ListSchedules` operationId).
+func (c *ClientWithResponses) ListSchedulesWithResponse(ctx context.Context, project ProjectName, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error) {
+	rsp, err := c.ListSchedules(ctx, project, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSchedulesResponse(rsp)
+}
+
+// DeleteScheduleWithResponse Delete a schedule
+//
+// Its backfills go with it; its executions stay, and those that run go on.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/projects/{project}/schedules/{name} (the `DeleteSchedule` operationId).
+func (c *ClientWithResponses) DeleteScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*DeleteScheduleResponse, error) {
+	rsp, err := c.DeleteSchedule(ctx, project, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteScheduleResponse(rsp)
+}
+
+// GetScheduleWithResponse Read a schedule
+//
+// With the outcome of its last 50 ticks, what runs and waits, and its backfills with their progress.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/schedules/{name} (the `GetSchedule` operationId).
+func (c *ClientWithResponses) GetScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*GetScheduleResponse, error) {
+	rsp, err := c.GetSchedule(ctx, project, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetScheduleResponse(rsp)
+}
+
+// PutScheduleWithBodyWithResponse Create a schedule, or change the whole of one
+//
+// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+func (c *ClientWithResponses) PutScheduleWithBodyWithResponse(ctx context.Context, project ProjectName, name ScheduleName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error) {
+	rsp, err := c.PutScheduleWithBody(ctx, project, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutScheduleResponse(rsp)
+}
+
+// PutScheduleWithResponse Create a schedule, or change the whole of one
+//
+// What is left out takes its default, except `enabled`, which stays as it is. Another `cron` or `time_zone` holds from now on: an earlier tick is not started any more. The workflow must exist, and the input, with a tick filled in, must fit its schema. All problems are answered at once.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/projects/{project}/schedules/{name} (the `PutSchedule` operationId).
+func (c *ClientWithResponses) PutScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error) {
+	rsp, err := c.PutSchedule(ctx, project, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutScheduleResponse(rsp)
+}
+
+// StartBackfillWithBodyWithResponse Run the ticks of a range of the past
+//
+// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+func (c *ClientWithResponses) StartBackfillWithBodyWithResponse(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error) {
+	rsp, err := c.StartBackfillWithBody(ctx, project, name, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBackfillResponse(rsp)
+}
+
+// StartBackfillWithResponse Run the ticks of a range of the past
+//
+// Starts an execution for each tick with from <= tick < to, in order, at most `max_running` at once and at most 10,000 in all, whether the schedule is enabled or not. It goes on over restarts. With `dry_run` (as a parameter or in the body) it only answers what would be started.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/backfill (the `StartBackfill` operationId).
+func (c *ClientWithResponses) StartBackfillWithResponse(ctx context.Context, project ProjectName, name ScheduleName, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error) {
+	rsp, err := c.StartBackfill(ctx, project, name, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBackfillResponse(rsp)
+}
+
+// CancelBackfillWithResponse Cancel a backfill
+//
+// Nothing more of it is started; what runs goes on. It stays in the schedule's list.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/projects/{project}/schedules/{name}/backfill/{backfill} (the `CancelBackfill` operationId).
+func (c *ClientWithResponses) CancelBackfillWithResponse(ctx context.Context, project ProjectName, name ScheduleName, backfill int, reqEditors ...RequestEditorFn) (*CancelBackfillResponse, error) {
+	rsp, err := c.CancelBackfill(ctx, project, name, backfill, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelBackfillResponse(rsp)
+}
+
+// DisableScheduleWithResponse Disable a schedule
+//
+// When it is answered, no tick starts anything any more; ticks that waited are skipped. What runs goes on, and so do backfills.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/disable (the `DisableSchedule` operationId).
+func (c *ClientWithResponses) DisableScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*DisableScheduleResponse, error) {
+	rsp, err := c.DisableSchedule(ctx, project, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDisableScheduleResponse(rsp)
+}
+
+// EnableScheduleWithResponse Enable a schedule
+//
+// It goes on from now. What it missed while it was disabled is not caught up; backfill it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/schedules/{name}/enable (the `EnableSchedule` operationId).
+func (c *ClientWithResponses) EnableScheduleWithResponse(ctx context.Context, project ProjectName, name ScheduleName, reqEditors ...RequestEditorFn) (*EnableScheduleResponse, error) {
+	rsp, err := c.EnableSchedule(ctx, project, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnableScheduleResponse(rsp)
+}
+
+// NextTicksWithResponse Preview the next ticks of a schedule
+//
+// As if it were enabled. A tick moves with the clocks of its time zone, and starts later by a jitter that is always the same for the tick.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/schedules/{name}/next (the `NextTicks` operationId).
+func (c *ClientWithResponses) NextTicksWithResponse(ctx context.Context, project ProjectName, name ScheduleName, params *NextTicksParams, reqEditors ...RequestEditorFn) (*NextTicksResponse, error) {
+	rsp, err := c.NextTicks(ctx, project, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseNextTicksResponse(rsp)
+}
+
 // ListSessionsWithResponse List sessions
 //
 // Newest first, each with its last attempt.
@@ -7585,6 +9387,313 @@ func ParseStartExecutionResponse(rsp *http.Response) (*StartExecutionResponse, e
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSchedulesResponse parses an HTTP response from a ListSchedulesWithResponse call
+func ParseListSchedulesResponse(rsp *http.Response) (*ListSchedulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSchedulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ScheduleList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteScheduleResponse parses an HTTP response from a DeleteScheduleWithResponse call
+func ParseDeleteScheduleResponse(rsp *http.Response) (*DeleteScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetScheduleResponse parses an HTTP response from a GetScheduleWithResponse call
+func ParseGetScheduleResponse(rsp *http.Response) (*GetScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutScheduleResponse parses an HTTP response from a PutScheduleWithResponse call
+func ParsePutScheduleResponse(rsp *http.Response) (*PutScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStartBackfillResponse parses an HTTP response from a StartBackfillWithResponse call
+func ParseStartBackfillResponse(rsp *http.Response) (*StartBackfillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartBackfillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BackfillPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Backfill
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelBackfillResponse parses an HTTP response from a CancelBackfillWithResponse call
+func ParseCancelBackfillResponse(rsp *http.Response) (*CancelBackfillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelBackfillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Backfill
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDisableScheduleResponse parses an HTTP response from a DisableScheduleWithResponse call
+func ParseDisableScheduleResponse(rsp *http.Response) (*DisableScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DisableScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEnableScheduleResponse parses an HTTP response from a EnableScheduleWithResponse call
+func ParseEnableScheduleResponse(rsp *http.Response) (*EnableScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EnableScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseNextTicksResponse parses an HTTP response from a NextTicksWithResponse call
+func ParseNextTicksResponse(rsp *http.Response) (*NextTicksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &NextTicksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TickPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -19,3 +19,9 @@ func (e *Engine) Forget() { e.documents.Purge() }
 
 // Fire is what a timer that is due calls.
 func (e *Engine) Fire(ctx context.Context, kind TimerKind, f Fence) { e.fire(ctx, kind, f) }
+
+// SweepSchedules does what schedules have to do now, in every project.
+func (e *Engine) SweepSchedules(ctx context.Context) error {
+	_, err := e.sweepSchedules(ctx, func(string) bool { return true })
+	return err
+}

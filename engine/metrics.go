@@ -17,6 +17,7 @@ type Metrics struct {
 	waits      *prometheus.HistogramVec
 	refused    *prometheus.CounterVec
 	repairs    *prometheus.CounterVec
+	ticks      *prometheus.CounterVec
 }
 
 // NewMetrics makes the counters and registers them, unless reg is nil.
@@ -42,6 +43,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "redrive_repairs_total", Help: "What the reconciler repaired, by kind.",
 		}, []string{"kind"}),
+		ticks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "redrive_schedule_ticks_total", Help: "Ticks of schedules and backfills, by what became of them: started, skipped, failed (to start).",
+		}, []string{"outcome"}),
+	}
+	for _, outcome := range []TickOutcome{TickStarted, TickSkipped, TickFailed} {
+		m.ticks.WithLabelValues(string(outcome))
 	}
 	for _, operation := range []string{"claim", "complete", "fail", "heartbeat", string(WhyRelease), string(WhyExpire), string(WhyVanish)} {
 		m.refused.WithLabelValues(operation)
@@ -55,7 +62,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs)
+		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs, m.ticks)
 	}
 	return m
 }
@@ -72,5 +79,7 @@ func (m *Metrics) task(taskType string, status workflow.TaskStatus, took time.Du
 func (m *Metrics) fenced(operation string) { m.refused.WithLabelValues(operation).Inc() }
 
 func (m *Metrics) repaired(kind string) { m.repairs.WithLabelValues(kind).Inc() }
+
+func (m *Metrics) ticked(o TickOutcome, n int) { m.ticks.WithLabelValues(string(o)).Add(float64(n)) }
 
 func (m *Metrics) swept(took time.Duration) { m.waits.WithLabelValues("sweep").Observe(took.Seconds()) }

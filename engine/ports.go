@@ -24,6 +24,7 @@ type Store interface {
 	Logs
 	Slots
 	Sessions
+	Schedules
 }
 
 // Definitions keeps projects and the immutable versions of workflows.
@@ -567,6 +568,24 @@ type Access interface {
 	Keys(ctx context.Context) ([]Key, error)
 	// KeyByHash answers the key whose secret has the hash; nil when there is none.
 	KeyByHash(ctx context.Context, hash string) (*Key, error)
+}
+
+// Schedules keeps schedules. Each changes as a whole, and only from the revision that was read.
+type Schedules interface {
+	// Schedule answers a schedule; nil when there is none.
+	Schedule(ctx context.Context, project, name string) (*ScheduleRecord, error)
+	// Schedules answers a project's schedules by name.
+	Schedules(ctx context.Context, project string, page Page) ([]ScheduleRecord, string, error)
+	// PutSchedule stores a schedule under the next revision; ErrMoved when the revision is not the stored one.
+	PutSchedule(ctx context.Context, r ScheduleRecord) error
+	// DropSchedule removes a schedule; ErrMoved when the revision is not the stored one.
+	DropSchedule(ctx context.Context, r ScheduleRecord) error
+	// DueSchedules answers what is due in the projects that mine lets pass, at most limit of each.
+	DueSchedules(ctx context.Context, mine func(project string) bool, limit int) (DueSchedules, error)
+	// FindSchedule answers which schedule has a number; an empty name when none has.
+	FindSchedule(ctx context.Context, number int64) (ScheduleName, error)
+	// Statuses reads the statuses of executions; "" for one that is not there.
+	Statuses(ctx context.Context, ids []string) ([]workflow.ExecutionStatus, error)
 }
 
 // Redrive is a plan made ready to be applied: the failed tasks that run again

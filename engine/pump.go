@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,6 +33,7 @@ type Pump struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	led    atomic.Uint32 // the groups in leads, as bits
 
 	// Owned by the loop.
 	leads   [groupCount]bool
@@ -66,6 +68,7 @@ func (p *Pump) Start(ctx context.Context) error {
 	p.wg.Go(func() { p.e.lister.run(run) })
 	p.wg.Go(func() { p.e.usher.run(run) })
 	p.wg.Go(func() { p.loop(run) })
+	p.wg.Go(func() { p.schedules(run) })
 	return nil
 }
 
@@ -190,6 +193,7 @@ func (p *Pump) due() []int {
 }
 
 func (p *Pump) lead(ctx context.Context) error {
+	defer p.tellLeads()
 	for group := range groupCount {
 		mine, err := p.e.store.Lead(ctx, group, p.owner, leadTTL)
 		if err != nil {
@@ -204,6 +208,17 @@ func (p *Pump) lead(ctx context.Context) error {
 		p.leads[group] = mine
 	}
 	return nil
+}
+
+// tellLeads lets the goroutine of the schedules know what this process leads.
+func (p *Pump) tellLeads() {
+	var led uint32
+	for group, mine := range p.leads {
+		if mine {
+			led |= 1 << group
+		}
+	}
+	p.led.Store(led)
 }
 
 // fleet refreshes what is known of the workers and repairs asynq's list of queues.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"github.com/redrive/redrive/workflow"
@@ -85,9 +84,7 @@ func (l *lines) refresh(ctx context.Context, e *Engine) error {
 func (l *lines) led(leads [groupCount]bool) []string {
 	var mine []string
 	for _, project := range l.projects {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(project))
-		if leads[h.Sum32()%groupCount] {
+		if leads[groupOf(project)] {
 			mine = append(mine, project)
 		}
 	}

@@ -25,6 +25,15 @@ func random() float64 { return rand.Float64() }
 // With an idempotency key that is known, it answers the execution it made
 // before and false; the same key with another request is refused.
 func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Execution, bool, error) {
+	id, err := newID()
+	if err != nil {
+		return nil, false, err
+	}
+	return e.startAs(ctx, project, id, r)
+}
+
+// startAs is Start under an id that was chosen before.
+func (e *Engine) startAs(ctx context.Context, project, id string, r StartRequest) (*Execution, bool, error) {
 	w, err := e.head(ctx, project, r.Workflow, r.Version)
 	if err != nil {
 		return nil, false, err
@@ -36,11 +45,7 @@ func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Ex
 	if err := e.checkStart(p, &r); err != nil {
 		return nil, false, err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, false, fmt.Errorf("engine: making an id: %w", err)
-	}
-	x := newExecution(id.String(), project, w, p, r)
+	x := newExecution(id, project, w, p, r)
 	if r.IdempotencyKey != "" {
 		if x.ID, err = e.reserve(ctx, project, x.ID, r); err != nil {
 			return nil, false, err
@@ -126,6 +131,14 @@ func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settle
 		e.metrics.started()
 	}
 	return settled, created, nil
+}
+
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("engine: making an id: %w", err)
+	}
+	return id.String(), nil
 }
 
 // made is the execution as it is right after its creation.

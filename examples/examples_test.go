@@ -27,6 +27,9 @@ func TestEveryExampleCanBePublished(t *testing.T) {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
 		}
+		if filepath.Dir(path) == "schedules" && d.Name() != "workflow.yaml" {
+			return nil // schedules: the tests of the command line apply them
+		}
 		found++
 		t.Run(path, func(t *testing.T) {
 			source, err := os.ReadFile(path)

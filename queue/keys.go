@@ -136,21 +136,34 @@ func sessionsKey(project, workflow string) string {
 // placeOf names a session within its project.
 func placeOf(at int64, workflow string) string { return strconv.FormatInt(at, 10) + ":" + workflow }
 
+// scheduleKey is a HASH revision, number, look (ms), spec and state (JSON of the engine) of a schedule.
+func scheduleKey(project, name string) string { return projectKey(project, "schedule:"+name) }
+
+// schedulesKey is a ZSET of schedule names, all with score 0.
+func schedulesKey(project string) string { return projectKey(project, "schedules") }
+
+// scheduleLooksKey is a ZSET schedule name -> when to look at it, ms; those that need no look are not in it.
+func scheduleLooksKey(project string) string { return projectKey(project, "schedules:looks") }
+
+// scheduleNumbersKey is a HASH schedule number -> name.
+func scheduleNumbersKey(project string) string { return projectKey(project, "schedules:numbers") }
+
 // numbersKey is a HASH execution number -> id.
 func numbersKey(number int64) string {
 	return prefix + "{n:" + strconv.FormatInt(number/numberBlock, 10) + "}"
 }
 
 const (
-	numberKey   = prefix + "number"           // STRING the last execution number given out
-	sessionsNo  = prefix + "session-number"   // STRING the last session number given out
-	slotsUsed   = prefix + "{slots}:projects" // SET of projects in which something was reserved: those whose dueKey is looked at
-	projectsKey = prefix + "{access}:project" // HASH name -> JSON
-	keysKey     = prefix + "{access}:key"     // HASH key id -> JSON
-	hashesKey   = prefix + "{access}:hash"    // HASH sha256 of the secret -> key id
-	workersKey  = prefix + "{fleet}:worker"   // HASH worker id -> JSON
-	seenKey     = prefix + "{fleet}:seen"     // ZSET worker id -> when its announcement expires, ms
-	cancelTopic = prefix + "cancel"           // channel: execution ids
+	numberKey   = prefix + "number"               // STRING the last execution number given out
+	sessionsNo  = prefix + "session-number"       // STRING the last session number given out
+	slotsUsed   = prefix + "{slots}:projects"     // SET of projects in which something was reserved: those whose dueKey is looked at
+	projectsKey = prefix + "{access}:project"     // HASH name -> JSON
+	keysKey     = prefix + "{access}:key"         // HASH key id -> JSON
+	hashesKey   = prefix + "{access}:hash"        // HASH sha256 of the secret -> key id
+	workersKey  = prefix + "{fleet}:worker"       // HASH worker id -> JSON
+	seenKey     = prefix + "{fleet}:seen"         // ZSET worker id -> when its announcement expires, ms
+	scheduled   = prefix + "{schedules}:projects" // SET of projects that have, or had, schedules
+	cancelTopic = prefix + "cancel"               // channel: execution ids
 )
 
 // leadKey is a STRING: the owner, with a TTL.

@@ -63,6 +63,8 @@ var (
 	scriptBegin      = script("begin")
 	scriptPutBack    = script("put_back")
 	scriptList       = redis.NewScript(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + function("index") + luaText("list"))
+	scriptSchedule   = script("schedule")
+	scriptUnschedule = script("unschedule")
 )
 
 func script(name string, libs ...string) *redis.Script {

@@ -199,6 +199,10 @@ func TestKeyMap(t *testing.T) {
 	line("HASH", sessionKey("default", placeOf(1772323200, "etl")))
 	line("ZSET", sessionsKey("default", ""))
 	line("ZSET", sessionsKey("default", "etl"))
+	line("HASH", scheduleKey("default", "nightly"))
+	line("ZSET", schedulesKey("default"))
+	line("ZSET", scheduleLooksKey("default"))
+	line("HASH", scheduleNumbersKey("default"))
 	line("HASH", numbersKey(7001))
 	line("STRING", numberKey)
 	line("STRING", sessionsNo)
@@ -208,6 +212,7 @@ func TestKeyMap(t *testing.T) {
 	line("HASH", hashesKey)
 	line("HASH", workersKey)
 	line("ZSET", seenKey)
+	line("SET", scheduled)
 	line("CHANNEL", cancelTopic)
 	line("STRING", leadKey(3))
 	const golden = "testdata/keys.golden"

@@ -146,6 +146,7 @@ var behaviours = map[string]func(*testing.T, *house){
 	"announcements expire":                announcements,
 	"queues are paused":                   queues,
 	"versions":                            versions,
+	"schedules fire, and are found":       schedules,
 }
 
 func TestBehaviour(t *testing.T) {

@@ -17,6 +17,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for BackfillStatus.
+const (
+	BackfillStatusCanceled BackfillStatus = "canceled"
+	BackfillStatusFinished BackfillStatus = "finished"
+	BackfillStatusRunning  BackfillStatus = "running"
+)
+
+// Valid indicates whether the value is a known member of the BackfillStatus enum.
+func (e BackfillStatus) Valid() bool {
+	switch e {
+	case BackfillStatusCanceled:
+		return true
+	case BackfillStatusFinished:
+		return true
+	case BackfillStatusRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExecutionStatus.
 const (
 	ExecutionStatusCanceled  ExecutionStatus = "canceled"
@@ -86,6 +107,48 @@ func (e LogLevel) Valid() bool {
 	case LogLevelInfo:
 		return true
 	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScheduleCatchUp.
+const (
+	All  ScheduleCatchUp = "all"
+	Last ScheduleCatchUp = "last"
+	None ScheduleCatchUp = "none"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleCatchUp enum.
+func (e ScheduleCatchUp) Valid() bool {
+	switch e {
+	case All:
+		return true
+	case Last:
+		return true
+	case None:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScheduleOverlap.
+const (
+	ScheduleOverlapCancel ScheduleOverlap = "cancel"
+	ScheduleOverlapQueue  ScheduleOverlap = "queue"
+	ScheduleOverlapSkip   ScheduleOverlap = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleOverlap enum.
+func (e ScheduleOverlap) Valid() bool {
+	switch e {
+	case ScheduleOverlapCancel:
+		return true
+	case ScheduleOverlapQueue:
+		return true
+	case ScheduleOverlapSkip:
 		return true
 	default:
 		return false
@@ -173,6 +236,27 @@ func (e TaskStatus) Valid() bool {
 	}
 }
 
+// Defines values for TickOutcomeOutcome.
+const (
+	TickOutcomeOutcomeFailed  TickOutcomeOutcome = "failed"
+	TickOutcomeOutcomeSkipped TickOutcomeOutcome = "skipped"
+	TickOutcomeOutcomeStarted TickOutcomeOutcome = "started"
+)
+
+// Valid indicates whether the value is a known member of the TickOutcomeOutcome enum.
+func (e TickOutcomeOutcome) Valid() bool {
+	switch e {
+	case TickOutcomeOutcomeFailed:
+		return true
+	case TickOutcomeOutcomeSkipped:
+		return true
+	case TickOutcomeOutcomeStarted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetGraphParamsFormat.
 const (
 	GetGraphParamsFormatDot     GetGraphParamsFormat = "dot"
@@ -220,6 +304,79 @@ type Attempt struct {
 type AttemptList struct {
 	Items      []Attempt `json:"items"`
 	NextCursor *string   `json:"next_cursor"`
+}
+
+// Backfill defines model for Backfill.
+type Backfill struct {
+	By string `json:"by,omitempty"`
+
+	// Count Ticks in all.
+	Count     int       `json:"count"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Cron The expression of when it was made.
+	Cron string `json:"cron,omitempty"`
+
+	// Cursor The last tick that was started.
+	Cursor  *time.Time `json:"cursor"`
+	EndedAt *time.Time `json:"ended_at"`
+
+	// Failed Executions that ended otherwise.
+	Failed int       `json:"failed"`
+	From   time.Time `json:"from"`
+	ID     int       `json:"id"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input,omitempty"`
+
+	// LastError Why the last one that could not be started was not.
+	LastError  string `json:"last_error,omitempty"`
+	MaxRunning int    `json:"max_running"`
+
+	// NotStarted Ticks whose execution could not be started.
+	NotStarted int           `json:"not_started"`
+	Running    []ScheduleRun `json:"running"`
+	Started    int           `json:"started"`
+
+	// Status finished: every execution was started and has ended.
+	Status BackfillStatus `json:"status"`
+
+	// Succeeded Executions that succeeded.
+	Succeeded int       `json:"succeeded"`
+	TimeZone  string    `json:"time_zone,omitempty"`
+	To        time.Time `json:"to"`
+}
+
+// BackfillStatus finished: every execution was started and has ended.
+type BackfillStatus string
+
+// BackfillPreview defines model for BackfillPreview.
+type BackfillPreview struct {
+	// Count How many executions would be started.
+	Count int        `json:"count"`
+	First *time.Time `json:"first"`
+	Last  *time.Time `json:"last"`
+
+	// Times The first 100 ticks.
+	Times []time.Time `json:"times"`
+}
+
+// BackfillRequest defines model for BackfillRequest.
+type BackfillRequest struct {
+	// DryRun Only answer what would be started.
+	DryRun bool `json:"dry_run,omitempty"`
+
+	// From Ticks at or after it.
+	From time.Time `json:"from"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input,omitempty"`
+
+	// MaxRunning Executions at once, 1 when left out.
+	MaxRunning int `json:"max_running,omitempty"`
+
+	// To Ticks before it; not in the future.
+	To time.Time `json:"to"`
 }
 
 // CompleteRequest defines model for CompleteRequest.
@@ -591,6 +748,109 @@ type ResumeRequest struct {
 	Task string `json:"task,omitempty"`
 }
 
+// Schedule defines model for Schedule.
+type Schedule struct {
+	// Backfills The latest first.
+	Backfills []Backfill      `json:"backfills,omitempty"`
+	CatchUp   ScheduleCatchUp `json:"catch_up"`
+	CreatedAt time.Time       `json:"created_at"`
+	Cron      string          `json:"cron"`
+
+	// DecidedUntil Every tick up to here was started or skipped.
+	DecidedUntil *time.Time `json:"decided_until,omitempty"`
+	Enabled      bool       `json:"enabled"`
+	EndBefore    *time.Time `json:"end_before,omitempty"`
+
+	// Generation Counts its changes.
+	Generation int `json:"generation"`
+
+	// Input Any JSON value.
+	Input    JSON              `json:"input"`
+	Jitter   string            `json:"jitter"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Name     string            `json:"name"`
+	Next     *Tick             `json:"next"`
+	Number   int64             `json:"number"`
+	Overlap  ScheduleOverlap   `json:"overlap"`
+	Priority int               `json:"priority"`
+	Project  string            `json:"project"`
+
+	// Running Executions of its ticks that run, without those of backfills.
+	Running    []ScheduleRun `json:"running,omitempty"`
+	StartAfter *time.Time    `json:"start_after,omitempty"`
+
+	// Ticks The last 50, the latest first.
+	Ticks     []TickOutcome `json:"ticks,omitempty"`
+	TimeZone  string        `json:"time_zone"`
+	UpdatedAt time.Time     `json:"updated_at"`
+	Version   int           `json:"version,omitempty"`
+
+	// Waiting Ticks that start when the former execution has ended.
+	Waiting  []time.Time `json:"waiting,omitempty"`
+	Workflow string      `json:"workflow"`
+}
+
+// ScheduleCatchUp defines model for Schedule.CatchUp.
+type ScheduleCatchUp string
+
+// ScheduleOverlap defines model for Schedule.Overlap.
+type ScheduleOverlap string
+
+// ScheduleList defines model for ScheduleList.
+type ScheduleList struct {
+	Items      []Schedule `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
+}
+
+// ScheduleRequest `workflow` and `cron` are needed.
+type ScheduleRequest struct {
+	// CatchUp What becomes of ticks that were missed: none, last (the latest of them runs, the default), all (they run in order, one after the other).
+	CatchUp string `json:"catch_up,omitempty"`
+
+	// Cron Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m.
+	Cron string `json:"cron,omitempty"`
+
+	// Enabled When left out it stays as it is; a new schedule is enabled.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// EndBefore No tick at it or later.
+	EndBefore *time.Time `json:"end_before,omitempty"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input,omitempty"`
+
+	// Jitter A duration, as 5m: each tick starts later by up to so much, always by the same for the tick, and never past the next one.
+	Jitter string    `json:"jitter,omitempty"`
+	Labels StringMap `json:"labels,omitempty"`
+
+	// Name May be said here, too; then it must be that of the path.
+	Name string `json:"name,omitempty"`
+
+	// Overlap What a tick does while an execution of the schedule runs: skip (the default), queue, cancel.
+	Overlap string `json:"overlap,omitempty"`
+
+	// Priority 1 to 9, 5 when left out.
+	Priority int `json:"priority,omitempty"`
+
+	// StartAfter No tick before it.
+	StartAfter *time.Time `json:"start_after,omitempty"`
+
+	// TimeZone A name of the IANA database, as Europe/Berlin; UTC when left out.
+	TimeZone string `json:"time_zone,omitempty"`
+
+	// Version The newest at each tick when left out.
+	Version  int    `json:"version,omitempty"`
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// ScheduleRun defines model for ScheduleRun.
+type ScheduleRun struct {
+	Execution string `json:"execution"`
+
+	// Time The tick that started it.
+	Time time.Time `json:"time"`
+}
+
 // Scope Each includes the ones before it.
 type Scope string
 
@@ -700,6 +960,47 @@ type TaskList struct {
 // TaskStatus defines model for TaskStatus.
 type TaskStatus string
 
+// Tick defines model for Tick.
+type Tick struct {
+	// DueAt When it starts; later than its time by the jitter.
+	DueAt time.Time `json:"due_at"`
+	Time  time.Time `json:"time"`
+}
+
+// TickOutcome defines model for TickOutcome.
+type TickOutcome struct {
+	// At When it was decided.
+	At time.Time `json:"at"`
+
+	// Count How many ticks this stands for; up to 10000 are counted.
+	Count int `json:"count"`
+
+	// Error Why the execution could not be started.
+	Error string `json:"error,omitempty"`
+
+	// Execution What was started or, where it was skipped, what stood in the way.
+	Execution string `json:"execution,omitempty"`
+
+	// Outcome failed: the execution could not be started.
+	Outcome TickOutcomeOutcome `json:"outcome"`
+
+	// Reason Why it was skipped: missed, overlap, queue_full, disabled, replaced.
+	Reason string `json:"reason,omitempty"`
+
+	// Time The tick; the latest of them where count is more than 1.
+	Time time.Time `json:"time"`
+}
+
+// TickOutcomeOutcome failed: the execution could not be started.
+type TickOutcomeOutcome string
+
+// TickPreview defines model for TickPreview.
+type TickPreview struct {
+	// Enabled Whether the schedule is enabled: else none of them starts anything.
+	Enabled bool   `json:"enabled"`
+	Items   []Tick `json:"items"`
+}
+
 // Worker defines model for Worker.
 type Worker struct {
 	Concurrency int    `json:"concurrency"`
@@ -779,6 +1080,9 @@ type QueueName = string
 
 // Ref defines model for Ref.
 type Ref = string
+
+// ScheduleName defines model for ScheduleName.
+type ScheduleName = string
 
 // SessionNumber defines model for SessionNumber.
 type SessionNumber = int64
@@ -909,6 +1213,27 @@ type ListExecutionsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListSchedulesParams defines parameters for ListSchedules.
+type ListSchedulesParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StartBackfillParams defines parameters for StartBackfill.
+type StartBackfillParams struct {
+	// DryRun Check only.
+	DryRun *DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// NextTicksParams defines parameters for NextTicks.
+type NextTicksParams struct {
+	// Count How many.
+	Count *int `form:"count,omitempty" json:"count,omitempty"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Workflow The name of the workflow.
@@ -981,6 +1306,12 @@ type PutProjectJSONRequestBody = ProjectRequest
 // StartExecutionJSONRequestBody defines body for StartExecution for application/json ContentType.
 type StartExecutionJSONRequestBody = StartRequest
 
+// PutScheduleJSONRequestBody defines body for PutSchedule for application/json ContentType.
+type PutScheduleJSONRequestBody = ScheduleRequest
+
+// StartBackfillJSONRequestBody defines body for StartBackfill for application/json ContentType.
+type StartBackfillJSONRequestBody = BackfillRequest
+
 // PublishWorkflowJSONRequestBody defines body for PublishWorkflow for application/json ContentType.
 type PublishWorkflowJSONRequestBody = JSON
 
@@ -1052,6 +1383,33 @@ type ServerInterface interface {
 	// StartExecution Start an execution
 	// (POST /v1/projects/{project}/executions)
 	StartExecution(c *gin.Context, project ProjectName)
+	// ListSchedules List schedules
+	// (GET /v1/projects/{project}/schedules)
+	ListSchedules(c *gin.Context, project ProjectName, params ListSchedulesParams)
+	// DeleteSchedule Delete a schedule
+	// (DELETE /v1/projects/{project}/schedules/{name})
+	DeleteSchedule(c *gin.Context, project ProjectName, name ScheduleName)
+	// GetSchedule Read a schedule
+	// (GET /v1/projects/{project}/schedules/{name})
+	GetSchedule(c *gin.Context, project ProjectName, name ScheduleName)
+	// PutSchedule Create a schedule, or change the whole of one
+	// (PUT /v1/projects/{project}/schedules/{name})
+	PutSchedule(c *gin.Context, project ProjectName, name ScheduleName)
+	// StartBackfill Run the ticks of a range of the past
+	// (POST /v1/projects/{project}/schedules/{name}/backfill)
+	StartBackfill(c *gin.Context, project ProjectName, name ScheduleName, params StartBackfillParams)
+	// CancelBackfill Cancel a backfill
+	// (DELETE /v1/projects/{project}/schedules/{name}/backfill/{backfill})
+	CancelBackfill(c *gin.Context, project ProjectName, name ScheduleName, backfill int)
+	// DisableSchedule Disable a schedule
+	// (POST /v1/projects/{project}/schedules/{name}/disable)
+	DisableSchedule(c *gin.Context, project ProjectName, name ScheduleName)
+	// EnableSchedule Enable a schedule
+	// (POST /v1/projects/{project}/schedules/{name}/enable)
+	EnableSchedule(c *gin.Context, project ProjectName, name ScheduleName)
+	// NextTicks Preview the next ticks of a schedule
+	// (GET /v1/projects/{project}/schedules/{name}/next)
+	NextTicks(c *gin.Context, project ProjectName, name ScheduleName, params NextTicksParams)
 	// ListSessions List sessions
 	// (GET /v1/projects/{project}/sessions)
 	ListSessions(c *gin.Context, project ProjectName, params ListSessionsParams)
@@ -1941,6 +2299,353 @@ func (siw *ServerInterfaceWrapper) StartExecution(c *gin.Context) {
 	siw.Handler.StartExecution(c, project)
 }
 
+// ListSchedules operation middleware
+func (siw *ServerInterfaceWrapper) ListSchedules(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSchedulesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSchedules(c, project, params)
+}
+
+// DeleteSchedule operation middleware
+func (siw *ServerInterfaceWrapper) DeleteSchedule(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteSchedule(c, project, name)
+}
+
+// GetSchedule operation middleware
+func (siw *ServerInterfaceWrapper) GetSchedule(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetSchedule(c, project, name)
+}
+
+// PutSchedule operation middleware
+func (siw *ServerInterfaceWrapper) PutSchedule(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutSchedule(c, project, name)
+}
+
+// StartBackfill operation middleware
+func (siw *ServerInterfaceWrapper) StartBackfill(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartBackfillParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StartBackfill(c, project, name, params)
+}
+
+// CancelBackfill operation middleware
+func (siw *ServerInterfaceWrapper) CancelBackfill(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "backfill" -------------
+	var backfill int
+
+	err = runtime.BindStyledParameterWithOptions("simple", "backfill", c.Param("backfill"), &backfill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter backfill: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CancelBackfill(c, project, name, backfill)
+}
+
+// DisableSchedule operation middleware
+func (siw *ServerInterfaceWrapper) DisableSchedule(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DisableSchedule(c, project, name)
+}
+
+// EnableSchedule operation middleware
+func (siw *ServerInterfaceWrapper) EnableSchedule(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EnableSchedule(c, project, name)
+}
+
+// NextTicks operation middleware
+func (siw *ServerInterfaceWrapper) NextTicks(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name ScheduleName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params NextTicksParams
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", c.Request.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter count: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.NextTicks(c, project, name, params)
+}
+
 // ListSessions operation middleware
 func (siw *ServerInterfaceWrapper) ListSessions(c *gin.Context) {
 
@@ -2420,6 +3125,15 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/executions/:id/cancel", wrapper.CancelExecution)
 	router.POST(options.BaseURL+"/v1/executions/:id/pause", wrapper.PauseExecution)
 	router.POST(options.BaseURL+"/v1/executions/:id/resume", wrapper.ResumeExecution)
+	router.GET(options.BaseURL+"/v1/projects/:project/schedules", wrapper.ListSchedules)
+	router.DELETE(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.DeleteSchedule)
+	router.GET(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.GetSchedule)
+	router.PUT(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.PutSchedule)
+	router.POST(options.BaseURL+"/v1/projects/:project/schedules/:name/enable", wrapper.EnableSchedule)
+	router.POST(options.BaseURL+"/v1/projects/:project/schedules/:name/disable", wrapper.DisableSchedule)
+	router.GET(options.BaseURL+"/v1/projects/:project/schedules/:name/next", wrapper.NextTicks)
+	router.POST(options.BaseURL+"/v1/projects/:project/schedules/:name/backfill", wrapper.StartBackfill)
+	router.DELETE(options.BaseURL+"/v1/projects/:project/schedules/:name/backfill/:backfill", wrapper.CancelBackfill)
 	router.GET(options.BaseURL+"/v1/queues", wrapper.ListQueues)
 	router.POST(options.BaseURL+"/v1/queues/:queue/pause", wrapper.PauseQueue)
 	router.POST(options.BaseURL+"/v1/queues/:queue/resume", wrapper.ResumeQueue)
@@ -3447,6 +4161,393 @@ func (response StartExecutiondefaultApplicationProblemPlusJSONResponse) VisitSta
 	return err
 }
 
+type ListSchedulesRequestObject struct {
+	Project ProjectName `json:"project"`
+	Params  ListSchedulesParams
+}
+
+type ListSchedulesResponseObject interface {
+	VisitListSchedulesResponse(w http.ResponseWriter) error
+}
+
+type ListSchedules200JSONResponse ScheduleList
+
+func (response ListSchedules200JSONResponse) VisitListSchedulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSchedulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSchedulesdefaultApplicationProblemPlusJSONResponse) VisitListSchedulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScheduleRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+}
+
+type DeleteScheduleResponseObject interface {
+	VisitDeleteScheduleResponse(w http.ResponseWriter) error
+}
+
+type DeleteSchedule204Response struct {
+}
+
+func (response DeleteSchedule204Response) VisitDeleteScheduleResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteScheduledefaultApplicationProblemPlusJSONResponse) VisitDeleteScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScheduleRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+}
+
+type GetScheduleResponseObject interface {
+	VisitGetScheduleResponse(w http.ResponseWriter) error
+}
+
+type GetSchedule200JSONResponse Schedule
+
+func (response GetSchedule200JSONResponse) VisitGetScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetScheduledefaultApplicationProblemPlusJSONResponse) VisitGetScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScheduleRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+	Body    *PutScheduleJSONRequestBody
+}
+
+type PutScheduleResponseObject interface {
+	VisitPutScheduleResponse(w http.ResponseWriter) error
+}
+
+type PutSchedule200JSONResponse Schedule
+
+func (response PutSchedule200JSONResponse) VisitPutScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSchedule201JSONResponse Schedule
+
+func (response PutSchedule201JSONResponse) VisitPutScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutScheduledefaultApplicationProblemPlusJSONResponse) VisitPutScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfillRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+	Params  StartBackfillParams
+	Body    *StartBackfillJSONRequestBody
+}
+
+type StartBackfillResponseObject interface {
+	VisitStartBackfillResponse(w http.ResponseWriter) error
+}
+
+type StartBackfill200JSONResponse BackfillPreview
+
+func (response StartBackfill200JSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill202JSONResponse Backfill
+
+func (response StartBackfill202JSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfilldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartBackfilldefaultApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelBackfillRequestObject struct {
+	Project  ProjectName  `json:"project"`
+	Name     ScheduleName `json:"name"`
+	Backfill int          `json:"backfill"`
+}
+
+type CancelBackfillResponseObject interface {
+	VisitCancelBackfillResponse(w http.ResponseWriter) error
+}
+
+type CancelBackfill200JSONResponse Backfill
+
+func (response CancelBackfill200JSONResponse) VisitCancelBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelBackfilldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelBackfilldefaultApplicationProblemPlusJSONResponse) VisitCancelBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisableScheduleRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+}
+
+type DisableScheduleResponseObject interface {
+	VisitDisableScheduleResponse(w http.ResponseWriter) error
+}
+
+type DisableSchedule200JSONResponse Schedule
+
+func (response DisableSchedule200JSONResponse) VisitDisableScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisableScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DisableScheduledefaultApplicationProblemPlusJSONResponse) VisitDisableScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableScheduleRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+}
+
+type EnableScheduleResponseObject interface {
+	VisitEnableScheduleResponse(w http.ResponseWriter) error
+}
+
+type EnableSchedule200JSONResponse Schedule
+
+func (response EnableSchedule200JSONResponse) VisitEnableScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnableScheduledefaultApplicationProblemPlusJSONResponse) VisitEnableScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NextTicksRequestObject struct {
+	Project ProjectName  `json:"project"`
+	Name    ScheduleName `json:"name"`
+	Params  NextTicksParams
+}
+
+type NextTicksResponseObject interface {
+	VisitNextTicksResponse(w http.ResponseWriter) error
+}
+
+type NextTicks200JSONResponse TickPreview
+
+func (response NextTicks200JSONResponse) VisitNextTicksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NextTicksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response NextTicksdefaultApplicationProblemPlusJSONResponse) VisitNextTicksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListSessionsRequestObject struct {
 	Project ProjectName `json:"project"`
 	Params  ListSessionsParams
@@ -4008,6 +5109,33 @@ type StrictServerInterface interface {
 	// StartExecution Start an execution
 	// (POST /v1/projects/{project}/executions)
 	StartExecution(ctx context.Context, request StartExecutionRequestObject) (StartExecutionResponseObject, error)
+	// ListSchedules List schedules
+	// (GET /v1/projects/{project}/schedules)
+	ListSchedules(ctx context.Context, request ListSchedulesRequestObject) (ListSchedulesResponseObject, error)
+	// DeleteSchedule Delete a schedule
+	// (DELETE /v1/projects/{project}/schedules/{name})
+	DeleteSchedule(ctx context.Context, request DeleteScheduleRequestObject) (DeleteScheduleResponseObject, error)
+	// GetSchedule Read a schedule
+	// (GET /v1/projects/{project}/schedules/{name})
+	GetSchedule(ctx context.Context, request GetScheduleRequestObject) (GetScheduleResponseObject, error)
+	// PutSchedule Create a schedule, or change the whole of one
+	// (PUT /v1/projects/{project}/schedules/{name})
+	PutSchedule(ctx context.Context, request PutScheduleRequestObject) (PutScheduleResponseObject, error)
+	// StartBackfill Run the ticks of a range of the past
+	// (POST /v1/projects/{project}/schedules/{name}/backfill)
+	StartBackfill(ctx context.Context, request StartBackfillRequestObject) (StartBackfillResponseObject, error)
+	// CancelBackfill Cancel a backfill
+	// (DELETE /v1/projects/{project}/schedules/{name}/backfill/{backfill})
+	CancelBackfill(ctx context.Context, request CancelBackfillRequestObject) (CancelBackfillResponseObject, error)
+	// DisableSchedule Disable a schedule
+	// (POST /v1/projects/{project}/schedules/{name}/disable)
+	DisableSchedule(ctx context.Context, request DisableScheduleRequestObject) (DisableScheduleResponseObject, error)
+	// EnableSchedule Enable a schedule
+	// (POST /v1/projects/{project}/schedules/{name}/enable)
+	EnableSchedule(ctx context.Context, request EnableScheduleRequestObject) (EnableScheduleResponseObject, error)
+	// NextTicks Preview the next ticks of a schedule
+	// (GET /v1/projects/{project}/schedules/{name}/next)
+	NextTicks(ctx context.Context, request NextTicksRequestObject) (NextTicksResponseObject, error)
 	// ListSessions List sessions
 	// (GET /v1/projects/{project}/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
@@ -4755,6 +5883,284 @@ func (sh *strictHandler) StartExecution(ctx *gin.Context, project ProjectName) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(StartExecutionResponseObject); ok {
 		if err := validResponse.VisitStartExecutionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSchedules operation middleware
+func (sh *strictHandler) ListSchedules(ctx *gin.Context, project ProjectName, params ListSchedulesParams) {
+	var request ListSchedulesRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListSchedules(ctx.Request.Context(), request.(ListSchedulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSchedules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListSchedulesResponseObject); ok {
+		if err := validResponse.VisitListSchedulesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteSchedule operation middleware
+func (sh *strictHandler) DeleteSchedule(ctx *gin.Context, project ProjectName, name ScheduleName) {
+	var request DeleteScheduleRequestObject
+
+	request.Project = project
+	request.Name = name
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.DeleteSchedule(ctx.Request.Context(), request.(DeleteScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSchedule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteScheduleResponseObject); ok {
+		if err := validResponse.VisitDeleteScheduleResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSchedule operation middleware
+func (sh *strictHandler) GetSchedule(ctx *gin.Context, project ProjectName, name ScheduleName) {
+	var request GetScheduleRequestObject
+
+	request.Project = project
+	request.Name = name
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.GetSchedule(ctx.Request.Context(), request.(GetScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSchedule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetScheduleResponseObject); ok {
+		if err := validResponse.VisitGetScheduleResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutSchedule operation middleware
+func (sh *strictHandler) PutSchedule(ctx *gin.Context, project ProjectName, name ScheduleName) {
+	var request PutScheduleRequestObject
+
+	request.Project = project
+	request.Name = name
+
+	var body PutScheduleJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.PutSchedule(ctx.Request.Context(), request.(PutScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutSchedule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutScheduleResponseObject); ok {
+		if err := validResponse.VisitPutScheduleResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StartBackfill operation middleware
+func (sh *strictHandler) StartBackfill(ctx *gin.Context, project ProjectName, name ScheduleName, params StartBackfillParams) {
+	var request StartBackfillRequestObject
+
+	request.Project = project
+	request.Name = name
+	request.Params = params
+
+	var body StartBackfillJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.StartBackfill(ctx.Request.Context(), request.(StartBackfillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartBackfill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StartBackfillResponseObject); ok {
+		if err := validResponse.VisitStartBackfillResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelBackfill operation middleware
+func (sh *strictHandler) CancelBackfill(ctx *gin.Context, project ProjectName, name ScheduleName, backfill int) {
+	var request CancelBackfillRequestObject
+
+	request.Project = project
+	request.Name = name
+	request.Backfill = backfill
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.CancelBackfill(ctx.Request.Context(), request.(CancelBackfillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelBackfill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CancelBackfillResponseObject); ok {
+		if err := validResponse.VisitCancelBackfillResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DisableSchedule operation middleware
+func (sh *strictHandler) DisableSchedule(ctx *gin.Context, project ProjectName, name ScheduleName) {
+	var request DisableScheduleRequestObject
+
+	request.Project = project
+	request.Name = name
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.DisableSchedule(ctx.Request.Context(), request.(DisableScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DisableSchedule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DisableScheduleResponseObject); ok {
+		if err := validResponse.VisitDisableScheduleResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EnableSchedule operation middleware
+func (sh *strictHandler) EnableSchedule(ctx *gin.Context, project ProjectName, name ScheduleName) {
+	var request EnableScheduleRequestObject
+
+	request.Project = project
+	request.Name = name
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.EnableSchedule(ctx.Request.Context(), request.(EnableScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnableSchedule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(EnableScheduleResponseObject); ok {
+		if err := validResponse.VisitEnableScheduleResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// NextTicks operation middleware
+func (sh *strictHandler) NextTicks(ctx *gin.Context, project ProjectName, name ScheduleName, params NextTicksParams) {
+	var request NextTicksRequestObject
+
+	request.Project = project
+	request.Name = name
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.NextTicks(ctx.Request.Context(), request.(NextTicksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "NextTicks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(NextTicksResponseObject); ok {
+		if err := validResponse.VisitNextTicksResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

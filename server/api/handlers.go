@@ -19,6 +19,7 @@ type Engine interface {
 	Logs
 	Graphs
 	Controls
+	Schedules
 	Queues
 	Workers
 	Keys
@@ -45,6 +46,7 @@ type Handlers struct {
 	logs
 	graphs
 	control
+	schedules
 	queues
 	workers
 	keys
@@ -66,6 +68,7 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		logs:       logs{engine: e, options: o, slots: slots},
 		graphs:     graphs{e},
 		control:    control{e},
+		schedules:  schedules{e},
 		queues:     queues{e},
 		workers:    workers{e},
 		keys:       keys{e},

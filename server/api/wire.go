@@ -115,7 +115,7 @@ func wireTask(t engine.Task) Task {
 	}
 }
 
-func same(s string) string { return s }
+func same[T any](v T) T { return v }
 
 func wireAttempt(a engine.Attempt) Attempt {
 	return Attempt{
