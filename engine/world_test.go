@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/workflow"
 )
 
