@@ -180,6 +180,7 @@ type Result struct {
 	Error      *workflow.Error
 	TimedOut   bool
 	Lost       bool // only when the lease ran out
+	Rests      bool // of a task that holds others: only when nothing in it moves
 	OnFailure  Onward
 	Successors []Successor
 	Ahead      []Job // jobs of successors that are bound to become ready, which may be sent out in the same trip
@@ -311,6 +312,9 @@ type Decisions interface {
 	Spread(ctx context.Context, id, ref string, epoch int, part []Successor, last bool) (Settled, error)
 	// Drop cancels, or skips, up to 500 tasks that have not ended; it answers the jobs that were out.
 	Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]Fence, error)
+	// Abandon cancels up to 500 tasks that were never reached inside a holder that
+	// rests. ErrMoved when something in it moves, or it is another attempt.
+	Abandon(ctx context.Context, holder Fence, epoch int, reason string, refs []string) error
 	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait,
 	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
 	Settle(ctx context.Context, id string, failed int) error
@@ -410,6 +414,8 @@ type Insides interface {
 	Children(ctx context.Context, id string) ([]string, error)
 	Item(ctx context.Context, id, ref string) (*workflow.Item, error)
 	ItemKeys(ctx context.Context, id string, refs []string) ([][]string, error)
+	// Rests reports whether nothing in a task moves, and it is to be decided how it goes on.
+	Rests(ctx context.Context, id, ref string) (bool, error)
 	// Outputs answers ErrTooLarge when they have more than limit bytes.
 	Outputs(ctx context.Context, id string, refs []string, limit int) ([]json.RawMessage, error)
 }

@@ -139,11 +139,22 @@ func (r *Redis) Spread(ctx context.Context, id, ref string, epoch int, part []en
 
 // Drop cancels, or skips, up to 500 tasks that have not ended.
 func (r *Redis) Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]engine.Fence, error) {
+	return r.drop(ctx, id, epoch, to, reason, "", 0, refs)
+}
+
+// Abandon cancels up to 500 tasks that were never reached inside one that rests;
+// ErrMoved when something in that moves, or it is another attempt.
+func (r *Redis) Abandon(ctx context.Context, holder engine.Fence, epoch int, reason string, refs []string) error {
+	_, err := r.drop(ctx, holder.Execution, epoch, workflow.TaskCanceled, reason, holder.Ref, holder.Attempt, refs)
+	return err
+}
+
+func (r *Redis) drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason, holder string, attempt int, refs []string) ([]engine.Fence, error) {
 	if len(refs) > stepSize {
 		return nil, fmt.Errorf("queue: %d tasks in one Drop; at most %d", len(refs), stepSize)
 	}
 	k := keysOf(id)
-	args := []any{id, r.offset(), epoch, oneLine(reason), string(to)}
+	args := []any{id, r.offset(), epoch, oneLine(reason), string(to), holder, attempt}
 	for _, ref := range refs {
 		args = append(args, ref)
 	}

@@ -1,18 +1,23 @@
 -- Cancels tasks that have not ended: on the way to `canceled`, after a failure with fail_fast, or because
 -- nothing can reach them any more. Idempotent, at most 500 a call.
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 holders HASH
--- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, 5 canceled|skipped, then refs, those inside a task before it
+-- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, 5 canceled|skipped, 6 task that must rest ('' = none), 7 its attempt,
+--       then refs, those inside a task before it
 -- Returns {1, now, then ref, attempt, dispatch of every job that was out} | {-1} gone | {-5} the state moved on
 local id, now = ARGV[1], clock(ARGV[2])
 local x = execution(KEYS[1])
 if not x then return {-1} end
 if x.epoch ~= ARGV[3] or not (going(x) or x.status == 'canceling') then return {-5} end
+if ARGV[6] ~= '' then
+  local holder = record(KEYS[2], ARGV[6])
+  if not holder or not rests({open = KEYS[3], holders = KEYS[8]}, ARGV[6], holder, ARGV[7]) then return {-5} end
+end
 local recs = {}
-for i = 6, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
+for i = 8, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
 -- writes follow
 local reply = {1, now}
 local k = {open = KEYS[3], timers = KEYS[7], holders = KEYS[8]}
-for i = 6, #ARGV do
+for i = 8, #ARGV do
   local ref, rec = ARGV[i], recs[i]
   if rec and not rec.ended then
     local was = rec.status
