@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/redrive/redrive/client"
+	"github.com/redrive/redrive/workflow"
 )
 
 // board shows each task on a line of its own and is drawn over itself.
@@ -46,9 +48,20 @@ func (s *session) newBoard(ctx context.Context, x *client.Execution, w io.Writer
 	return b, nil
 }
 
+// add puts a task behind what is in the same one already; what is in none comes last.
 func (b *board) add(ref, kind string) *boardRow {
 	row := &boardRow{ref: ref, kind: kind, status: "pending"}
-	b.rows = append(b.rows, row)
+	at := len(b.rows)
+	for up := workflow.Outside(ref); up != ""; up = workflow.Outside(up) {
+		if b.index[up] == nil {
+			continue
+		}
+		for at > 0 && b.rows[at-1].ref != up && !workflow.Within(up, b.rows[at-1].ref) {
+			at--
+		}
+		break
+	}
+	b.rows = slices.Insert(b.rows, at, row)
 	b.index[ref] = row
 	return row
 }

@@ -120,6 +120,18 @@ func TestBoard(t *testing.T) {
 	require.Contains(t, out.String()[first:], "\x1b[3A", "the second drawing goes up over the first")
 }
 
+func TestBoardShowsTasksBelowWhatHoldsThem(t *testing.T) {
+	b := &board{width: 60, height: 10, index: map[string]*boardRow{}}
+	for _, ref := range []string{"load", "each", "report", "each[a]", "each[b.c]", "each[a].x", "each[b.c].x", "each[a].y", "other[1].z"} {
+		b.add(ref, "")
+	}
+	var shown []string
+	for _, row := range b.rows {
+		shown = append(shown, row.ref)
+	}
+	require.Equal(t, []string{"load", "each", "each[a]", "each[a].x", "each[a].y", "each[b.c]", "each[b.c].x", "report", "other[1].z"}, shown)
+}
+
 func TestBoardHidesWhatHasNoRoom(t *testing.T) {
 	b := &board{width: 60, height: 10, index: map[string]*boardRow{}}
 	for i := range 50 {

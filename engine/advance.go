@@ -57,8 +57,11 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	case a.Status == workflow.ExecutionRunning && a.Held > 0:
 		return false, e.letGo(ctx, a, p)
 	case a.Ending != "":
-		dropped, err := e.dropRest(ctx, a, p)
-		if dropped || err != nil {
+		recs, err := e.store.Records(ctx, a.ID, nil)
+		if err != nil {
+			return false, err
+		}
+		if dropped, err := e.dropRest(ctx, a, p, recs, string(a.Ending)); dropped || err != nil {
 			return false, err
 		}
 	case p.Definition.FailFast && failed(a) > 0 && unended(a) > 0 && (active(a) > 0 || len(a.Open) > 0):
@@ -69,7 +72,9 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 		if !failedNow(recs, a.Epoch) {
 			break
 		}
-		return false, e.drop(ctx, a, p, recs, "fail_fast")
+		if dropped, err := e.dropRest(ctx, a, p, recs, "fail_fast"); dropped || err != nil {
+			return false, err
+		}
 	}
 	if len(a.Open) > 0 {
 		postponed, err := e.decide(ctx, a, p)
@@ -375,12 +380,8 @@ func (e *Engine) drop(ctx context.Context, a *Agenda, p *program, recs map[strin
 	return e.dropWhere(ctx, a, p, recs, Drop{Reason: reason}, func(string) bool { return true })
 }
 
-// dropRest cancels what has not ended in an execution whose time is over, its failure handlers aside.
-func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program) (dropped bool, err error) {
-	recs, err := e.store.Records(ctx, a.ID, nil)
-	if err != nil {
-		return false, err
-	}
+// dropRest cancels what has not ended, failure handlers aside: they run because of it.
+func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program, recs map[string]Record, reason string) (dropped bool, err error) {
 	handler := func(ref string) bool {
 		return ref == workflow.HandlersPath || workflow.Within(workflow.HandlersPath, ref)
 	}
@@ -392,7 +393,7 @@ func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program) (dropped b
 	if !dropped {
 		return false, nil
 	}
-	return true, e.dropWhere(ctx, a, p, recs, Drop{Reason: string(a.Ending)}, func(ref string) bool { return !handler(ref) })
+	return true, e.dropWhere(ctx, a, p, recs, Drop{Reason: reason}, func(ref string) bool { return !handler(ref) })
 }
 
 // dropWhere cancels the tasks for which which holds, and tells the workers. Their

@@ -108,6 +108,7 @@ tasks:
 		s.settle()
 		s.ends(x, workflow.ExecutionSucceeded)
 		require.JSONEq(t, `[1, null, null, 4]`, string(s.task(x, "after").Output))
+		require.JSONEq(t, `[1, null, null, 4]`, string(s.task(x, "each").Output), "it shows what others read")
 	})
 }
 
@@ -555,8 +556,10 @@ fail_fast: true
 tasks:
   - { name: each, type: group, for_each: {items: [1, 2]}, tasks: [{name: w, type: wait, with: {external: true}}] }
   - { name: bad, type: noop }
+on_failure: [{ name: alert, type: noop }, { name: after, needs: [alert], type: noop }]
 `, `{}`)
 	s.settle()
 	s.ends(x, workflow.ExecutionFailed)
 	require.Equal(t, "canceled", s.tasks(x)["each[1].w"])
+	require.Equal(t, "succeeded", s.tasks(x)["on_failure.after"], "failure handlers are no rest to cancel")
 }

@@ -25,3 +25,21 @@ func (e *Engine) SweepSchedules(ctx context.Context) error {
 	_, err := e.sweepSchedules(ctx, func(string) bool { return true })
 	return err
 }
+
+// AdvanceOn is Advance by a process that read the agenda a while ago.
+func (e *Engine) AdvanceOn(ctx context.Context, a *Agenda) error {
+	_, err := e.advance(ctx, a)
+	return err
+}
+
+// RunTimers answers when a timer fired that was added several times, within a while.
+func RunTimers(ctx context.Context, fill func(add func(in time.Duration)), within time.Duration) []time.Duration {
+	start := time.Now()
+	var fired []time.Duration
+	t := newTimers(func(context.Context, TimerKind, Fence) { fired = append(fired, time.Since(start)) })
+	fill(func(in time.Duration) { t.add(TimerWake, Fence{Execution: "x", Ref: "w", Attempt: 1}, in) })
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	t.run(ctx)
+	return fired
+}

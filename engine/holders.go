@@ -311,6 +311,15 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 	if u.rec.Timed != "" || u.rec.Hand != "" {
 		return e.cutOff(ctx, u)
 	}
+	// What is in it is read when it rests: read before, it would be the state of a
+	// body that another process just began.
+	rests, err := e.store.Rests(ctx, u.a.ID, u.at.Ref)
+	if err == nil && !rests {
+		err = ErrMoved
+	}
+	if err != nil {
+		return err
+	}
 	inner, err := e.inner(ctx, u)
 	if err != nil {
 		return err
@@ -404,7 +413,7 @@ func (e *Engine) failControl(ctx context.Context, u *undecided, failure *workflo
 	if again := u.at.Role != workflow.RoleEach && u.at.Role != workflow.RoleIteration; again {
 		if delay, yes := u.at.Retry.Next(u.rec.Try, failure, e.o.Random()); yes {
 			f := Fence{Execution: u.a.ID, Ref: u.at.Ref, Attempt: u.rec.Attempt, Dispatch: u.rec.Dispatch}
-			due, err := e.store.BackOff(ctx, Result{Fence: f, Error: failure, TimedOut: timedOut}, delay)
+			due, err := e.store.BackOff(ctx, Result{Fence: f, Error: failure, TimedOut: timedOut, Rests: when == CloseRests}, delay)
 			if errors.Is(err, ErrStale) {
 				return ErrMoved
 			}

@@ -92,7 +92,7 @@ func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Holds() && t.rec.Status == workflow.TaskSucceeded {
+	if t.Holds() && (t.rec.Status == workflow.TaskSucceeded || t.rec.Continued) {
 		outputs, err := e.views(ctx, x.ID, p, []string{ref})
 		if err != nil && !errors.Is(err, ErrTooLarge) {
 			return nil, err

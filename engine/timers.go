@@ -16,8 +16,8 @@ type timers struct {
 
 	mu    sync.Mutex
 	queue timerQueue
-	known map[timerKey]struct{}
-	kick  chan struct{} // capacity 1: an earlier timer came
+	known map[timerKey]time.Time // when it is due
+	kick  chan struct{}          // capacity 1: an earlier timer came
 }
 
 type timerKey struct {
@@ -44,12 +44,13 @@ func (q *timerQueue) Pop() any {
 }
 
 const (
-	maxTimers     = 100_000 // in memory; more are found by sweeps
-	timersAtATime = 16      // fired in parallel
+	maxTimers     = 100_000     // in memory; more are found by sweeps
+	timersAtATime = 16          // fired in parallel
+	clockStep     = time.Second // a timer that is due so much earlier than thought replaces the one in memory: Redis' clock was set
 )
 
 func newTimers(fire func(context.Context, TimerKind, Fence)) *timers {
-	return &timers{fire: fire, known: map[timerKey]struct{}{}, kick: make(chan struct{}, 1)}
+	return &timers{fire: fire, known: map[timerKey]time.Time{}, kick: make(chan struct{}, 1)}
 }
 
 func (t *timers) add(kind TimerKind, f Fence, in time.Duration) {
@@ -57,11 +58,13 @@ func (t *timers) add(kind TimerKind, f Fence, in time.Duration) {
 	key := timerKey{kind, f}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.known[key]; ok || len(t.queue) >= maxTimers {
+	due := time.Now().Add(in)
+	known, ok := t.known[key]
+	if ok && known.Sub(due) < clockStep || len(t.queue) >= maxTimers {
 		return
 	}
-	t.known[key] = struct{}{}
-	heap.Push(&t.queue, timerEntry{key, time.Now().Add(in)})
+	t.known[key] = due
+	heap.Push(&t.queue, timerEntry{key, due})
 	select {
 	case t.kick <- struct{}{}:
 	default:
@@ -77,6 +80,9 @@ func (t *timers) due() (now []timerKey, next time.Duration) {
 			return now, in
 		}
 		e := heap.Pop(&t.queue).(timerEntry)
+		if !t.known[e.timerKey].Equal(e.due) {
+			continue // an earlier one took its place
+		}
 		delete(t.known, e.timerKey)
 		now = append(now, e.timerKey)
 	}

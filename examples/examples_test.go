@@ -2,8 +2,10 @@ package examples
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,23 +16,31 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
+// catalog is what workers of this repository can run: greet is the type of examples/worker.
 func catalog(t *testing.T) workflow.Catalog {
 	t.Helper()
 	registry, err := tasks.NewRegistry(append(tasks.Builtin(tasks.DefaultOptions()), weather.Types()...)...)
 	require.NoError(t, err)
-	return registry.Catalog()
+	all := registry.Catalog()
+	all["greet"] = nil
+	return all
+}
+
+// paths are the workflows that lie in this folder. The schedules beside one are applied by the tests of the command line.
+func paths(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".yaml" && (filepath.Dir(path) != "schedules" || d.Name() == "workflow.yaml") {
+			all = append(all, filepath.ToSlash(path))
+		}
+		return err
+	}))
+	return all
 }
 
 func TestEveryExampleCanBePublished(t *testing.T) {
-	found := 0
-	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".yaml" {
-			return err
-		}
-		if filepath.Dir(path) == "schedules" && d.Name() != "workflow.yaml" {
-			return nil // schedules: the tests of the command line apply them
-		}
-		found++
+	for _, path := range paths(t) {
 		t.Run(path, func(t *testing.T) {
 			source, err := os.ReadFile(path)
 			require.NoError(t, err)
@@ -39,23 +49,28 @@ func TestEveryExampleCanBePublished(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, warnings)
 			require.NotEmpty(t, program.Nodes)
-			embedded, err := Files.ReadFile(filepath.ToSlash(path))
+			embedded, err := Files.ReadFile(path)
 			require.NoError(t, err, "embed it, too")
 			require.Equal(t, source, embedded)
 		})
-		return nil
-	}))
-	require.GreaterOrEqual(t, found, 4)
+	}
+}
+
+// An example that no test runs shows what nobody knows to be true.
+func TestEveryExampleIsRun(t *testing.T) {
+	run := slices.Sorted(maps.Keys(scenarios))
+	require.Equal(t, slices.Sorted(slices.Values(paths(t))), run, "every example has its scenario in run_test.go, and the other way round")
 }
 
 // The schemas of the types find mistakes when a definition is published.
 func TestMistakesAreFoundWhenPublished(t *testing.T) {
 	source, err := Files.ReadFile("weather/workflow.yaml")
 	require.NoError(t, err)
-	for _, c := range []struct{ from, to, field string }{
-		{"year: 2013 }", `year: "2013" }`, "tasks[2].with.year"},
-		{"year: 2013 }", "yaer: 2013 }", "tasks[2].with"},
-		{"type: weather.report", "type: weather.reprot", "tasks[6].type"},
+	for _, c := range []struct{ from, to, field, allowed string }{
+		{`year: "${item.year}" }`, `year: soon }`, "tasks[1].with.year", "weather.year"},
+		{"year: \"${item", "yaer: \"${item", "tasks[1].with", "csv, resamples, sha256, year"},
+		{"tasks.load.output.years", "tasks.laod.output.years", "tasks[1].for_each.items", "load"},
+		{"type: weather.report", "type: weather.reprot", "tasks[3].type", ""},
 	} {
 		changed := strings.Replace(string(source), c.from, c.to, 1)
 		require.NotEqual(t, string(source), changed)
@@ -66,5 +81,6 @@ func TestMistakesAreFoundWhenPublished(t *testing.T) {
 		}
 		require.NotEmpty(t, found, c.to)
 		require.Contains(t, found[0].Field, c.field)
+		require.Contains(t, found[0].Allowed, c.allowed, found[0].Message)
 	}
 }

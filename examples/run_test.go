@@ -1,7 +1,6 @@
 package examples
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,104 +8,68 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/examples/weather"
-	"github.com/redrive/redrive/tasks"
+	"github.com/redrive/redrive/test/fleet"
 	"github.com/redrive/redrive/workflow"
 )
 
-// execution runs one example in this process, task after task, without retries:
-// what the definition says and what the types do, without Redis and workers.
-type execution struct {
-	program *workflow.Program
-	types   *tasks.Registry
-	scope   workflow.Scope
-	states  map[string]workflow.TaskState
-	failed  *workflow.Error
+// scenarios run each example as its comment says, by its path.
+var scenarios = map[string]func(t *testing.T, h *house){
+	"approval.yaml":             runApproval,
+	"concurrency.yaml":          runConcurrency,
+	"exec-pipeline.yaml":        runExecPipeline,
+	"failure-handlers.yaml":     runFailureHandlers,
+	"for-each.yaml":             runForEach,
+	"group-retry.yaml":          runGroupRetry,
+	"http-condition.yaml":       runHTTPCondition,
+	"loop.yaml":                 runLoop,
+	"nested.yaml":               runNested,
+	"retry-continue.yaml":       runRetryContinue,
+	"schedules/workflow.yaml":   runScheduled,
+	"secrets.yaml":              runSecrets,
+	"sub-workflow-billing.yaml": runBilling,
+	"sub-workflow.yaml":         runSubWorkflow,
+	"timeout.yaml":              runTimeout,
+	"wait.yaml":                 runWait,
+	"weather/workflow.yaml":     runWeather,
+	"worker/hello.yaml":         runOwnWorker,
 }
 
-func start(t *testing.T, path string, input any) *execution {
+func TestExamplesRun(t *testing.T) {
+	for path, run := range scenarios {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			run(t, newHouse(t))
+		})
+	}
+}
+
+// input reads the input that lies beside an example.
+func input(t *testing.T, path string) string {
 	t.Helper()
-	types, err := tasks.NewRegistry(append(tasks.Builtin(tasks.DevOptions()), weather.Types()...)...)
+	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	source, err := Files.ReadFile(path)
-	require.NoError(t, err)
-	program, _, err := workflow.Load(source, types.Catalog(), workflow.DefaultLimits())
-	require.NoError(t, err)
-	raw, err := json.Marshal(input)
-	require.NoError(t, err)
-	require.Empty(t, program.CheckInput(raw))
-	x := &execution{program: program, types: types, states: map[string]workflow.TaskState{}}
-	x.scope.Workflow = workflow.WorkflowScope{ID: "x", Name: program.Definition.Name, Input: raw}
-	x.scope.Tasks = map[string]workflow.TaskScope{}
-	for _, n := range program.Nodes {
-		x.step(t.Context(), n)
-	}
-	return x
+	return string(text)
 }
 
-func (x *execution) step(ctx context.Context, n *workflow.Node) {
-	for _, need := range n.Needs {
-		if !x.states[need].EndedWell() {
-			return
-		}
-	}
-	verdict := placed(x.program, n).Decide(func(ref string) workflow.TaskState { return x.states[ref] }, x.scope)
-	if verdict.Action == workflow.ActionSkip {
-		x.end(n, workflow.TaskScope{Status: workflow.TaskSkipped})
-		return
-	}
-	output, failure := json.RawMessage(nil), verdict.Error
-	if failure == nil {
-		output, failure = x.run(ctx, n)
-	}
-	if failure != nil {
-		x.end(n, workflow.TaskScope{Status: workflow.TaskFailed, Error: failure, Attempt: 1})
-		return
-	}
-	x.end(n, workflow.TaskScope{Status: workflow.TaskSucceeded, Output: output, Attempt: 1})
-}
-
-func (x *execution) run(ctx context.Context, n *workflow.Node) (json.RawMessage, *workflow.Error) {
-	input, failure := n.Input(x.scope)
-	if failure != nil {
-		return nil, failure
-	}
-	typ, _ := x.types.Get(n.Type)
-	output, failure := tasks.Run(ctx, typ.Handler, &tasks.Job{Ref: n.Path, Attempt: 1, Input: input, IdempotencyKey: "x/" + n.Path})
-	if failure == nil {
-		failure = n.CheckOutput(output)
-	}
-	return output, failure
-}
-
-func (x *execution) end(n *workflow.Node, s workflow.TaskScope) {
-	continued := s.Error != nil && n.OnFailure == workflow.OnFailureContinue
-	if s.Error != nil && !continued && x.failed == nil {
-		x.failed = s.Error
-	}
-	x.scope.Tasks[n.Path] = s
-	x.states[n.Path] = workflow.TaskState{Status: s.Status, Attempt: s.Attempt, Continued: continued}
-}
-
-func (x *execution) output(t *testing.T) string {
-	t.Helper()
-	require.Nil(t, x.failed, "%v", x.failed)
-	out, failure := x.program.Output(x.scope)
-	require.Nil(t, failure)
-	return string(out)
-}
-
-func TestWeatherRuns(t *testing.T) {
+func runWeather(t *testing.T, h *house) {
 	path := filepath.Join(t.TempDir(), "report.md")
-	out := start(t, "weather/workflow.yaml", map[string]string{"csv": weather.Sample, "report": path}).output(t)
+	x := h.start("weather/workflow.yaml", map[string]string{"csv": weather.Sample, "report": path})
+	out := h.ends(x, workflow.ExecutionSucceeded).Output
+	require.Equal(t, map[string]string{
+		"load": "succeeded", "year": "succeeded", "year[2012]": "succeeded", "year[2013]": "succeeded", "year[2014]": "succeeded",
+		"year[2015]": "succeeded", "compare": "succeeded", "report": "succeeded",
+	}, h.statuses(x.ID))
 	var got struct {
 		Report, Chart string
 		Comparison    json.RawMessage
 	}
-	require.NoError(t, json.Unmarshal([]byte(out), &got))
+	require.NoError(t, json.Unmarshal(out, &got))
 	require.Equal(t, path, got.Report)
 	require.Contains(t, got.Chart, "2015")
 	require.JSONEq(t, `{"years":[2012,2013,2014,2015],"warmest_year":2015,"wettest_year":2014,"driest_year":2013,
@@ -116,74 +79,132 @@ func TestWeatherRuns(t *testing.T) {
 	require.Contains(t, string(text), "- warmest year: 2015\n")
 }
 
-func TestExecPipelineRuns(t *testing.T) {
-	out := start(t, "exec-pipeline.yaml", map[string]string{"csv": "weather/data/seattle-weather.csv"}).output(t)
-	require.JSONEq(t, `{"ranking":"641 rain\n640 sun\n101 fog\n53 drizzle\n26 snow\n"}`, ranking(t, out))
-	require.Contains(t, out, `"wettest":{"mm":1232.8,"year":"2014"}`)
+func runExecPipeline(t *testing.T, h *house) {
+	x := h.start("exec-pipeline.yaml", map[string]string{"csv": "weather/data/seattle-weather.csv"})
+	h.succeeds(x, `{"ranking":"641 rain\n640 sun\n101 fog\n53 drizzle\n26 snow\n","wettest":{"mm":1232.8,"year":"2014"}}`)
 }
 
-func ranking(t *testing.T, out string) string {
-	t.Helper()
-	var m map[string]any
-	require.NoError(t, json.Unmarshal([]byte(out), &m))
-	delete(m, "wettest")
-	b, err := json.Marshal(m)
-	require.NoError(t, err)
-	return string(b)
-}
-
-func TestHTTPConditionRuns(t *testing.T) {
+func runHTTPCondition(t *testing.T, h *house) {
 	for _, c := range []struct {
-		name, stock string
-		status      int
-		ordered     string // body of the order, or ""
+		stock   string
+		status  int
+		ordered string // body of the order, or ""
 	}{
-		{"low", `{"stock":3}`, 200, `{"count":7,"item":"tea"}`},
-		{"enough", `{"stock":10}`, 200, ""},
-		{"unknown item", ``, 404, `{"count":10,"item":"tea"}`},
+		{`{"stock":3}`, 200, `{"count":7,"item":"tea"}`},
+		{`{"stock":10}`, 200, ""},
+		{``, 404, `{"count":10,"item":"tea"}`},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			orders := make(chan string, 1)
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodPost {
-					var body any
-					_ = json.NewDecoder(r.Body).Decode(&body)
-					text, _ := json.Marshal(body)
-					orders <- fmt.Sprint(r.Header.Get("Idempotency-Key"), " ", string(text))
-					return
-				}
-				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(c.status)
-				fmt.Fprint(w, c.stock)
-			}))
-			defer s.Close()
-			x := start(t, "http-condition.yaml", map[string]string{"url": s.URL, "item": "tea"})
-			require.JSONEq(t, fmt.Sprintf(`{"item":"tea","ordered":%t}`, c.ordered != ""), x.output(t))
-			if c.ordered == "" {
-				require.Empty(t, orders)
-				require.Equal(t, workflow.TaskSucceeded, x.states["enough"].Status)
+		type order struct{ key, body string }
+		orders := make(chan order, 1)
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				var body any
+				_ = json.NewDecoder(r.Body).Decode(&body)
+				text, _ := json.Marshal(body)
+				orders <- order{r.Header.Get("Idempotency-Key"), string(text)}
 				return
 			}
-			require.Equal(t, "x/order "+c.ordered, <-orders)
-			require.Equal(t, workflow.TaskSkipped, x.states["enough"].Status)
-		})
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(c.status)
+			fmt.Fprint(w, c.stock)
+		}))
+		x := h.start("http-condition.yaml", map[string]string{"url": s.URL, "item": "tea"})
+		h.succeeds(x, fmt.Sprintf(`{"item":"tea","ordered":%t}`, c.ordered != ""))
+		s.Close()
+		if c.ordered == "" {
+			require.Empty(t, orders)
+			require.Equal(t, workflow.TaskSucceeded, h.task(x, "enough").Status)
+			continue
+		}
+		sent := <-orders
+		require.Equal(t, c.ordered, sent.body)
+		require.NotEmpty(t, sent.key)
+		require.Equal(t, workflow.TaskSkipped, h.task(x, "enough").Status)
 	}
 }
 
-func TestRetryContinueRuns(t *testing.T) {
-	x := start(t, "retry-continue.yaml", map[string]string{"flaky": "true"})
-	require.JSONEq(t, `{"went_on_without":"no_cache","flaky_attempts":1}`, x.output(t))
+func runRetryContinue(t *testing.T, h *house) {
+	h.succeeds(h.start("retry-continue.yaml", map[string]string{"flaky": "true"}), `{"went_on_without":"no_cache","flaky_attempts":1}`)
 
-	x = start(t, "retry-continue.yaml", map[string]string{"flaky": "exit 64"})
-	require.Equal(t, "exit_64", x.failed.Code)
-	require.Equal(t, []string{"summary"}, x.program.Unreached(x.states))
-	_, again := x.program.Node("flaky").Retry.Next(1, x.failed, 0)
-	require.False(t, again, "wrong usage is not tried again")
-	_, again = x.program.Node("flaky").Retry.Next(1, &workflow.Error{Code: "exit_1", Retryable: true}, 0)
-	require.True(t, again)
+	x := h.start("retry-continue.yaml", map[string]string{"flaky": "exit 64"})
+	require.Equal(t, "exit_64", h.ends(x, workflow.ExecutionFailed).Error.Code)
+	require.Equal(t, 1, h.task(x, "flaky").Attempt, "wrong usage is not tried again")
+	require.Equal(t, workflow.TaskCanceled, h.task(x, "summary").Status)
+
+	x = h.start("retry-continue.yaml", map[string]string{"flaky": `test "$REDRIVE_ATTEMPT" -ge 3`})
+	h.succeeds(x, `{"went_on_without":"no_cache","flaky_attempts":3}`)
+	require.Equal(t, 2, h.task(x, "optional").Attempt)
 }
 
-func placed(p *workflow.Program, n *workflow.Node) workflow.Place {
-	at, _ := p.Place(n.Path)
-	return at
+func runSecrets(t *testing.T, h *house) {
+	x := h.start("secrets.yaml", `{}`)
+	h.succeeds(x, `"a token of 6 letters"`)
+	require.Contains(t, string(h.task(x, "call").Input), "${secrets.api_token}")
+	require.NotContains(t, string(h.task(x, "call").Input), "s3cret")
+}
+
+func runScheduled(t *testing.T, h *house) {
+	tick := time.Date(2026, 3, 2, 1, 30, 0, 0, time.UTC)
+	x, _, err := h.Start(t.Context(), "default", engine.StartRequest{
+		Workflow: h.publish("schedules/workflow.yaml"), Input: json.RawMessage(`{"day": "2026-03-02"}`), SessionTime: tick,
+	})
+	require.NoError(t, err)
+	h.ends(x, workflow.ExecutionSucceeded)
+	require.JSONEq(t, `{"message": "the report of 2026-03-02, session 2026-03-02T01:30:00Z"}`, string(h.task(x, "report").Input))
+}
+
+func runOwnWorker(t *testing.T, h *house) {
+	binary, err := fleet.Build("github.com/redrive/redrive/examples/worker")
+	require.NoError(t, err)
+	x := h.start("worker/hello.yaml", `{"name": "Ada"}`)
+	fleet.Launch(t, "greeter", binary, nil, "--redis", h.url)
+	h.succeeds(x, `"Hello, Ada!"`)
+}
+
+func runConcurrency(t *testing.T, h *house) {
+	var all []*engine.Execution
+	for range 3 {
+		all = append(all, h.start("concurrency.yaml", `{}`))
+	}
+	h.reaches(all[0], "use", workflow.TaskWaiting)
+	h.reaches(all[1], "use", workflow.TaskWaiting)
+	third, err := h.Execution(t.Context(), all[2].ID)
+	require.NoError(t, err)
+	require.Equal(t, workflow.ExecutionQueued, third.Status)
+	require.Equal(t, engine.ReasonConcurrency, third.Reason)
+	require.NoError(t, h.answer(all[0], `"done"`))
+	h.succeeds(all[0], `"done"`)
+	h.reaches(all[2], "use", workflow.TaskWaiting)
+	require.NoError(t, h.answer(all[1], `2`))
+	require.NoError(t, h.answer(all[2], `3`))
+	h.succeeds(all[1], `2`)
+	h.succeeds(all[2], `3`)
+}
+
+func runFailureHandlers(t *testing.T, h *house) {
+	x := h.start("failure-handlers.yaml", `{"import": "exit 3"}`)
+	require.Equal(t, "exit_3", h.ends(x, workflow.ExecutionFailed).Error.Code)
+	require.Equal(t, map[string]string{
+		"reserve": "succeeded", "import": "failed", "slow": "canceled", "publish": "canceled",
+		"on_failure": "succeeded", "on_failure.cleanup": "succeeded", "on_failure.tell": "succeeded",
+	}, h.statuses(x.ID))
+	require.JSONEq(t, `{"text": "failure-handlers failed: exit_3", "import": "failed", "slow": "canceled"}`, string(h.task(x, "on_failure.tell").Output))
+
+	x = h.start("failure-handlers.yaml", `{"import": "true"}`)
+	h.ends(x, workflow.ExecutionSucceeded)
+	require.Equal(t, map[string]string{"reserve": "succeeded", "import": "succeeded", "slow": "skipped", "publish": "succeeded"}, h.statuses(x.ID))
+}
+
+func runTimeout(t *testing.T, h *house) {
+	x := h.start("timeout.yaml", `{}`)
+	h.reaches(x, "partner", workflow.TaskWaiting)
+	require.Equal(t, workflow.TaskTimedOut, h.task(x, "quick").Status)
+	h.pass(2 * time.Hour)
+	require.Equal(t, "timed_out", h.ends(x, workflow.ExecutionTimedOut).Error.Code)
+	require.JSONEq(t, `{"error": "timed_out", "quick": "timed_out", "store": "canceled"}`, string(h.task(x, "on_failure.note").Output))
+
+	x = h.start("timeout.yaml", `{}`)
+	h.reaches(x, "partner", workflow.TaskWaiting)
+	require.NoError(t, h.answer(x, `{"rows": 3}`))
+	h.succeeds(x, `{"rows": 3}`)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/workflow"
 )
@@ -186,6 +188,17 @@ func (r *Redis) Item(ctx context.Context, id, ref string) (*workflow.Item, error
 		return nil, fmt.Errorf("queue: item %s of %s cannot be read: %w", ref, id, err)
 	}
 	return &item, nil
+}
+
+// Rests reports whether nothing in a task moves, and Go was asked how it goes on.
+func (r *Redis) Rests(ctx context.Context, id, ref string) (bool, error) {
+	k := keysOf(id)
+	p := r.client.TxPipeline()
+	open, moving := p.SIsMember(ctx, k.open, ref), p.HGet(ctx, k.holders, ref)
+	if _, err := p.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return false, unreachable(err)
+	}
+	return open.Val() && (moving.Val() == "" || moving.Val() == "0"), nil
 }
 
 // ItemKeys answers the keys of the items of for_each tasks, in order; nil for one that did not begin.

@@ -166,7 +166,7 @@ func (r *Redis) BackOff(ctx context.Context, x engine.Result, delay time.Duratio
 	k := keysOf(x.Execution)
 	reply, err := r.run(ctx, scriptBackOff,
 		[]string{k.execution, k.tasks, k.values, k.attempts, k.events, k.shard.jobs, k.shard.timers, k.open, k.holders},
-		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), stored(x.Input), delay.Milliseconds())
+		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), stored(x.Input), delay.Milliseconds(), bit(x.Rests))
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package workflow
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,8 +31,23 @@ func (c *compiler) checkWith(n *Node, at place, accepts json.RawMessage) {
 		if where.tree != nil && dynamic(where.tree) && !certain(f) {
 			continue
 		}
-		c.add(where, CodeBadWith, "what the task type "+n.Type+" accepts", "%s", f.message)
+		allowed := "what the task type " + n.Type + " accepts"
+		if _, extra := f.kind.(*kind.AdditionalProperties); extra && len(f.path) == 0 {
+			allowed = fieldsOf(accepts, allowed)
+		}
+		c.add(where, CodeBadWith, allowed, "%s", f.message)
 	}
+}
+
+// fieldsOf lists the fields that a schema names, else answers what is given.
+func fieldsOf(accepts json.RawMessage, otherwise string) string {
+	var s struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if err := json.Unmarshal(accepts, &s); err != nil || len(s.Properties) == 0 {
+		return otherwise
+	}
+	return strings.Join(slices.Sorted(maps.Keys(s.Properties)), ", ")
 }
 
 // certain reports whether the failure holds whatever the expressions give.

@@ -2,11 +2,11 @@
 // daily weather, summarise one year each, and write a report. The workflow
 // beside it (workflow.yaml) puts them together:
 //
-//	        ┌─► y2012 ─┐
-//	        ├─► y2013 ─┤
-//	load ───┤          ├─► compare ─► report
-//	        ├─► y2014 ─┤
-//	        └─► y2015 ─┘
+//	        ┌─► year[2012] ─┐
+//	        ├─► year[2013] ─┤
+//	load ───┤               ├─► compare ─► report
+//	        ├─► year[2014] ─┤
+//	        └─► year[2015] ─┘
 package weather
 
 import (

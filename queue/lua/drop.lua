@@ -12,7 +12,7 @@ if x.epoch ~= ARGV[3] or not (going(x) or x.status == 'canceling') then return {
 local holder = ARGV[7] ~= '' and record(KEYS[2], ARGV[7])
 if ARGV[7] ~= '' and (not holder or holder.status ~= 'running' or holder.attempt ~= ARGV[8]) then return {-5} end
 if ARGV[6] == 'cut' and not holder.timed and not holder.hand then return {-5} end
-if ARGV[6] == 'rests' and holder and call('HGET', KEYS[8], ARGV[7]) ~= '0' then return {-5} end
+if ARGV[6] == 'rests' and holder and not rests({open = KEYS[3], holders = KEYS[8]}, ARGV[7], holder, ARGV[8]) then return {-5} end
 if ARGV[6] == 'rests' and not holder and (active(x) > 0 or call('SCARD', KEYS[3]) > 0) then return {-5} end
 local recs = {}
 for i = 9, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end

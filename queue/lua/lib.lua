@@ -115,6 +115,12 @@ local function stir(k, ref, delta)
   end
 end
 
+-- Whether this attempt of a holder runs, nothing in it moves and Go was asked to decide.
+local function rests(k, ref, rec, attempt)
+  return rec.status == 'running' and rec.attempt == attempt and call('SISMEMBER', k.open, ref) == 1 and
+    (call('HGET', k.holders, ref) or '0') == '0'
+end
+
 -- The timers of a task that no worker runs.
 local function timer(kind, id, ref, rec) return kind .. ':' .. id .. ':' .. ref .. ':' .. rec.attempt end
 
