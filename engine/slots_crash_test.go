@@ -140,19 +140,19 @@ var crashes = map[string]func(c *crashed) (act func() error, check func()){
 		require.NoError(c.t, c.publish(c.goes, limited(1, workflow.WhenFullQueue)))
 		first := c.must(c.start(c.goes))
 		return func() error {
-			_, err := c.start(c.dies)
-			if c.dies.faults.Disarm() && err == nil {
-				err = queuetest.ErrCrashed // after the execution was made
-			}
-			c.end(first)
-			return err
-		}, func() {
-			for _, x := range c.all() {
-				if x.ID != first.ID {
-					require.Equal(c.t, workflow.ExecutionRunning, x.Status)
+				_, err := c.start(c.dies)
+				if c.dies.faults.Disarm() && err == nil {
+					err = queuetest.ErrCrashed // after the execution was made
+				}
+				c.end(first)
+				return err
+			}, func() {
+				for _, x := range c.all() {
+					if x.ID != first.ID {
+						require.Equal(c.t, workflow.ExecutionRunning, x.Status)
+					}
 				}
 			}
-		}
 	},
 	"an end that frees a slot": func(c *crashed) (func() error, func()) {
 		require.NoError(c.t, c.publish(c.goes, limited(1, workflow.WhenFullQueue)))

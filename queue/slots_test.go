@@ -59,7 +59,7 @@ func aLine(t *testing.T, h *house) {
 	require.Equal(t, all[4].ID, list[0].Last.ID)
 	h.offset += time.Hour
 	for i, x := range all {
-		require.NoError(t, h.Purge(ctx, x.ID))
+		require.NoError(t, h.Purge(ctx, x.ID, false))
 		if i < 4 {
 			h.auditSlots()
 		}
