@@ -114,7 +114,7 @@ func listKey(project, list string) string { return projectKey(project, "list:"+l
 // slotsKey is a ZSET execution -> its epoch, of those of a workflow that run, are paused or are being canceled.
 func slotsKey(project, workflow string) string { return projectKey(project, "slots:"+workflow) }
 
-// waitingKey is a ZSET "<execution>:<epoch>" -> since when it waits for a slot, or will, ms.
+// waitingKey is a ZSET "<execution>:<epoch>" -> since when it waits for a slot, or will, ms; fractions order those of one millisecond.
 func waitingKey(project, workflow string) string { return projectKey(project, "waiting:"+workflow) }
 
 // dueKey is a ZSET of what is to be looked at, with when, ms: slot:<execution>:<epoch>:<workflow> reserved or given and not

@@ -264,3 +264,59 @@ func TestALateEndLeavesTheNextRunItsSlot(t *testing.T) {
 	require.NoError(t, err)
 	holds(1)
 }
+
+// Who comes when somebody's time has come waits behind them, even while a slot is free.
+func TestNobodyOvertakesTheLine(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, queuetest.URL(t))
+	enter := func(later time.Duration) (string, engine.Entered) {
+		x := engine.Entry{Project: "default", Workflow: "w", Execution: newID(t)}
+		if later > 0 {
+			now, err := b.Time(t.Context())
+			require.NoError(t, err)
+			x.StartAt = now.Add(later)
+		}
+		got, err := b.Enter(t.Context(), x)
+		require.NoError(t, err)
+		return x.Execution, got
+	}
+	first, got := enter(time.Minute)
+	require.True(t, got.Waits)
+	_, got = enter(0)
+	require.False(t, got.Waits, "the time of the other has not come")
+	b.offset += 2 * time.Minute
+	second, got := enter(0)
+	require.True(t, got.Waits)
+	turns, more, err := b.Fill(t.Context(), "default", "w", 1)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Equal(t, first, turns[0].Execution)
+	turns, more, err = b.Fill(t.Context(), "default", "w", 1)
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Equal(t, second, turns[0].Execution)
+}
+
+// Those of one millisecond have an order, too: that in which they came.
+func TestTheLineKeepsTheOrderOfOneMillisecond(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, queuetest.URL(t))
+	require.NoError(t, b.Client().HSet(t.Context(), "redrive:{p:default}:workflow:w", "limit", "1 queue").Err())
+	var came []string
+	for range 300 {
+		id := newID(t)
+		came = append([]string{id}, came...) // so that the ids fall
+	}
+	for _, id := range came {
+		_, err := b.Enter(t.Context(), engine.Entry{Project: "default", Workflow: "w", Execution: id})
+		require.NoError(t, err)
+	}
+	require.NoError(t, b.Client().HDel(t.Context(), "redrive:{p:default}:workflow:w", "limit").Err())
+	b.offset += time.Second
+	turns, _, err := b.Fill(t.Context(), "default", "w", 1000)
+	require.NoError(t, err)
+	require.Len(t, turns, 299)
+	for i, turn := range turns {
+		require.Equal(t, came[i+1], turn.Execution)
+	}
+}
