@@ -24,6 +24,8 @@ func (e *Engine) Fire(ctx context.Context, kind TimerKind, f Fence) { e.fire(ctx
 func (e *Engine) SweepSchedules(ctx context.Context) error {
 	_, err := e.sweepSchedules(ctx, func(string) bool { return true })
 	return err
+}
+
 // LookAtLines does what is due in the lines of projects, as a sweep does it.
 func (e *Engine) LookAtLines(ctx context.Context, projects ...string) error {
 	return e.lookAtLines(ctx, projects)
