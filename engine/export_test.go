@@ -14,6 +14,9 @@ func (e *Engine) Repair(ctx context.Context, d Due) error {
 // FireRetry is what the timer of a back-off calls.
 func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fire(ctx, TimerRetry, f) }
 
+// WakeOnly keeps pollers from looking unless they are woken.
+func (e *Engine) WakeOnly() { e.remote.safety = time.Hour }
+
 // Forget empties what the process remembers of executions, as a restart does.
 func (e *Engine) Forget() { e.documents.Purge() }
 

@@ -148,6 +148,8 @@ var behaviours = map[string]func(*testing.T, *house){
 	"queues are paused":                   queues,
 	"versions":                            versions,
 	"schedules fire, and are found":       schedules,
+	"a remote worker runs an execution":   remoteWork,
+	"600 jobs wait for remote workers":    manyOffers,
 }
 
 func TestBehaviour(t *testing.T) {
