@@ -20,7 +20,7 @@ func (p *program) serverCommand() *cli.Command {
 			listenFlag(),
 			&cli.BoolFlag{Name: "allow-open", Usage: "listen on an address that others can reach although there is no API key", EnvVars: setup.Env("allow-open")},
 			&cli.BoolFlag{Name: "check", Usage: "check the settings and Redis, start nothing"},
-		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag()}, logFlags("info")),
+		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag(), setup.SecretsFlag()}, logFlags("info")),
 		Action: p.server,
 	}, []string{
 		"redrive server --redis redis://127.0.0.1:6379/0",
@@ -47,11 +47,15 @@ func (p *program) server(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := setup.Secrets(c)
+	if err != nil {
+		return err
+	}
 	if c.Bool("check") {
 		return p.checkServer(c, options)
 	}
 	s, err := startStack(c.Context, stackOptions{
-		redis: c.String("redis"), retention: retention, types: types, server: &options, openHere: true, log: log,
+		redis: c.String("redis"), retention: retention, types: types, server: &options, secrets: secrets, openHere: true, log: log,
 	})
 	if err != nil {
 		return err

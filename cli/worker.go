@@ -57,12 +57,20 @@ func (p *program) listWorkers(c *cli.Context) error {
 	return printList(s.printer, workers, []column[w]{
 		{title: "id", value: func(w w) string { return w.ID }},
 		{title: "state", value: func(w w) string {
-			if w.Draining {
+			switch {
+			case w.Draining:
 				return s.style.paint(yellow, "draining")
+			case w.Remote:
+				return s.style.paint(green, "polling")
 			}
 			return s.style.paint(green, "serving")
 		}},
-		{title: "running", value: func(w w) string { return fmt.Sprintf("%d/%d", w.Running, w.Concurrency) }},
+		{title: "running", value: func(w w) string {
+			if w.Remote {
+				return "-" // it does not say
+			}
+			return fmt.Sprintf("%d/%d", w.Running, w.Concurrency)
+		}},
 		{title: "queues", value: func(w w) string { return weights(w.Queues) }},
 		{title: "types", value: func(w w) string { return strings.Join(w.Types, ",") }},
 		{title: "started", value: func(w w) string { return s.time(w.StartedAt) }},

@@ -555,6 +555,15 @@ type HandError struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Heartbeat defines model for Heartbeat.
+type Heartbeat struct {
+	// Canceled Stop: the result is not wanted any more.
+	Canceled bool `json:"canceled"`
+
+	// Lease How long the run may be silent from now on, as 30s.
+	Lease string `json:"lease"`
+}
+
 // JSON Any JSON value.
 type JSON = json.RawMessage
 
@@ -641,6 +650,27 @@ type PauseRequest struct {
 
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
+}
+
+// PollRequest defines model for PollRequest.
+type PollRequest struct {
+	// Lease How long a run may be silent, as 30s: 1s to 10m, 30s when left out.
+	Lease string `json:"lease,omitempty"`
+
+	// Max How many runs at most, 1 when left out.
+	Max int `json:"max,omitempty"`
+
+	// Queues The queues that it serves, with their lanes: high priorities come first. `default` when left out.
+	Queues []string `json:"queues,omitempty"`
+
+	// Types The task types that the worker runs, 1 to 50.
+	Types []string `json:"types"`
+
+	// Wait How long to wait for the first run, as 30s: 0s to 1m, 0s when left out.
+	Wait string `json:"wait,omitempty"`
+
+	// Worker A name of the worker's own, the same in every poll.
+	Worker string `json:"worker"`
 }
 
 // Problem defines model for Problem.
@@ -731,6 +761,106 @@ type Queue struct {
 type QueueList struct {
 	Items      []Queue `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+}
+
+// RemoteCompleteRequest defines model for RemoteCompleteRequest.
+type RemoteCompleteRequest struct {
+	// Output Any JSON value.
+	Output JSON `json:"output,omitempty"`
+
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteError defines model for RemoteError.
+type RemoteError struct {
+	// Code Stable; what `retry.non_retryable` and programs decide by.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+
+	// Retryable Whether another try may help, true when left out.
+	Retryable *bool `json:"retryable,omitempty"`
+}
+
+// RemoteFailRequest defines model for RemoteFailRequest.
+type RemoteFailRequest struct {
+	Error RemoteError `json:"error"`
+
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteHeartbeatRequest defines model for RemoteHeartbeatRequest.
+type RemoteHeartbeatRequest struct {
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteLogLine defines model for RemoteLogLine.
+type RemoteLogLine struct {
+	Level   LogLevel `json:"level,omitempty"`
+	Message string   `json:"message"`
+
+	// Time When it was written, now when left out; at most an hour ago.
+	Time *time.Time `json:"time,omitempty"`
+}
+
+// RemoteLogRequest defines model for RemoteLogRequest.
+type RemoteLogRequest struct {
+	Lines []RemoteLogLine `json:"lines"`
+
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteResult defines model for RemoteResult.
+type RemoteResult struct {
+	Error  *TaskError `json:"error"`
+	Status TaskStatus `json:"status"`
+}
+
+// RemoteRun defines model for RemoteRun.
+type RemoteRun struct {
+	Attempt int `json:"attempt"`
+
+	// Deadline The attempt is timed out then, by the server's clock.
+	Deadline time.Time `json:"deadline"`
+
+	// Dispatch Which delivery of the attempt this is.
+	Dispatch  int    `json:"dispatch"`
+	Execution string `json:"execution"`
+
+	// HeartbeatSeconds Give a sign of life this often: a third of the lease.
+	HeartbeatSeconds float64 `json:"heartbeat_seconds"`
+
+	// IdempotencyKey The same for every attempt with this input. Hand it on where a repetition would hurt.
+	IdempotencyKey string `json:"idempotency_key"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input"`
+
+	// Lease How long the run may be silent, as 30s.
+	Lease   string `json:"lease"`
+	Number  int64  `json:"number"`
+	Project string `json:"project"`
+
+	// Ref Escape it in the path of a report, `each%5Beu%5D.load` for `each[eu].load`.
+	Ref       string    `json:"ref"`
+	StartedAt time.Time `json:"started_at"`
+
+	// Timeout Of the attempt, as 30m0s.
+	Timeout string `json:"timeout"`
+
+	// Token Opaque. Proves in every report that this delivery is meant.
+	Token    string `json:"token"`
+	Try      int    `json:"try"`
+	Type     string `json:"type"`
+	Workflow string `json:"workflow"`
+}
+
+// RemoteRunList defines model for RemoteRunList.
+type RemoteRunList struct {
+	Items []RemoteRun `json:"items"`
 }
 
 // ResumeRequest defines model for ResumeRequest.
@@ -1001,6 +1131,9 @@ type TickPreview struct {
 	Items   []Tick `json:"items"`
 }
 
+// Token The token of the run, as poll answered it.
+type Token = string
+
 // Worker defines model for Worker.
 type Worker struct {
 	Concurrency int    `json:"concurrency"`
@@ -1010,12 +1143,15 @@ type Worker struct {
 	Pid         int    `json:"pid"`
 
 	// Queues Weights.
-	Queues    map[string]int `json:"queues"`
-	Running   int            `json:"running"`
-	SeenAt    time.Time      `json:"seen_at"`
-	StartedAt time.Time      `json:"started_at"`
-	Types     []string       `json:"types"`
-	Version   string         `json:"version"`
+	Queues map[string]int `json:"queues"`
+
+	// Remote It polls over HTTP; how much it runs is not known.
+	Remote    bool      `json:"remote,omitempty"`
+	Running   int       `json:"running"`
+	SeenAt    time.Time `json:"seen_at"`
+	StartedAt time.Time `json:"started_at"`
+	Types     []string  `json:"types"`
+	Version   string    `json:"version"`
 }
 
 // WorkerList defines model for WorkerList.
@@ -1080,6 +1216,9 @@ type QueueName = string
 
 // Ref defines model for Ref.
 type Ref = string
+
+// RemoteExecution defines model for RemoteExecution.
+type RemoteExecution = string
 
 // ScheduleName defines model for ScheduleName.
 type ScheduleName = string
@@ -1314,6 +1453,21 @@ type StartBackfillJSONRequestBody = BackfillRequest
 
 // PublishWorkflowJSONRequestBody defines body for PublishWorkflow for application/json ContentType.
 type PublishWorkflowJSONRequestBody = JSON
+
+// PollRemoteJSONRequestBody defines body for PollRemote for application/json ContentType.
+type PollRemoteJSONRequestBody = PollRequest
+
+// CompleteRemoteJSONRequestBody defines body for CompleteRemote for application/json ContentType.
+type CompleteRemoteJSONRequestBody = RemoteCompleteRequest
+
+// FailRemoteJSONRequestBody defines body for FailRemote for application/json ContentType.
+type FailRemoteJSONRequestBody = RemoteFailRequest
+
+// HeartbeatRemoteJSONRequestBody defines body for HeartbeatRemote for application/json ContentType.
+type HeartbeatRemoteJSONRequestBody = RemoteHeartbeatRequest
+
+// LogRemoteJSONRequestBody defines body for LogRemote for application/json ContentType.
+type LogRemoteJSONRequestBody = RemoteLogRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1798,6 +1952,96 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/queues/{queue}/resume (the `ResumeQueue` operationId).
 	ResumeQueue(ctx context.Context, queue QueueName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PollRemoteWithBody Wait for work
+	//
+	// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+	PollRemoteWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PollRemote Wait for work
+	//
+	// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+	PollRemote(ctx context.Context, body PollRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteRemoteWithBody Report the output of a run
+	//
+	// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+	CompleteRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteRemote Report the output of a run
+	//
+	// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+	CompleteRemote(ctx context.Context, execution RemoteExecution, ref Ref, body CompleteRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailRemoteWithBody Report that a run failed
+	//
+	// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+	FailRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailRemote Report that a run failed
+	//
+	// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+	FailRemote(ctx context.Context, execution RemoteExecution, ref Ref, body FailRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeartbeatRemoteWithBody Extend the lease of a run
+	//
+	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+	HeartbeatRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeartbeatRemote Extend the lease of a run
+	//
+	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+	HeartbeatRemote(ctx context.Context, execution RemoteExecution, ref Ref, body HeartbeatRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LogRemoteWithBody Add lines to the log of a run
+	//
+	// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+	LogRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LogRemote Add lines to the log of a run
+	//
+	// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+	LogRemote(ctx context.Context, execution RemoteExecution, ref Ref, body LogRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWorkers List live workers
 	//
@@ -2745,6 +2989,196 @@ func (c *Transport) PauseQueue(ctx context.Context, queue QueueName, reqEditors 
 // Corresponds with POST /v1/queues/{queue}/resume (the `ResumeQueue` operationId).
 func (c *Transport) ResumeQueue(ctx context.Context, queue QueueName, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeQueueRequest(c.Server, queue)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PollRemoteWithBody Wait for work
+//
+// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+func (c *Transport) PollRemoteWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPollRemoteRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PollRemote Wait for work
+//
+// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+func (c *Transport) PollRemote(ctx context.Context, body PollRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPollRemoteRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteRemoteWithBody Report the output of a run
+//
+// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+func (c *Transport) CompleteRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteRemoteRequestWithBody(c.Server, execution, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteRemote Report the output of a run
+//
+// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+func (c *Transport) CompleteRemote(ctx context.Context, execution RemoteExecution, ref Ref, body CompleteRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteRemoteRequest(c.Server, execution, ref, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailRemoteWithBody Report that a run failed
+//
+// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+func (c *Transport) FailRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailRemoteRequestWithBody(c.Server, execution, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailRemote Report that a run failed
+//
+// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+func (c *Transport) FailRemote(ctx context.Context, execution RemoteExecution, ref Ref, body FailRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailRemoteRequest(c.Server, execution, ref, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeartbeatRemoteWithBody Extend the lease of a run
+//
+// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+func (c *Transport) HeartbeatRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeartbeatRemoteRequestWithBody(c.Server, execution, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeartbeatRemote Extend the lease of a run
+//
+// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+func (c *Transport) HeartbeatRemote(ctx context.Context, execution RemoteExecution, ref Ref, body HeartbeatRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeartbeatRemoteRequest(c.Server, execution, ref, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LogRemoteWithBody Add lines to the log of a run
+//
+// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+func (c *Transport) LogRemoteWithBody(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLogRemoteRequestWithBody(c.Server, execution, ref, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LogRemote Add lines to the log of a run
+//
+// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+func (c *Transport) LogRemote(ctx context.Context, execution RemoteExecution, ref Ref, body LogRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLogRemoteRequest(c.Server, execution, ref, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5231,6 +5665,262 @@ func NewResumeQueueRequest(server string, queue QueueName) (*http.Request, error
 	return req, nil
 }
 
+// NewPollRemoteRequest calls the generic PollRemote builder with application/json body
+func NewPollRemoteRequest(server string, body PollRemoteJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPollRemoteRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPollRemoteRequestWithBody constructs an http.Request for the PollRemote method, with any body, and a specified content type
+func NewPollRemoteRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/remote/poll")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCompleteRemoteRequest calls the generic CompleteRemote builder with application/json body
+func NewCompleteRemoteRequest(server string, execution RemoteExecution, ref Ref, body CompleteRemoteJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCompleteRemoteRequestWithBody(server, execution, ref, "application/json", bodyReader)
+}
+
+// NewCompleteRemoteRequestWithBody constructs an http.Request for the CompleteRemote method, with any body, and a specified content type
+func NewCompleteRemoteRequestWithBody(server string, execution RemoteExecution, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "execution", execution, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/remote/%s/%s/complete", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewFailRemoteRequest calls the generic FailRemote builder with application/json body
+func NewFailRemoteRequest(server string, execution RemoteExecution, ref Ref, body FailRemoteJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFailRemoteRequestWithBody(server, execution, ref, "application/json", bodyReader)
+}
+
+// NewFailRemoteRequestWithBody constructs an http.Request for the FailRemote method, with any body, and a specified content type
+func NewFailRemoteRequestWithBody(server string, execution RemoteExecution, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "execution", execution, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/remote/%s/%s/fail", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewHeartbeatRemoteRequest calls the generic HeartbeatRemote builder with application/json body
+func NewHeartbeatRemoteRequest(server string, execution RemoteExecution, ref Ref, body HeartbeatRemoteJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewHeartbeatRemoteRequestWithBody(server, execution, ref, "application/json", bodyReader)
+}
+
+// NewHeartbeatRemoteRequestWithBody constructs an http.Request for the HeartbeatRemote method, with any body, and a specified content type
+func NewHeartbeatRemoteRequestWithBody(server string, execution RemoteExecution, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "execution", execution, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/remote/%s/%s/heartbeat", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewLogRemoteRequest calls the generic LogRemote builder with application/json body
+func NewLogRemoteRequest(server string, execution RemoteExecution, ref Ref, body LogRemoteJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewLogRemoteRequestWithBody(server, execution, ref, "application/json", bodyReader)
+}
+
+// NewLogRemoteRequestWithBody constructs an http.Request for the LogRemote method, with any body, and a specified content type
+func NewLogRemoteRequestWithBody(server string, execution RemoteExecution, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "execution", execution, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/remote/%s/%s/log", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListWorkersRequest constructs an http.Request for the ListWorkers method
 func NewListWorkersRequest(server string) (*http.Request, error) {
 	var err error
@@ -5771,6 +6461,96 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/queues/{queue}/resume (the `ResumeQueue` operationId).
 	ResumeQueueWithResponse(ctx context.Context, queue QueueName, reqEditors ...RequestEditorFn) (*ResumeQueueResponse, error)
+
+	// PollRemoteWithBodyWithResponse Wait for work
+	//
+	// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+	PollRemoteWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PollRemoteResponse, error)
+
+	// PollRemoteWithResponse Wait for work
+	//
+	// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+	PollRemoteWithResponse(ctx context.Context, body PollRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*PollRemoteResponse, error)
+
+	// CompleteRemoteWithBodyWithResponse Report the output of a run
+	//
+	// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+	CompleteRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteRemoteResponse, error)
+
+	// CompleteRemoteWithResponse Report the output of a run
+	//
+	// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+	CompleteRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body CompleteRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteRemoteResponse, error)
+
+	// FailRemoteWithBodyWithResponse Report that a run failed
+	//
+	// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+	FailRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailRemoteResponse, error)
+
+	// FailRemoteWithResponse Report that a run failed
+	//
+	// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+	FailRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body FailRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*FailRemoteResponse, error)
+
+	// HeartbeatRemoteWithBodyWithResponse Extend the lease of a run
+	//
+	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+	HeartbeatRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*HeartbeatRemoteResponse, error)
+
+	// HeartbeatRemoteWithResponse Extend the lease of a run
+	//
+	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+	HeartbeatRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body HeartbeatRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*HeartbeatRemoteResponse, error)
+
+	// LogRemoteWithBodyWithResponse Add lines to the log of a run
+	//
+	// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+	LogRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LogRemoteResponse, error)
+
+	// LogRemoteWithResponse Add lines to the log of a run
+	//
+	// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+	LogRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body LogRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*LogRemoteResponse, error)
 
 	// ListWorkersWithResponse List live workers
 	//
@@ -7810,6 +8590,239 @@ func (r ResumeQueueResponse) ContentType() string {
 	return ""
 }
 
+type PollRemoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RemoteRunList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PollRemoteResponse) GetJSON200() *RemoteRunList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PollRemoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PollRemoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PollRemoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PollRemoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PollRemoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CompleteRemoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RemoteResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CompleteRemoteResponse) GetJSON200() *RemoteResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompleteRemoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompleteRemoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompleteRemoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompleteRemoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompleteRemoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FailRemoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RemoteResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FailRemoteResponse) GetJSON200() *RemoteResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FailRemoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FailRemoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FailRemoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FailRemoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FailRemoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type HeartbeatRemoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Heartbeat
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r HeartbeatRemoteResponse) GetJSON200() *Heartbeat {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r HeartbeatRemoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r HeartbeatRemoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HeartbeatRemoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeartbeatRemoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HeartbeatRemoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type LogRemoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r LogRemoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r LogRemoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r LogRemoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r LogRemoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r LogRemoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListWorkersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8650,6 +9663,156 @@ func (c *ClientWithResponses) ResumeQueueWithResponse(ctx context.Context, queue
 		return nil, err
 	}
 	return ParseResumeQueueResponse(rsp)
+}
+
+// PollRemoteWithBodyWithResponse Wait for work
+//
+// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+func (c *ClientWithResponses) PollRemoteWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PollRemoteResponse, error) {
+	rsp, err := c.PollRemoteWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePollRemoteResponse(rsp)
+}
+
+// PollRemoteWithResponse Wait for work
+//
+// Claims up to `max` queued tasks of these types and queues and answers them at once; else waits up to `wait` for the first, and answers an empty list when none came. Each run has a lease, which heartbeats extend. Silence ends it: the run is then given to another worker, and no try is used. Polling announces the worker; tasks whose type no worker process serves are offered to it. A key that is limited to some projects gets their tasks only.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/poll (the `PollRemote` operationId).
+func (c *ClientWithResponses) PollRemoteWithResponse(ctx context.Context, body PollRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*PollRemoteResponse, error) {
+	rsp, err := c.PollRemote(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePollRemoteResponse(rsp)
+}
+
+// CompleteRemoteWithBodyWithResponse Report the output of a run
+//
+// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+func (c *ClientWithResponses) CompleteRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteRemoteResponse, error) {
+	rsp, err := c.CompleteRemoteWithBody(ctx, execution, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteRemoteResponse(rsp)
+}
+
+// CompleteRemoteWithResponse Report the output of a run
+//
+// May be sent again when the answer got lost: it is answered as the first time. An output that breaks the task's schema or limits fails the attempt, and the answer says so.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/complete (the `CompleteRemote` operationId).
+func (c *ClientWithResponses) CompleteRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body CompleteRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteRemoteResponse, error) {
+	rsp, err := c.CompleteRemote(ctx, execution, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteRemoteResponse(rsp)
+}
+
+// FailRemoteWithBodyWithResponse Report that a run failed
+//
+// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+func (c *ClientWithResponses) FailRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailRemoteResponse, error) {
+	rsp, err := c.FailRemoteWithBody(ctx, execution, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailRemoteResponse(rsp)
+}
+
+// FailRemoteWithResponse Report that a run failed
+//
+// Another attempt follows when the error is retryable and the task's `retry` has tries left.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/fail (the `FailRemote` operationId).
+func (c *ClientWithResponses) FailRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body FailRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*FailRemoteResponse, error) {
+	rsp, err := c.FailRemote(ctx, execution, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailRemoteResponse(rsp)
+}
+
+// HeartbeatRemoteWithBodyWithResponse Extend the lease of a run
+//
+// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+func (c *ClientWithResponses) HeartbeatRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*HeartbeatRemoteResponse, error) {
+	rsp, err := c.HeartbeatRemoteWithBody(ctx, execution, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeartbeatRemoteResponse(rsp)
+}
+
+// HeartbeatRemoteWithResponse Extend the lease of a run
+//
+// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/heartbeat (the `HeartbeatRemote` operationId).
+func (c *ClientWithResponses) HeartbeatRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body HeartbeatRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*HeartbeatRemoteResponse, error) {
+	rsp, err := c.HeartbeatRemote(ctx, execution, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeartbeatRemoteResponse(rsp)
+}
+
+// LogRemoteWithBodyWithResponse Add lines to the log of a run
+//
+// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+func (c *ClientWithResponses) LogRemoteWithBodyWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LogRemoteResponse, error) {
+	rsp, err := c.LogRemoteWithBody(ctx, execution, ref, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLogRemoteResponse(rsp)
+}
+
+// LogRemoteWithResponse Add lines to the log of a run
+//
+// They stand in the log of the attempt, beside those of Go workers. What exceeds the limits of a log is cut, and the log says so.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/remote/{execution}/{ref}/log (the `LogRemote` operationId).
+func (c *ClientWithResponses) LogRemoteWithResponse(ctx context.Context, execution RemoteExecution, ref Ref, body LogRemoteJSONRequestBody, reqEditors ...RequestEditorFn) (*LogRemoteResponse, error) {
+	rsp, err := c.LogRemote(ctx, execution, ref, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLogRemoteResponse(rsp)
 }
 
 // ListWorkersWithResponse List live workers
@@ -10064,6 +11227,167 @@ func ParseResumeQueueResponse(rsp *http.Response) (*ResumeQueueResponse, error) 
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePollRemoteResponse parses an HTTP response from a PollRemoteWithResponse call
+func ParsePollRemoteResponse(rsp *http.Response) (*PollRemoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PollRemoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RemoteRunList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCompleteRemoteResponse parses an HTTP response from a CompleteRemoteWithResponse call
+func ParseCompleteRemoteResponse(rsp *http.Response) (*CompleteRemoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompleteRemoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RemoteResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFailRemoteResponse parses an HTTP response from a FailRemoteWithResponse call
+func ParseFailRemoteResponse(rsp *http.Response) (*FailRemoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FailRemoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RemoteResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseHeartbeatRemoteResponse parses an HTTP response from a HeartbeatRemoteWithResponse call
+func ParseHeartbeatRemoteResponse(rsp *http.Response) (*HeartbeatRemoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeartbeatRemoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Heartbeat
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseLogRemoteResponse parses an HTTP response from a LogRemoteWithResponse call
+func ParseLogRemoteResponse(rsp *http.Response) (*LogRemoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &LogRemoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

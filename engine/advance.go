@@ -416,7 +416,7 @@ func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[
 	of := documentOf(a)
 	for _, f := range out {
 		if at, ok := p.Place(f.Ref); ok && recs[f.Ref].Status == workflow.TaskQueued {
-			if err := e.store.DeleteJob(ctx, job(of, at.Node, f)); err != nil {
+			if err := e.recall(ctx, job(of, at.Node, f)); err != nil {
 				e.log.Debug("a canceled job stays in asynq; its claim will be refused", "job", f.JobID(), "error", err)
 			}
 		}

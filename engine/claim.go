@@ -33,13 +33,17 @@ type Run struct {
 // Claim takes a delivery for a worker, at most once, and resolves its input.
 // Refusals: ErrStale, ErrPaused, ErrGone, *FailedBefore.
 func (e *Engine) Claim(ctx context.Context, f Fence, worker string) (*Run, error) {
+	return e.claim(ctx, f, worker, e.o.Lease)
+}
+
+func (e *Engine) claim(ctx context.Context, f Fence, worker string, lease time.Duration) (*Run, error) {
 	d, p, err := e.document(ctx, f.Execution)
 	if err != nil {
 		return nil, err
 	}
 	at, _ := p.Place(f.Ref)
 	reads := p.readsOf(at)
-	c, err := e.store.Claim(ctx, f, worker, e.o.Lease, d.Epoch, reads)
+	c, err := e.store.Claim(ctx, f, worker, lease, d.Epoch, reads)
 	if err != nil {
 		if errors.Is(err, ErrStale) || errors.Is(err, ErrPaused) || errors.Is(err, ErrGone) {
 			e.metrics.fenced("claim")

@@ -61,7 +61,7 @@ func (e *Engine) ahead(d *Document, p *program, id string, list []Successor) []J
 
 // job says how a delivery is sent out.
 func job(d *Document, n *workflow.Node, f Fence) Job {
-	return Job{Fence: f, Type: n.Type, Queue: Lane(n.Queue, n.Priority, d.Priority), Timeout: n.Timeout}
+	return Job{Fence: f, Type: n.Type, Queue: Lane(n.Queue, n.Priority, d.Priority), Timeout: n.Timeout, Project: d.Project}
 }
 
 // Lane is the asynq queue of a task: its queue's high lane for priorities 7 to
@@ -89,22 +89,31 @@ func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fe
 		return
 	}
 	jobs := make([]Job, 0, len(fences))
+	var offers []Job
 	for _, f := range fences {
 		at, ok := p.Place(f.Ref)
 		if !ok {
 			continue
 		}
-		n := at.Node
-		if !e.served(ctx, n) {
+		switch e.way(ctx, d.Project, at.Node) {
+		case wayNone:
 			if err := e.store.Look(ctx, f, unservedPause, ReasonNoWorker); err != nil {
 				e.log.Warn("a waiting task could not be noted", "execution", f.Execution, "task", f.Ref, "error", err)
 			}
-			continue
+		case wayRemote:
+			offers = append(offers, job(d, at.Node, f))
+		case wayAsynq:
+			jobs = append(jobs, job(d, at.Node, f))
 		}
-		jobs = append(jobs, job(d, n, f))
 	}
 	if _, err := e.store.Relay(ctx, jobs); err != nil {
 		e.log.Warn("jobs could not be sent out; a sweep will", "execution", fences[0].Execution, "error", err)
+	}
+	if len(offers) == 0 {
+		return
+	}
+	if _, err := e.store.Offer(ctx, offers); err != nil {
+		e.log.Warn("jobs could not be offered to remote workers; a sweep will", "execution", fences[0].Execution, "error", err)
 	}
 }
 
@@ -119,26 +128,24 @@ const unservedPause = time.Second
 // freshView is how old a look at the fleet may be to say that nobody serves a task.
 const freshView = 200 * time.Millisecond
 
-// served reports whether a live worker serves the task. One that came only now
-// is not overlooked: its first task would otherwise wait for sweeps.
-func (e *Engine) served(ctx context.Context, n *workflow.Node) bool {
-	if e.fleet.serves(n.Queue, n.Type) {
-		return true
-	}
-	if !e.fleet.stale() {
-		return false
+// way says how a task reaches a live worker. One that came only now is not
+// overlooked: its first task would otherwise wait for sweeps.
+func (e *Engine) way(ctx context.Context, project string, n *workflow.Node) way {
+	if w := e.fleet.way(project, n); w != wayNone || !e.fleet.stale() {
+		return w
 	}
 	if err := e.lookAtFleet(ctx); err != nil {
 		e.log.Warn("the live workers could not be read", "error", err)
-		return false
+		return wayNone
 	}
-	return e.fleet.serves(n.Queue, n.Type)
+	return e.fleet.way(project, n)
 }
 
 // fleetView is what this process knows of the live workers.
 type fleetView struct {
 	mu     sync.RWMutex
-	served map[string]struct{} // queue + "\x00" + type
+	served map[string]struct{}        // queue + "\x00" + type, by worker processes
+	remote map[string]map[string]bool // the same by remote workers -> the projects they take it of; nil = all
 	queues []string
 	looked time.Time
 }
@@ -162,13 +169,19 @@ func (v *fleetView) serves(queue, taskType string) bool {
 }
 
 func (v *fleetView) set(workers []Worker) {
-	served := map[string]struct{}{}
+	served, remote := map[string]struct{}{}, map[string]map[string]bool{}
 	var queues []string
 	for _, w := range workers {
 		for q := range w.Queues {
 			if !slices.Contains(queues, q) {
 				queues = append(queues, q)
 			}
+		}
+		if w.Remote {
+			addRemote(remote, w)
+			continue
+		}
+		for q := range w.Queues {
 			for _, t := range w.Types {
 				served[q+"\x00"+t] = struct{}{}
 			}
@@ -176,7 +189,7 @@ func (v *fleetView) set(workers []Worker) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.served, v.queues, v.looked = served, queues, time.Now()
+	v.served, v.remote, v.queues, v.looked = served, remote, queues, time.Now()
 }
 
 // names are the queues that live workers serve, sorted.
@@ -194,11 +207,17 @@ func (v *fleetView) catalog(known workflow.Catalog) workflow.Catalog {
 	if all == nil {
 		all = workflow.Catalog{}
 	}
-	for place := range v.served {
+	add := func(place string) {
 		_, taskType, _ := strings.Cut(place, "\x00")
 		if _, ok := all[taskType]; !ok {
 			all[taskType] = nil
 		}
+	}
+	for place := range v.served {
+		add(place)
+	}
+	for place := range v.remote {
+		add(place)
 	}
 	return all
 }

@@ -51,6 +51,7 @@ type Engine struct {
 	timers    *timers
 	lister    *lister
 	usher     *usher
+	remote    remoteState
 }
 
 const (
@@ -104,6 +105,7 @@ func New(o Options) (*Engine, error) {
 	e.timers = newTimers(e.fire)
 	e.lister = newLister(e)
 	e.usher = newUsher(e)
+	e.remote.safety = safetyPoll
 	return e, nil
 }
 

@@ -14,6 +14,9 @@ func (e *Engine) Repair(ctx context.Context, d Due) error {
 // FireRetry is what the timer of a back-off calls.
 func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fire(ctx, TimerRetry, f) }
 
+// WakeOnly keeps pollers from looking unless they are woken.
+func (e *Engine) WakeOnly() { e.remote.safety = time.Hour }
+
 // Forget empties what the process remembers of executions, as a restart does.
 func (e *Engine) Forget() { e.documents.Purge() }
 
@@ -24,6 +27,11 @@ func (e *Engine) Fire(ctx context.Context, kind TimerKind, f Fence) { e.fire(ctx
 func (e *Engine) SweepSchedules(ctx context.Context) error {
 	_, err := e.sweepSchedules(ctx, func(string) bool { return true })
 	return err
+}
+
+// LookAtLines does what is due in the lines of projects, as a sweep does it.
+func (e *Engine) LookAtLines(ctx context.Context, projects ...string) error {
+	return e.lookAtLines(ctx, projects)
 }
 
 // AdvanceOn is Advance by a process that read the agenda a while ago.

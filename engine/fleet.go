@@ -10,6 +10,13 @@ const announceTTL = 10 * time.Second
 
 // Announce says that a worker lives and what it serves; repeat it every 2 s.
 func (e *Engine) Announce(ctx context.Context, w Worker) error {
+	if err := e.announce(ctx, &w, announceTTL); err != nil {
+		return err
+	}
+	return e.lookAtFleet(ctx)
+}
+
+func (e *Engine) announce(ctx context.Context, w *Worker, ttl time.Duration) error {
 	now, err := e.store.Time(ctx)
 	if err != nil {
 		return err
@@ -23,10 +30,7 @@ func (e *Engine) Announce(ctx context.Context, w Worker) error {
 	if err := e.store.KeepQueues(ctx, lanes); err != nil {
 		return err
 	}
-	if err := e.store.Announce(ctx, w, announceTTL); err != nil {
-		return err
-	}
-	return e.lookAtFleet(ctx)
+	return e.store.Announce(ctx, *w, ttl)
 }
 
 // Retire says that a worker is gone.
@@ -78,6 +82,11 @@ func (e *Engine) ResumeQueue(ctx context.Context, name string) (*Queue, error) {
 func (e *Engine) setQueuePaused(ctx context.Context, name string, paused bool) (*Queue, error) {
 	if err := e.store.SetQueuePaused(ctx, name, paused); err != nil {
 		return nil, err
+	}
+	if !paused {
+		if err := e.store.WakeRemote(ctx); err != nil {
+			e.log.Warn("remote workers could not be woken; they look again by themselves", "queue", name, "error", err)
+		}
 	}
 	queues, err := e.Queues(ctx)
 	if err != nil {

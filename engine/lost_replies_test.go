@@ -133,6 +133,7 @@ func (p *process) handle(ctx context.Context, task *asynq.Task) error {
 	if err != nil {
 		return err
 	}
+	p.running.Load().work()
 	if r.Ref == "a" && r.Try == 1 {
 		_, err := p.Fail(ctx, r, &workflow.Error{Code: "boom", Message: "the first try breaks", Retryable: true}, false)
 		return stale(err)

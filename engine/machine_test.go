@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ type process struct {
 	*engine.Engine
 	store  *queue.Redis
 	faults *queuetest.Faults
+
+	running atomic.Pointer[gauge] // of handlers
 }
 
 // machine is the system under test, and what the oracle says of it.

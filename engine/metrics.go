@@ -53,7 +53,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for _, operation := range []string{"claim", "complete", "fail", "heartbeat", string(WhyRelease), string(WhyExpire), string(WhyVanish)} {
 		m.refused.WithLabelValues(operation)
 	}
-	for _, kind := range []string{"relay", "job", "lease", "decide", "building", "slot", "reservation"} {
+	for _, kind := range []string{"relay", "job", "lease", "deadline", "decide", "building", "slot", "reservation"} {
 		m.repairs.WithLabelValues(kind)
 	}
 	for _, status := range workflow.ExecutionStatuses {

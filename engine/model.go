@@ -208,6 +208,8 @@ type Worker struct {
 	Version     string         `json:"version"`
 	StartedAt   time.Time      `json:"started_at"`
 	SeenAt      time.Time      `json:"seen_at"`
+	Remote      bool           `json:"remote,omitempty"`   // it polls over HTTP
+	Projects    []string       `json:"projects,omitempty"` // whose tasks a remote one may take; empty = all
 }
 
 // Scope is what an API key may do. Each scope includes the ones before it.

@@ -19,6 +19,7 @@ type Store interface {
 	Insides
 	Shards
 	Fleet
+	Remote
 	Access
 	History
 	Logs
@@ -276,6 +277,7 @@ type Record struct {
 	Started   int64               `json:"started,string"`
 	Ended     int64               `json:"ended,string"`
 	Due       int64               `json:"due,string"`
+	Deadline  int64               `json:"deadline,string"` // of a run that a remote worker was given
 
 	// Of a task that no worker runs.
 	Control string `json:"control"`      // "1" once it began
@@ -402,6 +404,7 @@ type Job struct {
 	Type    string
 	Queue   string // with its priority lane
 	Timeout time.Duration
+	Project string
 }
 
 // JobState is what asynq knows of a job.

@@ -67,6 +67,7 @@ func (p *Pump) Start(ctx context.Context) error {
 	p.wg.Go(func() { p.e.timers.run(run) })
 	p.wg.Go(func() { p.e.lister.run(run) })
 	p.wg.Go(func() { p.e.usher.run(run) })
+	p.wg.Go(func() { p.e.followOffers(run) })
 	p.wg.Go(func() { p.loop(run) })
 	p.wg.Go(func() { p.schedules(run) })
 	return nil

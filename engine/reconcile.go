@@ -119,7 +119,11 @@ func (e *Engine) takeOver(ctx context.Context, d *Due) error {
 			continue
 		}
 		document, p, err := e.document(ctx, f.Execution)
-		if err == nil {
+		switch {
+		case err != nil:
+		case recs[i].Deadline > 0 && d.Now.UnixMilli() >= recs[i].Deadline:
+			err = e.expireDeadline(ctx, f, recs[i], document, p)
+		default:
 			err = e.expire(ctx, f, recs[i], document, p)
 		}
 		errs = append(errs, harmless(err))
@@ -143,20 +147,27 @@ func (e *Engine) lookAfter(ctx context.Context, f Fence, now time.Time) error {
 		return err
 	}
 	rec := recs[0]
-	n := p.Node(f.Ref)
+	at, ok := p.Place(f.Ref)
+	var w way
+	if ok {
+		w = e.fleet.way(d.Project, at.Node)
+	}
 	switch {
-	case n == nil || rec.Status != workflow.TaskQueued || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch:
+	case !ok || rec.Status != workflow.TaskQueued || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch:
 		return e.store.Look(ctx, f, lookAgain, "") // forgets what is not waiting
-	case !e.fleet.serves(n.Queue, n.Type):
+	case w == wayNone:
 		return e.store.Look(ctx, f, 2*unservedPause, ReasonNoWorker)
 	}
-	j := job(d, n, f)
-	sent, err := e.store.Relay(ctx, []Job{j})
+	j := job(d, at.Node, f)
+	sent, err := e.send(ctx, j, w)
 	if err != nil {
 		return err
 	}
-	if sent[0] {
+	if sent {
 		e.metrics.repaired("relay")
+		return e.store.Look(ctx, f, lookAgain, "")
+	}
+	if w == wayRemote { // one that was taken and not claimed was not there any more
 		return e.store.Look(ctx, f, lookAgain, "")
 	}
 	if now.Sub(time.UnixMilli(rec.Queued)) < youngJob {
@@ -222,10 +233,10 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 	if err != nil {
 		return err
 	}
-	d := &Document{Priority: x.Priority}
+	d := &Document{Project: x.Project, Priority: x.Priority}
 	for ref, rec := range recs {
-		n := p.Node(ref)
-		if n == nil {
+		at, ok := p.Place(ref)
+		if !ok {
 			continue
 		}
 		fences, err := e.leftovers(ctx, id, ref, rec)
@@ -233,7 +244,7 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 			return err
 		}
 		for _, f := range fences {
-			if err := e.store.DeleteJob(ctx, job(d, n, f)); err != nil {
+			if err := e.recall(ctx, job(d, at.Node, f)); err != nil {
 				e.log.Warn("a job of a purged execution stays in asynq", "job", f.JobID(), "error", err)
 			}
 		}

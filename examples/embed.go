@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the example workflows, by path below this folder.
 //
-//go:embed *.yaml weather/workflow.yaml worker/hello.yaml schedules/workflow.yaml
+//go:embed *.yaml weather/workflow.yaml worker/hello.yaml schedules/workflow.yaml remote/workflow.yaml
 var Files embed.FS

@@ -29,6 +29,7 @@ var scenarios = map[string]func(t *testing.T, h *house){
 	"http-condition.yaml":       runHTTPCondition,
 	"loop.yaml":                 runLoop,
 	"nested.yaml":               runNested,
+	"remote/workflow.yaml":      runRemote,
 	"retry-continue.yaml":       runRetryContinue,
 	"schedules/workflow.yaml":   runScheduled,
 	"secrets.yaml":              runSecrets,
@@ -159,6 +160,19 @@ func runOwnWorker(t *testing.T, h *house) {
 	x := h.start("worker/hello.yaml", `{"name": "Ada"}`)
 	fleet.Launch(t, "greeter", binary, nil, "--redis", h.url)
 	h.succeeds(x, `"Hello, Ada!"`)
+}
+
+// runRemote takes the place of remote/worker.py, which the end-to-end tests run over HTTP.
+func runRemote(t *testing.T, h *house) {
+	x := h.start("remote/workflow.yaml", `{"text": "to be or not to be to"}`)
+	runs, err := h.Poll(t.Context(), engine.Poll{Worker: "py", Types: []string{"word.count"}, Wait: engine.MaxPollWait})
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+	require.JSONEq(t, `{"text": "to be or not to be to", "pause": 0}`, string(runs[0].Input))
+	words := `{"to":3,"be":2,"or":1,"not":1}`
+	_, err = h.RemoteComplete(t.Context(), x.ID, "count", runs[0].Token, json.RawMessage(words))
+	require.NoError(t, err)
+	h.succeeds(x, `{"words":`+words+`,"top":"to"}`)
 }
 
 func runConcurrency(t *testing.T, h *house) {

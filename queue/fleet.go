@@ -59,9 +59,10 @@ func (r *Redis) Announce(ctx context.Context, w engine.Worker, ttl time.Duration
 		return fmt.Errorf("queue: encoding worker %s: %w", w.ID, err)
 	}
 	now := w.SeenAt.UnixMilli()
+	k := fleetKeysOf(w.Remote)
 	_, err = r.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, workersKey, w.ID, string(b))
-		p.ZAdd(ctx, seenKey, redis.Z{Score: float64(now + ttl.Milliseconds()), Member: w.ID})
+		p.HSet(ctx, k.workers, w.ID, string(b))
+		p.ZAdd(ctx, k.seen, redis.Z{Score: float64(now + ttl.Milliseconds()), Member: w.ID})
 		return nil
 	})
 	if err != nil {
@@ -72,9 +73,24 @@ func (r *Redis) Announce(ctx context.Context, w engine.Worker, ttl time.Duration
 
 // Retire removes a worker's announcement.
 func (r *Redis) Retire(ctx context.Context, id string) error {
+	return r.retire(ctx, fleetKeysOf(false), id)
+}
+
+// fleetKeys are where one kind of workers is announced. Remote workers choose
+// their ids themselves, and must not take the place of a worker process.
+type fleetKeys struct{ workers, seen string }
+
+func fleetKeysOf(remote bool) fleetKeys {
+	if remote {
+		return fleetKeys{remoteWorkersKey, remoteSeenKey}
+	}
+	return fleetKeys{workersKey, seenKey}
+}
+
+func (r *Redis) retire(ctx context.Context, k fleetKeys, id string) error {
 	_, err := r.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.HDel(ctx, workersKey, id)
-		p.ZRem(ctx, seenKey, id)
+		p.HDel(ctx, k.workers, id)
+		p.ZRem(ctx, k.seen, id)
 		return nil
 	})
 	if err != nil {
@@ -101,21 +117,33 @@ func (r *Redis) Workers(ctx context.Context) ([]engine.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen, err := r.client.ZRangeWithScores(ctx, seenKey, 0, -1).Result()
+	all, err := r.workers(ctx, fleetKeysOf(false), now)
+	if err != nil {
+		return nil, err
+	}
+	remote, err := r.workers(ctx, fleetKeysOf(true), now)
+	return append(all, remote...), err
+}
+
+func (r *Redis) workers(ctx context.Context, k fleetKeys, now time.Time) ([]engine.Worker, error) {
+	seen, err := r.client.ZRangeWithScores(ctx, k.seen, 0, -1).Result()
 	if err != nil {
 		return nil, unreachable(err)
+	}
+	if len(seen) == 0 {
+		return nil, nil
 	}
 	till := map[string]time.Time{}
 	for _, z := range seen {
 		id, _ := z.Member.(string)
 		till[id] = time.UnixMilli(int64(z.Score))
 		if now.Sub(till[id]) > forgetWorker {
-			if err := r.Retire(ctx, id); err != nil {
+			if err := r.retire(ctx, k, id); err != nil {
 				return nil, err
 			}
 		}
 	}
-	all, err := readAll[engine.Worker](ctx, r, workersKey)
+	all, err := readAll[engine.Worker](ctx, r, k.workers)
 	all = slices.DeleteFunc(all, func(w engine.Worker) bool { return till[w.ID].Before(now) })
 	slices.SortFunc(all, func(a, b engine.Worker) int { return strings.Compare(a.ID, b.ID) })
 	return all, err

@@ -114,7 +114,7 @@ func listKey(project, list string) string { return projectKey(project, "list:"+l
 // slotsKey is a ZSET execution -> its epoch, of those of a workflow that run, are paused or are being canceled.
 func slotsKey(project, workflow string) string { return projectKey(project, "slots:"+workflow) }
 
-// waitingKey is a ZSET "<execution>:<epoch>" -> since when it waits for a slot, or will, ms.
+// waitingKey is a ZSET "<execution>:<epoch>" -> since when it waits for a slot, or will, ms; fractions order those of one millisecond.
 func waitingKey(project, workflow string) string { return projectKey(project, "waiting:"+workflow) }
 
 // dueKey is a ZSET of what is to be looked at, with when, ms: slot:<execution>:<epoch>:<workflow> reserved or given and not
@@ -164,7 +164,21 @@ const (
 	seenKey     = prefix + "{fleet}:seen"         // ZSET worker id -> when its announcement expires, ms
 	scheduled   = prefix + "{schedules}:projects" // SET of projects that have, or had, schedules
 	cancelTopic = prefix + "cancel"               // channel: execution ids
+
+	remoteSecretKey  = prefix + "{access}:remote"     // STRING what the tokens of remote runs are signed with
+	remoteWorkersKey = prefix + "{fleet}:remote"      // HASH remote worker id -> JSON
+	remoteSeenKey    = prefix + "{fleet}:remote-seen" // ZSET remote worker id -> when its announcement expires, ms
+	remoteTopic      = prefix + "remote"              // channel: "<lane>\t<type>\t<project>" of a job that remote workers may take
 )
+
+// offersKey is a ZSET "<project> <job id>" -> since when it waits, ms: the jobs of one
+// lane and task type that remote workers may take. It has a TTL that every offer renews.
+func offersKey(lane, taskType string) string { return prefix + "{r:" + lane + ":" + taskType + "}" }
+
+// projectOffersKey is a ZSET with those entries of offersKey that belong to one project.
+func projectOffersKey(lane, taskType, project string) string {
+	return offersKey(lane, taskType) + ":" + project
+}
 
 // leadKey is a STRING: the owner, with a TTL.
 func leadKey(group int) string { return prefix + "{lead:" + strconv.Itoa(group) + "}" }

@@ -49,6 +49,9 @@ func TestRaces(t *testing.T) {
 		"retry and retry":       raceRetries,
 		"advance and advance":   raceAdvances,
 		"release and expire":    raceRedispatch,
+		"200 starts, 10 slots":  raceStarts,
+		"ends and starts":       raceEnds,
+		"starts in a session":   raceSessions,
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

@@ -65,6 +65,11 @@ var (
 	scriptList       = redis.NewScript(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + function("index") + luaText("list"))
 	scriptSchedule   = script("schedule")
 	scriptUnschedule = script("unschedule")
+	scriptOffer      = script("offer")
+	scriptTake       = script("take")
+	scriptWithdraw   = script("withdraw")
+	scriptHandOut    = script("hand_out")
+	scriptBeat       = script("beat")
 )
 
 func script(name string, libs ...string) *redis.Script {

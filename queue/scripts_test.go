@@ -214,6 +214,12 @@ func TestKeyMap(t *testing.T) {
 	line("ZSET", seenKey)
 	line("SET", scheduled)
 	line("CHANNEL", cancelTopic)
+	line("STRING", remoteSecretKey)
+	line("HASH", remoteWorkersKey)
+	line("ZSET", remoteSeenKey)
+	line("CHANNEL", remoteTopic)
+	line("ZSET", offersKey("default.high", "render"))
+	line("ZSET", projectOffersKey("default.high", "render", "default"))
 	line("STRING", leadKey(3))
 	const golden = "testdata/keys.golden"
 	if *update {

@@ -136,6 +136,7 @@ var behaviours = map[string]func(*testing.T, *house){
 	"large values":                        largeValues,
 	"large items":                         largeItems,
 	"values are limited":                  valuesAreLimited,
+	"a line and a session":                aLine,
 	"lines of a log":                      aLog,
 	"a log is cut":                        aLogIsCut,
 	"the logs of an execution are cut":    logsOfAnExecutionAreCut,
@@ -147,6 +148,8 @@ var behaviours = map[string]func(*testing.T, *house){
 	"queues are paused":                   queues,
 	"versions":                            versions,
 	"schedules fire, and are found":       schedules,
+	"a remote worker runs an execution":   remoteWork,
+	"600 jobs wait for remote workers":    manyOffers,
 }
 
 func TestBehaviour(t *testing.T) {

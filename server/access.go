@@ -44,10 +44,15 @@ func (s *Server) withinProjects(c *gin.Context, p *auth.Principal) error {
 	if project := c.Param("project"); project != "" {
 		return p.CheckProject(project)
 	}
-	if !strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
+	var id string
+	switch {
+	case strings.HasPrefix(c.FullPath(), "/v1/executions/:id"):
+		id = c.Param("id")
+	case strings.HasPrefix(c.FullPath(), "/v1/remote/:execution"):
+		id = c.Param("execution")
+	default:
 		return nil
 	}
-	id := c.Param("id")
 	x, err := s.options.Engine.Execution(c.Request.Context(), id)
 	if err != nil {
 		return err

@@ -81,6 +81,11 @@ var matrix = map[string]string{
 	"PUT /monitoring/*path":                                           "1133.3",
 	"PATCH /monitoring/*path":                                         "1133.3",
 	"DELETE /monitoring/*path":                                        "1133.3",
+	"POST /v1/remote/poll":                                            "113...",
+	"POST /v1/remote/:execution/:ref/heartbeat":                       "113..4",
+	"POST /v1/remote/:execution/:ref/complete":                        "113..4",
+	"POST /v1/remote/:execution/:ref/fail":                            "113..4",
+	"POST /v1/remote/:execution/:ref/log":                             "113..4",
 }
 
 // bodies are what the routes that need a body are sent.
@@ -90,6 +95,12 @@ var bodies = map[string]string{
 	"PUT /v1/projects/:project/schedules/:name":           `{"workflow":"hello","cron":"@daily"}`,
 	"POST /v1/projects/:project/schedules/:name/backfill": `{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}`,
 	"POST /v1/keys": `{"name":"n","scope":"read"}`,
+
+	"POST /v1/remote/poll":                      `{"types":["render"],"worker":"py"}`,
+	"POST /v1/remote/:execution/:ref/heartbeat": `{"token":"t"}`,
+	"POST /v1/remote/:execution/:ref/complete":  `{"token":"t"}`,
+	"POST /v1/remote/:execution/:ref/fail":      `{"token":"t","error":{"code":"c","message":"m"}}`,
+	"POST /v1/remote/:execution/:ref/log":       `{"token":"t","lines":[]}`,
 }
 
 func withDashboard(o *Options) {
@@ -129,7 +140,7 @@ func TestAccessMatrix(t *testing.T) {
 
 func callOf(method, route, key string) call {
 	c := call{method: method, key: key, body: bodies[method+" "+route]}
-	c.path = strings.NewReplacer(":project", "default", ":name", "hello", ":version", "1", ":backfill", "1", ":id", idDefault,
+	c.path = strings.NewReplacer(":project", "default", ":name", "hello", ":version", "1", ":backfill", "1", ":id", idDefault, ":execution", idDefault,
 		":ref", "load", ":session", "7", ":queue", "default", ":key", "k1", "*path", "favicon.ico").Replace(route)
 	if strings.HasSuffix(route, "/workflows") {
 		c.media = "application/yaml"

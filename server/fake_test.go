@@ -33,6 +33,8 @@ type fake struct {
 	panics     bool
 	retried    []engine.Fence
 	retriedBy  []string
+	polls      chan struct{} // one for each poll that waits
+	givenBack  []engine.Fence
 	last       any // the last request that came through
 }
 
@@ -52,7 +54,7 @@ func newFake() *fake {
 			"rdr_other": {ID: "k4", Name: "stranger", Scope: engine.ScopeAdmin, Projects: []string{"other"}},
 		},
 		projects: []engine.Project{{Name: "default", CreatedAt: epoch}, {Name: "other", CreatedAt: epoch}},
-		events:   map[string][]engine.Event{}, ended: map[string]bool{}, changed: make(chan struct{}),
+		events:   map[string][]engine.Event{}, ended: map[string]bool{}, changed: make(chan struct{}), polls: make(chan struct{}, 100),
 	}
 	for i, p := range []string{"default", "other"} {
 		f.executions = append(f.executions, engine.Execution{
@@ -355,6 +357,84 @@ func (f *fake) ResumeQueue(_ context.Context, name string) (*engine.Queue, error
 
 func (f *fake) Workers(context.Context) ([]engine.Worker, error) {
 	return []engine.Worker{{ID: "w1", Host: "h", PID: 7, Running: 2, StartedAt: epoch, SeenAt: epoch}}, nil
+}
+
+// Poll answers one run for the type "render", and waits where there is none.
+func (f *fake) Poll(ctx context.Context, q engine.Poll) ([]engine.RemoteRun, error) {
+	f.mu.Lock()
+	f.last = q
+	f.mu.Unlock()
+	if slices.Contains(q.Types, "broken") {
+		return nil, &engine.Error{Kind: engine.KindUnavailable, Code: "redis_unavailable", Message: "Redis is away"}
+	}
+	if !slices.Contains(q.Types, "render") {
+		select {
+		case f.polls <- struct{}{}:
+		default:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(q.Wait):
+		}
+		if !slices.Contains(q.Types, "late") { // comes when the poller is gone
+			return nil, nil
+		}
+	}
+	defer f.lock()()
+	f.write(q)
+	return []engine.RemoteRun{{
+		Run: &engine.Run{
+			Fence: engine.Fence{Execution: idDefault, Ref: "a", Attempt: 1, Dispatch: 1}, At: workflow.Place{Ref: "a", Node: &workflow.Node{Type: "render", Timeout: time.Minute}},
+			Project: "default", Workflow: "hello", Number: 41, Try: 1, Input: json.RawMessage(`{"n":1}`), StartedAt: epoch,
+		},
+		Token: "token", Lease: 30 * time.Second, Deadline: epoch.Add(time.Minute),
+	}}, nil
+}
+
+func (f *fake) GiveBack(_ context.Context, runs []engine.RemoteRun) {
+	defer f.lock()()
+	for _, r := range runs {
+		f.givenBack = append(f.givenBack, r.Fence)
+	}
+}
+
+func (f *fake) RemoteHeartbeat(_ context.Context, id, ref, token string) (engine.Beat, error) {
+	defer f.lock()()
+	return engine.Beat{Canceled: token == "canceled", Lease: 30 * time.Second}, f.report(id, ref, token)
+}
+
+func (f *fake) RemoteComplete(_ context.Context, id, ref, token string, output json.RawMessage) (engine.RemoteResult, error) {
+	defer f.lock()()
+	if err := f.report(id, ref, token); err != nil {
+		return engine.RemoteResult{}, err
+	}
+	f.write(output)
+	return engine.RemoteResult{Status: workflow.TaskSucceeded}, nil
+}
+
+func (f *fake) RemoteFail(_ context.Context, id, ref, token string, failure workflow.Error) (engine.RemoteResult, error) {
+	defer f.lock()()
+	if err := f.report(id, ref, token); err != nil {
+		return engine.RemoteResult{}, err
+	}
+	f.write(failure)
+	return engine.RemoteResult{Status: workflow.TaskRetrying, Error: &failure}, nil
+}
+
+func (f *fake) RemoteLog(_ context.Context, id, ref, token string, lines []engine.LogLine) error {
+	defer f.lock()()
+	if err := f.report(id, ref, token); err != nil {
+		return err
+	}
+	f.write(lines)
+	return nil
+}
+
+func (f *fake) report(id, ref, token string) error {
+	if token == "stale" {
+		return engine.Conflict("stale", "this run is over")
+	}
+	return nil
 }
 
 func (f *fake) CreateKey(_ context.Context, k engine.Key) (engine.Key, string, error) {

@@ -14,6 +14,8 @@ func TestMalformed(t *testing.T) {
 		start   = "/v1/projects/default/executions"
 		publish = "/v1/projects/default/workflows"
 		x       = "/v1/executions/" + idDefault
+		poll    = "/v1/remote/poll"
+		run     = "/v1/remote/" + idDefault + "/a"
 	)
 	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
 	huge := `{"workflow":"w","input":"` + strings.Repeat("x", 1<<20+70<<10) + `"}`
@@ -146,6 +148,25 @@ func TestMalformed(t *testing.T) {
 		{"key without scope", call{method: "POST", path: "/v1/keys", body: `{"name":"n"}`}, 422, "request_invalid", "scope", ""},
 		{"key of unknown scope", call{method: "POST", path: "/v1/keys", body: `{"name":"n","scope":"root"}`}, 422, "request_invalid", "scope", "read, write, admin"},
 		{"key for odd project", call{method: "POST", path: "/v1/keys", body: `{"name":"n","scope":"read","projects":["ok","no no"]}`}, 422, "request_invalid", "projects[1]", "matches"},
+		{"poll without types", call{method: "POST", path: poll, body: `{"worker":"w"}`}, 422, "request_invalid", "types", ""},
+		{"poll without worker", call{method: "POST", path: poll, body: `{"types":["t"]}`}, 422, "request_invalid", "worker", ""},
+		{"poll for an odd type", call{method: "POST", path: poll, body: `{"types":["t","a b"],"worker":"w"}`}, 422, "request_invalid", "types[1]", "matches"},
+		{"poll of an odd queue", call{method: "POST", path: poll, body: `{"types":["t"],"queues":["a{b}"],"worker":"w"}`}, 422, "request_invalid", "queues[0]", "matches"},
+		{"poll by an odd worker", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"a@b"}`}, 422, "request_invalid", "worker", "matches"},
+		{"poll for too many", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"w","max":101}`}, 422, "request_invalid", "max", "1 to 100"},
+		{"poll for none", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"w","max":0}`}, 422, "request_invalid", "max", "1 to 100"},
+		{"poll with a number to wait", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"w","wait":30}`}, 422, "request_invalid", "wait", "a string"},
+		{"poll with an odd wait", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"w","wait":"soon"}`}, 422, "request_invalid", "wait", "0s to 1m0s"},
+		{"poll with an odd lease", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"w","lease":"30"}`}, 422, "request_invalid", "lease", "1s to 10m0s"},
+		{"poll with an unknown field", call{method: "POST", path: poll, body: `{"types":["t"],"worker":"w","timeout":"1s"}`}, 422, "request_invalid", "timeout", "lease, max, queues"},
+		{"report without token", call{method: "POST", path: run + "/complete", body: `{"output":1}`}, 422, "request_invalid", "token", ""},
+		{"report with an empty token", call{method: "POST", path: run + "/heartbeat", body: `{"token":""}`}, 422, "request_invalid", "token", "1 to 4096"},
+		{"failure without error", call{method: "POST", path: run + "/fail", body: `{"token":"t"}`}, 422, "request_invalid", "error", ""},
+		{"failure with an odd code", call{method: "POST", path: run + "/fail", body: `{"token":"t","error":{"code":"a b","message":"m"}}`}, 422, "request_invalid", "error.code", "matches"},
+		{"failure without message", call{method: "POST", path: run + "/fail", body: `{"token":"t","error":{"code":"c"}}`}, 422, "request_invalid", "error.message", ""},
+		{"log line of no level", call{method: "POST", path: run + "/log", body: `{"token":"t","lines":[{"level":"loud","message":"m"}]}`}, 422, "request_invalid", "lines[0].level", "debug, info"},
+		{"log line of no time", call{method: "POST", path: run + "/log", body: `{"token":"t","lines":[{"time":"now","message":"m"}]}`}, 422, "request_invalid", "lines[0].time", "RFC 3339"},
+		{"a run that is over", call{method: "POST", path: run + "/complete", body: `{"token":"stale"}`}, 409, "stale", "", ""},
 		{"unknown route", call{path: "/v1/nothing"}, 404, "route_not_found", "", ""},
 		{"trailing slash", call{path: "/v1/projects/"}, 404, "route_not_found", "", ""},
 		{"unknown execution", call{path: "/v1/executions/999"}, 404, "execution_not_found", "", ""},

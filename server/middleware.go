@@ -109,10 +109,11 @@ func (s *Server) recoverPanic(c *gin.Context) {
 }
 
 // limit ends an API request that takes too long while there still is time to
-// answer it. Streams have no end of their own.
+// answer it. Streams have no end of their own, and polls know theirs.
 func (s *Server) limit(c *gin.Context) {
-	stream := strings.HasSuffix(c.FullPath(), "/events") || strings.HasSuffix(c.FullPath(), "/logs") && api.Follows(c.Request)
-	if !strings.HasPrefix(c.FullPath(), "/v1/") || stream {
+	route := c.FullPath()
+	stream := strings.HasSuffix(route, "/events") || strings.HasSuffix(route, "/logs") && api.Follows(c.Request)
+	if !strings.HasPrefix(route, "/v1/") || stream || route == "/v1/remote/poll" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.options.Write/2)

@@ -46,11 +46,12 @@ type Options struct {
 
 	MaxBody    int64         // bytes of a request body
 	Streams    int           // streams of events and logs at once
+	Pollers    int           // polls of remote workers at once
 	Heartbeat  time.Duration // between comments on a silent event stream
 	Remember   time.Duration // how long an answer about a key is kept, at most 5s
 	ReadHeader time.Duration // timeouts of the HTTP server
 	Read       time.Duration
-	Write      time.Duration // lifted for event streams
+	Write      time.Duration // lifted for event streams and polls
 	Idle       time.Duration
 }
 
@@ -61,7 +62,7 @@ const maxBody = 1<<20 + 64<<10
 func DefaultOptions() Options {
 	return Options{
 		Registry: prometheus.NewRegistry(), Logger: slog.Default(), Listen: "127.0.0.1:8080",
-		MaxBody: maxBody, Streams: 1000, Heartbeat: 15 * time.Second, Remember: auth.MaxRemembered,
+		MaxBody: maxBody, Streams: 1000, Pollers: 10_000, Heartbeat: 15 * time.Second, Remember: auth.MaxRemembered,
 		ReadHeader: 5 * time.Second, Read: 30 * time.Second, Write: 60 * time.Second, Idle: 2 * time.Minute,
 	}
 }
@@ -91,6 +92,9 @@ func (o Options) Validate() error {
 	}
 	if o.Streams < 1 {
 		refuse("Streams", "is %d: want 1 or more", o.Streams)
+	}
+	if o.Pollers < 1 {
+		refuse("Pollers", "is %d: want 1 or more", o.Pollers)
 	}
 	if o.Remember < 0 || o.Remember > auth.MaxRemembered {
 		refuse("Remember", "is %v: want 0s to %v", o.Remember, auth.MaxRemembered)

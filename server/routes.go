@@ -36,7 +36,8 @@ func (s *Server) route() {
 
 	api.RegisterHandlersWithOptions(r, api.NewStrictHandlerWithOptions(
 		api.NewHandlers(s.options.Engine, api.Options{
-			Heartbeat: s.options.Heartbeat, Streams: s.options.Streams, Stopping: s.stopping, Logger: s.options.Logger,
+			Heartbeat: s.options.Heartbeat, Streams: s.options.Streams, Pollers: s.options.Pollers,
+			Stopping: s.stopping, Logger: s.options.Logger,
 		}), []api.StrictMiddlewareFunc{api.Negotiate},
 		api.StrictGinServerOptions{RequestErrorHandlerFunc: fail, HandlerErrorFunc: fail, ResponseErrorHandlerFunc: fail},
 	), api.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) {

@@ -31,7 +31,7 @@ type Server struct {
 	router    *gin.Engine
 	http      *http.Server
 
-	stopping context.Context // done when Stop begins: event streams end
+	stopping context.Context // done when Stop begins: event streams end, and polls are let go
 	halt     context.CancelFunc
 
 	mu       sync.Mutex
@@ -126,7 +126,7 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) stop(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.halt() // streams first: Shutdown waits for them
+	s.halt() // streams and polls first: Shutdown waits for them
 	var errs []error
 	if err := s.http.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("server: requests were cut off: %w", err), s.http.Close())

@@ -59,7 +59,7 @@ func (w *Worker) compare(ctx context.Context) {
 	mine := w.o.Types.Names()
 	for _, other := range others {
 		types := slices.Sorted(slices.Values(other.Types))
-		if other.ID == w.o.ID || other.Draining || w.known[other.ID] || slices.Equal(mine, types) {
+		if other.ID == w.o.ID || other.Remote || other.Draining || w.known[other.ID] || slices.Equal(mine, types) {
 			continue
 		}
 		for q := range w.o.Queues {

@@ -32,7 +32,7 @@ else
   local most, full = limit(KEYS[1])
   if ARGV[5] ~= '' then full = ARGV[5] end
   room = not most or call('ZCARD', KEYS[2]) - (slot and 1 or 0) < most -- the slot of its former run is its own
-  local first = call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
+  local first = call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. now + 1, 'LIMIT', 0, 1)[1]
   if ARGV[6] ~= '' and tonumber(ARGV[6]) > now then
     at = tonumber(ARGV[6])
   elseif room and not first then
@@ -48,7 +48,8 @@ if state == 1 then
 elseif not state then
   state = 2
   if slot then call('ZREM', KEYS[2], id) end
-  call('ZADD', KEYS[3], at, member)
+  local same = call('ZREVRANGEBYSCORE', KEYS[3], '(' .. at + 1, at, 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  call('ZADD', KEYS[3], same and same + 0.001 or at, member) -- behind those of the same millisecond
   if at > now then fill_at(KEYS[4], workflow, at) elseif room or slot then fill_at(KEYS[4], workflow, now + SLOT_GRACE) end
 end
 look_at(KEYS[4], slot_entry(id, epoch, workflow), now + ARGV[8])

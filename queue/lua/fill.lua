@@ -4,12 +4,12 @@
 -- Returns {1, 1 when more may be let in, then id, epoch of each}
 local workflow, now = ARGV[1], clock(ARGV[2])
 local most, room = limit(KEYS[1]), tonumber(ARGV[3])
-local free = most and most - call('ZCARD', KEYS[2]) or room
+local free = most and most - call('ZCARD', KEYS[2]) or math.huge
 local next = call('ZRANGE', KEYS[3], 0, room, 'WITHSCORES') -- one more than may be let in
 -- writes follow
 local reply = {1, 0}
 local at = 1
-while free > 0 and #reply < 2 * room + 2 and next[at] and tonumber(next[at + 1]) <= now do
+while free > 0 and #reply < 2 * room + 2 and next[at] and math.floor(next[at + 1]) <= now do
   local id, epoch = string.match(next[at], '^(%S+):(%d+)$')
   call('ZREM', KEYS[3], next[at])
   local slot = call('ZSCORE', KEYS[2], id)
@@ -22,7 +22,7 @@ while free > 0 and #reply < 2 * room + 2 and next[at] and tonumber(next[at + 1])
   end
   at = at + 2
 end
-if next[at] and tonumber(next[at + 1]) > now then
+if next[at] and math.floor(next[at + 1]) > now then
   call('ZADD', KEYS[4], next[at + 1], 'fill:' .. workflow) -- whose time has not come
 elseif next[at] and free > 0 then
   reply[2] = 1

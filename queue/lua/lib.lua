@@ -92,7 +92,7 @@ local function begin(x, rec, at, to)
   rec.try = (rec.try or 0) + 1 .. ''
   rec.queued = at
   rec.redrive = x.epoch
-  rec.lost, rec.worker, rec.started, rec.ended, rec.due, rec.limit, rec.reason, rec.hash, rec.continued, rec.timed, rec.hand = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
+  rec.lost, rec.worker, rec.started, rec.ended, rec.due, rec.limit, rec.reason, rec.hash, rec.continued, rec.timed, rec.hand, rec.deadline = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
 end
 
 -- The next attempt of a task that a worker is to run.

@@ -555,6 +555,15 @@ type HandError struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Heartbeat defines model for Heartbeat.
+type Heartbeat struct {
+	// Canceled Stop: the result is not wanted any more.
+	Canceled bool `json:"canceled"`
+
+	// Lease How long the run may be silent from now on, as 30s.
+	Lease string `json:"lease"`
+}
+
 // JSON Any JSON value.
 type JSON = json.RawMessage
 
@@ -641,6 +650,27 @@ type PauseRequest struct {
 
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
+}
+
+// PollRequest defines model for PollRequest.
+type PollRequest struct {
+	// Lease How long a run may be silent, as 30s: 1s to 10m, 30s when left out.
+	Lease string `json:"lease,omitempty"`
+
+	// Max How many runs at most, 1 when left out.
+	Max int `json:"max,omitempty"`
+
+	// Queues The queues that it serves, with their lanes: high priorities come first. `default` when left out.
+	Queues []string `json:"queues,omitempty"`
+
+	// Types The task types that the worker runs, 1 to 50.
+	Types []string `json:"types"`
+
+	// Wait How long to wait for the first run, as 30s: 0s to 1m, 0s when left out.
+	Wait string `json:"wait,omitempty"`
+
+	// Worker A name of the worker's own, the same in every poll.
+	Worker string `json:"worker"`
 }
 
 // Problem defines model for Problem.
@@ -731,6 +761,106 @@ type Queue struct {
 type QueueList struct {
 	Items      []Queue `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+}
+
+// RemoteCompleteRequest defines model for RemoteCompleteRequest.
+type RemoteCompleteRequest struct {
+	// Output Any JSON value.
+	Output JSON `json:"output,omitempty"`
+
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteError defines model for RemoteError.
+type RemoteError struct {
+	// Code Stable; what `retry.non_retryable` and programs decide by.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+
+	// Retryable Whether another try may help, true when left out.
+	Retryable *bool `json:"retryable,omitempty"`
+}
+
+// RemoteFailRequest defines model for RemoteFailRequest.
+type RemoteFailRequest struct {
+	Error RemoteError `json:"error"`
+
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteHeartbeatRequest defines model for RemoteHeartbeatRequest.
+type RemoteHeartbeatRequest struct {
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteLogLine defines model for RemoteLogLine.
+type RemoteLogLine struct {
+	Level   LogLevel `json:"level,omitempty"`
+	Message string   `json:"message"`
+
+	// Time When it was written, now when left out; at most an hour ago.
+	Time *time.Time `json:"time,omitempty"`
+}
+
+// RemoteLogRequest defines model for RemoteLogRequest.
+type RemoteLogRequest struct {
+	Lines []RemoteLogLine `json:"lines"`
+
+	// Token The token of the run, as poll answered it.
+	Token Token `json:"token"`
+}
+
+// RemoteResult defines model for RemoteResult.
+type RemoteResult struct {
+	Error  *TaskError `json:"error"`
+	Status TaskStatus `json:"status"`
+}
+
+// RemoteRun defines model for RemoteRun.
+type RemoteRun struct {
+	Attempt int `json:"attempt"`
+
+	// Deadline The attempt is timed out then, by the server's clock.
+	Deadline time.Time `json:"deadline"`
+
+	// Dispatch Which delivery of the attempt this is.
+	Dispatch  int    `json:"dispatch"`
+	Execution string `json:"execution"`
+
+	// HeartbeatSeconds Give a sign of life this often: a third of the lease.
+	HeartbeatSeconds float64 `json:"heartbeat_seconds"`
+
+	// IdempotencyKey The same for every attempt with this input. Hand it on where a repetition would hurt.
+	IdempotencyKey string `json:"idempotency_key"`
+
+	// Input Any JSON value.
+	Input JSON `json:"input"`
+
+	// Lease How long the run may be silent, as 30s.
+	Lease   string `json:"lease"`
+	Number  int64  `json:"number"`
+	Project string `json:"project"`
+
+	// Ref Escape it in the path of a report, `each%5Beu%5D.load` for `each[eu].load`.
+	Ref       string    `json:"ref"`
+	StartedAt time.Time `json:"started_at"`
+
+	// Timeout Of the attempt, as 30m0s.
+	Timeout string `json:"timeout"`
+
+	// Token Opaque. Proves in every report that this delivery is meant.
+	Token    string `json:"token"`
+	Try      int    `json:"try"`
+	Type     string `json:"type"`
+	Workflow string `json:"workflow"`
+}
+
+// RemoteRunList defines model for RemoteRunList.
+type RemoteRunList struct {
+	Items []RemoteRun `json:"items"`
 }
 
 // ResumeRequest defines model for ResumeRequest.
@@ -1001,6 +1131,9 @@ type TickPreview struct {
 	Items   []Tick `json:"items"`
 }
 
+// Token The token of the run, as poll answered it.
+type Token = string
+
 // Worker defines model for Worker.
 type Worker struct {
 	Concurrency int    `json:"concurrency"`
@@ -1010,12 +1143,15 @@ type Worker struct {
 	Pid         int    `json:"pid"`
 
 	// Queues Weights.
-	Queues    map[string]int `json:"queues"`
-	Running   int            `json:"running"`
-	SeenAt    time.Time      `json:"seen_at"`
-	StartedAt time.Time      `json:"started_at"`
-	Types     []string       `json:"types"`
-	Version   string         `json:"version"`
+	Queues map[string]int `json:"queues"`
+
+	// Remote It polls over HTTP; how much it runs is not known.
+	Remote    bool      `json:"remote,omitempty"`
+	Running   int       `json:"running"`
+	SeenAt    time.Time `json:"seen_at"`
+	StartedAt time.Time `json:"started_at"`
+	Types     []string  `json:"types"`
+	Version   string    `json:"version"`
 }
 
 // WorkerList defines model for WorkerList.
@@ -1080,6 +1216,9 @@ type QueueName = string
 
 // Ref defines model for Ref.
 type Ref = string
+
+// RemoteExecution defines model for RemoteExecution.
+type RemoteExecution = string
 
 // ScheduleName defines model for ScheduleName.
 type ScheduleName = string
@@ -1315,6 +1454,21 @@ type StartBackfillJSONRequestBody = BackfillRequest
 // PublishWorkflowJSONRequestBody defines body for PublishWorkflow for application/json ContentType.
 type PublishWorkflowJSONRequestBody = JSON
 
+// PollRemoteJSONRequestBody defines body for PollRemote for application/json ContentType.
+type PollRemoteJSONRequestBody = PollRequest
+
+// CompleteRemoteJSONRequestBody defines body for CompleteRemote for application/json ContentType.
+type CompleteRemoteJSONRequestBody = RemoteCompleteRequest
+
+// FailRemoteJSONRequestBody defines body for FailRemote for application/json ContentType.
+type FailRemoteJSONRequestBody = RemoteFailRequest
+
+// HeartbeatRemoteJSONRequestBody defines body for HeartbeatRemote for application/json ContentType.
+type HeartbeatRemoteJSONRequestBody = RemoteHeartbeatRequest
+
+// LogRemoteJSONRequestBody defines body for LogRemote for application/json ContentType.
+type LogRemoteJSONRequestBody = RemoteLogRequest
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetExecution Read an execution
@@ -1443,6 +1597,21 @@ type ServerInterface interface {
 	// ResumeQueue Resume a queue
 	// (POST /v1/queues/{queue}/resume)
 	ResumeQueue(c *gin.Context, queue QueueName)
+	// PollRemote Wait for work
+	// (POST /v1/remote/poll)
+	PollRemote(c *gin.Context)
+	// CompleteRemote Report the output of a run
+	// (POST /v1/remote/{execution}/{ref}/complete)
+	CompleteRemote(c *gin.Context, execution RemoteExecution, ref Ref)
+	// FailRemote Report that a run failed
+	// (POST /v1/remote/{execution}/{ref}/fail)
+	FailRemote(c *gin.Context, execution RemoteExecution, ref Ref)
+	// HeartbeatRemote Extend the lease of a run
+	// (POST /v1/remote/{execution}/{ref}/heartbeat)
+	HeartbeatRemote(c *gin.Context, execution RemoteExecution, ref Ref)
+	// LogRemote Add lines to the log of a run
+	// (POST /v1/remote/{execution}/{ref}/log)
+	LogRemote(c *gin.Context, execution RemoteExecution, ref Ref)
 	// ListWorkers List live workers
 	// (GET /v1/workers)
 	ListWorkers(c *gin.Context)
@@ -3058,6 +3227,155 @@ func (siw *ServerInterfaceWrapper) ResumeQueue(c *gin.Context) {
 	siw.Handler.ResumeQueue(c, queue)
 }
 
+// PollRemote operation middleware
+func (siw *ServerInterfaceWrapper) PollRemote(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PollRemote(c)
+}
+
+// CompleteRemote operation middleware
+func (siw *ServerInterfaceWrapper) CompleteRemote(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "execution" -------------
+	var execution RemoteExecution
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution", c.Param("execution"), &execution, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter execution: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CompleteRemote(c, execution, ref)
+}
+
+// FailRemote operation middleware
+func (siw *ServerInterfaceWrapper) FailRemote(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "execution" -------------
+	var execution RemoteExecution
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution", c.Param("execution"), &execution, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter execution: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.FailRemote(c, execution, ref)
+}
+
+// HeartbeatRemote operation middleware
+func (siw *ServerInterfaceWrapper) HeartbeatRemote(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "execution" -------------
+	var execution RemoteExecution
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution", c.Param("execution"), &execution, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter execution: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.HeartbeatRemote(c, execution, ref)
+}
+
+// LogRemote operation middleware
+func (siw *ServerInterfaceWrapper) LogRemote(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "execution" -------------
+	var execution RemoteExecution
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution", c.Param("execution"), &execution, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter execution: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref Ref
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.LogRemote(c, execution, ref)
+}
+
 // ListWorkers operation middleware
 func (siw *ServerInterfaceWrapper) ListWorkers(c *gin.Context) {
 
@@ -3138,6 +3456,11 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/queues/:queue/pause", wrapper.PauseQueue)
 	router.POST(options.BaseURL+"/v1/queues/:queue/resume", wrapper.ResumeQueue)
 	router.GET(options.BaseURL+"/v1/workers", wrapper.ListWorkers)
+	router.POST(options.BaseURL+"/v1/remote/poll", wrapper.PollRemote)
+	router.POST(options.BaseURL+"/v1/remote/:execution/:ref/heartbeat", wrapper.HeartbeatRemote)
+	router.POST(options.BaseURL+"/v1/remote/:execution/:ref/complete", wrapper.CompleteRemote)
+	router.POST(options.BaseURL+"/v1/remote/:execution/:ref/fail", wrapper.FailRemote)
+	router.POST(options.BaseURL+"/v1/remote/:execution/:ref/log", wrapper.LogRemote)
 	router.GET(options.BaseURL+"/v1/keys", wrapper.ListKeys)
 	router.POST(options.BaseURL+"/v1/keys", wrapper.CreateKey)
 	router.DELETE(options.BaseURL+"/v1/keys/:key", wrapper.RevokeKey)
@@ -5003,6 +5326,203 @@ func (response ResumeQueuedefaultApplicationProblemPlusJSONResponse) VisitResume
 	return err
 }
 
+type PollRemoteRequestObject struct {
+	Body *PollRemoteJSONRequestBody
+}
+
+type PollRemoteResponseObject interface {
+	VisitPollRemoteResponse(w http.ResponseWriter) error
+}
+
+type PollRemote200JSONResponse RemoteRunList
+
+func (response PollRemote200JSONResponse) VisitPollRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PollRemotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PollRemotedefaultApplicationProblemPlusJSONResponse) VisitPollRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRemoteRequestObject struct {
+	Execution RemoteExecution `json:"execution"`
+	Ref       Ref             `json:"ref"`
+	Body      *CompleteRemoteJSONRequestBody
+}
+
+type CompleteRemoteResponseObject interface {
+	VisitCompleteRemoteResponse(w http.ResponseWriter) error
+}
+
+type CompleteRemote200JSONResponse RemoteResult
+
+func (response CompleteRemote200JSONResponse) VisitCompleteRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRemotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteRemotedefaultApplicationProblemPlusJSONResponse) VisitCompleteRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailRemoteRequestObject struct {
+	Execution RemoteExecution `json:"execution"`
+	Ref       Ref             `json:"ref"`
+	Body      *FailRemoteJSONRequestBody
+}
+
+type FailRemoteResponseObject interface {
+	VisitFailRemoteResponse(w http.ResponseWriter) error
+}
+
+type FailRemote200JSONResponse RemoteResult
+
+func (response FailRemote200JSONResponse) VisitFailRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailRemotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FailRemotedefaultApplicationProblemPlusJSONResponse) VisitFailRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeartbeatRemoteRequestObject struct {
+	Execution RemoteExecution `json:"execution"`
+	Ref       Ref             `json:"ref"`
+	Body      *HeartbeatRemoteJSONRequestBody
+}
+
+type HeartbeatRemoteResponseObject interface {
+	VisitHeartbeatRemoteResponse(w http.ResponseWriter) error
+}
+
+type HeartbeatRemote200JSONResponse Heartbeat
+
+func (response HeartbeatRemote200JSONResponse) VisitHeartbeatRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeartbeatRemotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response HeartbeatRemotedefaultApplicationProblemPlusJSONResponse) VisitHeartbeatRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LogRemoteRequestObject struct {
+	Execution RemoteExecution `json:"execution"`
+	Ref       Ref             `json:"ref"`
+	Body      *LogRemoteJSONRequestBody
+}
+
+type LogRemoteResponseObject interface {
+	VisitLogRemoteResponse(w http.ResponseWriter) error
+}
+
+type LogRemote204Response struct {
+}
+
+func (response LogRemote204Response) VisitLogRemoteResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type LogRemotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LogRemotedefaultApplicationProblemPlusJSONResponse) VisitLogRemoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkersRequestObject struct {
 }
 
@@ -5169,6 +5689,21 @@ type StrictServerInterface interface {
 	// ResumeQueue Resume a queue
 	// (POST /v1/queues/{queue}/resume)
 	ResumeQueue(ctx context.Context, request ResumeQueueRequestObject) (ResumeQueueResponseObject, error)
+	// PollRemote Wait for work
+	// (POST /v1/remote/poll)
+	PollRemote(ctx context.Context, request PollRemoteRequestObject) (PollRemoteResponseObject, error)
+	// CompleteRemote Report the output of a run
+	// (POST /v1/remote/{execution}/{ref}/complete)
+	CompleteRemote(ctx context.Context, request CompleteRemoteRequestObject) (CompleteRemoteResponseObject, error)
+	// FailRemote Report that a run failed
+	// (POST /v1/remote/{execution}/{ref}/fail)
+	FailRemote(ctx context.Context, request FailRemoteRequestObject) (FailRemoteResponseObject, error)
+	// HeartbeatRemote Extend the lease of a run
+	// (POST /v1/remote/{execution}/{ref}/heartbeat)
+	HeartbeatRemote(ctx context.Context, request HeartbeatRemoteRequestObject) (HeartbeatRemoteResponseObject, error)
+	// LogRemote Add lines to the log of a run
+	// (POST /v1/remote/{execution}/{ref}/log)
+	LogRemote(ctx context.Context, request LogRemoteRequestObject) (LogRemoteResponseObject, error)
 	// ListWorkers List live workers
 	// (GET /v1/workers)
 	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
@@ -6492,6 +7027,183 @@ func (sh *strictHandler) ResumeQueue(ctx *gin.Context, queue QueueName) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ResumeQueueResponseObject); ok {
 		if err := validResponse.VisitResumeQueueResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PollRemote operation middleware
+func (sh *strictHandler) PollRemote(ctx *gin.Context) {
+	var request PollRemoteRequestObject
+
+	var body PollRemoteJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.PollRemote(ctx.Request.Context(), request.(PollRemoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PollRemote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PollRemoteResponseObject); ok {
+		if err := validResponse.VisitPollRemoteResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CompleteRemote operation middleware
+func (sh *strictHandler) CompleteRemote(ctx *gin.Context, execution RemoteExecution, ref Ref) {
+	var request CompleteRemoteRequestObject
+
+	request.Execution = execution
+	request.Ref = ref
+
+	var body CompleteRemoteJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.CompleteRemote(ctx.Request.Context(), request.(CompleteRemoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteRemote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CompleteRemoteResponseObject); ok {
+		if err := validResponse.VisitCompleteRemoteResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FailRemote operation middleware
+func (sh *strictHandler) FailRemote(ctx *gin.Context, execution RemoteExecution, ref Ref) {
+	var request FailRemoteRequestObject
+
+	request.Execution = execution
+	request.Ref = ref
+
+	var body FailRemoteJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.FailRemote(ctx.Request.Context(), request.(FailRemoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FailRemote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(FailRemoteResponseObject); ok {
+		if err := validResponse.VisitFailRemoteResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// HeartbeatRemote operation middleware
+func (sh *strictHandler) HeartbeatRemote(ctx *gin.Context, execution RemoteExecution, ref Ref) {
+	var request HeartbeatRemoteRequestObject
+
+	request.Execution = execution
+	request.Ref = ref
+
+	var body HeartbeatRemoteJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.HeartbeatRemote(ctx.Request.Context(), request.(HeartbeatRemoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "HeartbeatRemote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(HeartbeatRemoteResponseObject); ok {
+		if err := validResponse.VisitHeartbeatRemoteResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// LogRemote operation middleware
+func (sh *strictHandler) LogRemote(ctx *gin.Context, execution RemoteExecution, ref Ref) {
+	var request LogRemoteRequestObject
+
+	request.Execution = execution
+	request.Ref = ref
+
+	var body LogRemoteJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.LogRemote(ctx.Request.Context(), request.(LogRemoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LogRemote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(LogRemoteResponseObject); ok {
+		if err := validResponse.VisitLogRemoteResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

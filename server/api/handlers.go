@@ -22,6 +22,7 @@ type Engine interface {
 	Schedules
 	Queues
 	Workers
+	Remote
 	Keys
 }
 
@@ -29,7 +30,8 @@ type Engine interface {
 type Options struct {
 	Heartbeat time.Duration   // between comments on a silent event stream
 	Streams   int             // streams of events and logs at once
-	Stopping  context.Context // done when the server stops: streams end
+	Pollers   int             // polls of remote workers at once
+	Stopping  context.Context // done when the server stops: streams end, and polls are let go
 	Logger    *slog.Logger
 }
 
@@ -49,6 +51,7 @@ type Handlers struct {
 	schedules
 	queues
 	workers
+	remote
 	keys
 }
 
@@ -71,6 +74,7 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		schedules:  schedules{e},
 		queues:     queues{e},
 		workers:    workers{e},
+		remote:     remote{engine: e, options: o, slots: make(chan struct{}, o.Pollers)},
 		keys:       keys{e},
 	}
 }

@@ -155,7 +155,7 @@ func wireWorker(w engine.Worker) Worker {
 	}
 	return Worker{
 		ID: w.ID, Host: w.Host, Pid: w.PID, Queues: queues, Types: each(w.Types, same), Concurrency: w.Concurrency,
-		Running: w.Running, Draining: w.Draining, Version: w.Version, StartedAt: w.StartedAt, SeenAt: w.SeenAt,
+		Running: w.Running, Draining: w.Draining, Version: w.Version, StartedAt: w.StartedAt, SeenAt: w.SeenAt, Remote: w.Remote,
 	}
 }
 

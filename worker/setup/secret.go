@@ -51,7 +51,7 @@ func Secret(name string) (string, error) {
 	variable := envPrefix + "SECRET_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name))
 	value, ok := os.LookupEnv(variable)
 	if !ok {
-		return "", fmt.Errorf("there is no secret %q: set %s where the worker (or dev) runs", name, variable)
+		return "", fmt.Errorf("there is no secret %q: set %s where the worker (for a remote one: the server, or dev) runs", name, variable)
 	}
 	return value, nil
 }
