@@ -34,7 +34,7 @@ func TestPagesShowTheExamples(t *testing.T) {
 			found = append(found, m[1])
 		}
 		require.Equal(t, names, found, page)
-		for _, section := range strings.Split(text, "\n## ") {
+		for section := range strings.SplitSeq(text, "\n## ") {
 			if title, _, _ := strings.Cut(section, "\n"); strings.Contains(section, "```yaml\n") {
 				require.Contains(t, section, "```mermaid\nflowchart ", "docs/%s has no picture under %q", page, title)
 			}
