@@ -219,8 +219,7 @@ func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Recor
 			gone = append(gone, ref)
 		}
 	}
-	_, err := e.dropRefs(ctx, u.a, workflow.TaskSkipped, ReasonNotInside, gone)
-	return err
+	return e.abandon(ctx, u, workflow.TaskSkipped, ReasonNotInside, gone)
 }
 
 // ReasonNotInside is the reason of what only an earlier attempt of a for_each or loop held.
@@ -320,7 +319,6 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 	if err != nil {
 		return err
 	}
-	holder := Fence{Execution: u.a.ID, Ref: u.at.Ref, Attempt: u.rec.Attempt}
 	inner, err := e.inner(ctx, u)
 	if err != nil {
 		return err
@@ -339,15 +337,27 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 		}
 		return e.store.Again(ctx, u.a.ID, u.at.Ref, u.a.Epoch, u.rec.Attempt, u.rec.Size)
 	}
-	for part := range slices.Chunk(closing.Unreached, StepSize) {
-		if err := e.store.Abandon(ctx, holder, u.a.Epoch, closing.Reason, part); err != nil {
-			return err
-		}
+	if err := e.abandon(ctx, u, workflow.TaskCanceled, closing.Reason, closing.Unreached); err != nil {
+		return err
 	}
 	if closing.Status == workflow.TaskSucceeded {
 		return e.closeTask(ctx, u, Close{When: CloseRests, To: workflow.TaskSucceeded})
 	}
 	return e.failControl(ctx, u, closing.Error, false, CloseRests)
+}
+
+// abandon drops what a task holds that waits to begin, or rests, those inside others first.
+// Another process may have let it go on since this one looked: then nothing is dropped.
+func (e *Engine) abandon(ctx context.Context, u *undecided, to workflow.TaskStatus, reason string, refs []string) error {
+	holder := Fence{Execution: u.a.ID, Ref: u.at.Ref, Attempt: u.rec.Attempt}
+	slices.Sort(refs)
+	slices.Reverse(refs)
+	for part := range slices.Chunk(refs, StepSize) {
+		if err := e.store.Abandon(ctx, holder, u.a.Epoch, to, reason, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inner reads what a task holds directly, in order; of a loop its last iteration.
@@ -457,29 +467,46 @@ func (e *Engine) cutOff(ctx context.Context, u *undecided) error {
 	if u.rec.Hand != "" {
 		reason = "superseded"
 	}
-	recs, err := e.store.Records(ctx, u.a.ID, nil)
-	if err != nil {
-		return err
+	when := CloseAlways
+	if u.at.Holds() {
+		when = CloseRests
+		if dropped, err := e.dropInside(ctx, u, reason); dropped || err != nil {
+			return err // and looks again: something may have begun meanwhile
+		}
 	}
-	within := func(ref string) bool { return workflow.Within(u.at.Ref, ref) }
 	if u.rec.Child != "" {
 		if err := e.cancelChild(ctx, u.rec.Child, reason); err != nil {
 			return err
 		}
 	}
-	if err := e.dropWhere(ctx, u.a, u.p, recs, reason, within); err != nil {
-		return err
-	}
 	if u.rec.Hand == "" {
 		return e.failControl(ctx, u, &workflow.Error{
 			Code: CodeTimedOut, Retryable: true, Message: fmt.Sprintf("it did not end within its timeout of %s", u.at.Timeout),
-		}, true, CloseAlways)
+		}, true, when)
 	}
 	var h hand
 	if err := json.Unmarshal([]byte(u.rec.Hand), &h); err != nil {
 		return fmt.Errorf("engine: what an operator said of %s cannot be read: %w", u.at.Ref, err)
 	}
-	return e.closeTask(ctx, u, h.close())
+	c := h.close()
+	c.When = when
+	return e.closeTask(ctx, u, c)
+}
+
+// dropInside cancels what has not ended in a task that is to end all the same.
+func (e *Engine) dropInside(ctx context.Context, u *undecided, reason string) (dropped bool, err error) {
+	recs, err := e.store.Records(ctx, u.a.ID, nil)
+	if err != nil {
+		return false, err
+	}
+	within := func(ref string) bool { return workflow.Within(u.at.Ref, ref) }
+	for ref, rec := range recs {
+		dropped = dropped || !rec.Status.Ended() && within(ref)
+	}
+	if !dropped {
+		return false, nil
+	}
+	return true, e.dropWhere(ctx, u.a, u.p, recs, reason, within)
 }
 
 // CodeTimedOut is the code of an attempt that ran out of time.

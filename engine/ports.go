@@ -82,6 +82,7 @@ type Executions interface {
 	// Number answers the next execution number. Index binds it to the id.
 	Number(ctx context.Context) (int64, error)
 	// Create is idempotent: created is false when the execution existed already.
+	// ErrStale when it is a sub-workflow that its parent does not want any more.
 	Create(ctx context.Context, x NewExecution) (s Settled, created bool, err error)
 	// Execution reads an execution; withValues also its input, output and error. ErrGone when it is not there.
 	Execution(ctx context.Context, id string, withValues bool) (*Execution, error)
@@ -314,9 +315,9 @@ type Decisions interface {
 	Spread(ctx context.Context, id, ref string, epoch int, part []Successor, last bool) (Settled, error)
 	// Drop cancels, or skips, up to 500 tasks that have not ended; it answers the jobs that were out.
 	Drop(ctx context.Context, id string, epoch int, to workflow.TaskStatus, reason string, refs []string) ([]Fence, error)
-	// Abandon cancels up to 500 tasks that were never reached inside a holder that
-	// rests. ErrMoved when something in it moves, or it is another attempt.
-	Abandon(ctx context.Context, holder Fence, epoch int, reason string, refs []string) error
+	// Abandon cancels, or skips, up to 500 tasks inside a holder that rests, or waits to
+	// begin. ErrMoved when something in it moves, or it is another attempt.
+	Abandon(ctx context.Context, holder Fence, epoch int, to workflow.TaskStatus, reason string, refs []string) error
 	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait,
 	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
 	Settle(ctx context.Context, id string, failed int) error

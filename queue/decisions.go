@@ -15,9 +15,11 @@ import (
 // Control pauses, resumes or begins to cancel an execution.
 func (r *Redis) Control(ctx context.Context, id string, op engine.Operation, req engine.Request) (engine.Controlled, error) {
 	k := keysOf(id)
-	reply, err := r.run(ctx, scriptControl,
-		[]string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open},
-		id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline))
+	keys := []string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open}
+	if req.Above != "" {
+		keys = append(keys, keysOf(req.Above).execution)
+	}
+	reply, err := r.run(ctx, scriptControl, keys, id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline))
 	if err != nil {
 		return engine.Controlled{}, err
 	}
@@ -142,10 +144,10 @@ func (r *Redis) Drop(ctx context.Context, id string, epoch int, to workflow.Task
 	return r.drop(ctx, id, epoch, to, reason, "", 0, refs)
 }
 
-// Abandon cancels up to 500 tasks that were never reached inside one that rests;
+// Abandon cancels, or skips, up to 500 tasks inside one that rests, or waits to begin;
 // ErrMoved when something in that moves, or it is another attempt.
-func (r *Redis) Abandon(ctx context.Context, holder engine.Fence, epoch int, reason string, refs []string) error {
-	_, err := r.drop(ctx, holder.Execution, epoch, workflow.TaskCanceled, reason, holder.Ref, holder.Attempt, refs)
+func (r *Redis) Abandon(ctx context.Context, holder engine.Fence, epoch int, to workflow.TaskStatus, reason string, refs []string) error {
+	_, err := r.drop(ctx, holder.Execution, epoch, to, reason, holder.Ref, holder.Attempt, refs)
 	return err
 }
 
@@ -159,7 +161,7 @@ func (r *Redis) drop(ctx context.Context, id string, epoch int, to workflow.Task
 		args = append(args, ref)
 	}
 	reply, err := r.run(ctx, scriptDrop, []string{
-		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers, k.holders,
+		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers, k.holders, k.shard.decide,
 	}, args...)
 	return fences(id, reply, 2), err
 }

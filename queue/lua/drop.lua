@@ -1,7 +1,7 @@
 -- Cancels tasks that have not ended: on the way to `canceled`, after a failure with fail_fast, or because
 -- nothing can reach them any more. Idempotent, at most 500 a call.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 holders HASH
--- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, 5 canceled|skipped, 6 task that must rest ('' = none), 7 its attempt,
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 open SET, 4 held SET, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 holders HASH, 9 decide ZSET
+-- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 reason, 5 canceled|skipped, 6 task that must rest, or wait to begin ('' = none), 7 its attempt,
 --       then refs, those inside a task before it
 -- Returns {1, now, then ref, attempt, dispatch of every job that was out} | {-1} gone | {-5} the state moved on
 local id, now = ARGV[1], clock(ARGV[2])
@@ -10,7 +10,8 @@ if not x then return {-1} end
 if x.epoch ~= ARGV[3] or not (going(x) or x.status == 'canceling') then return {-5} end
 if ARGV[6] ~= '' then
   local holder = record(KEYS[2], ARGV[6])
-  if not holder or not rests({open = KEYS[3], holders = KEYS[8]}, ARGV[6], holder, ARGV[7]) then return {-5} end
+  local waits = holder and holder.status == 'pending' and (holder.attempt or '0') == ARGV[7]
+  if not holder or not waits and not rests({open = KEYS[3], holders = KEYS[8]}, ARGV[6], holder, ARGV[7]) then return {-5} end
 end
 local recs = {}
 for i = 8, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
@@ -24,7 +25,7 @@ for i = 8, #ARGV do
     if rec.control then
       if rec.child and was == 'running' then call('SADD', KEYS[3], '!' .. rec.child) end -- Go cancels it
       disarm(k, id, ref, rec)
-      call('HDEL', KEYS[8], ref, ref .. '#')
+      uncount(k, ref, rec)
     end
     if (was == 'queued' or was == 'running') and not rec.control then
       call('ZREM', KEYS[6], job(id, ref, rec))
@@ -42,5 +43,6 @@ for i = 8, #ARGV do
     event(KEYS[5], now, 'task.' .. ARGV[5], ref, rec.attempt, nil, ARGV[4])
   end
 end
+call('ZADD', KEYS[9], 'NX', now, id) -- what is left may have to be decided
 save(x)
 return reply
