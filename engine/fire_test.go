@@ -292,25 +292,25 @@ func TestManyFailureHandlers(t *testing.T) {
 	require.Len(t, s.starts, 701)
 }
 
-// TestATreeStaysUntilAllOfItEnded: a sub-workflow that was run again outlives the retention of its parent.
+// TestATreeStaysUntilAllOfItEnded: a sub-workflow that nobody canceled outlives the retention of its parent, and is not forgotten.
 func TestATreeStaysUntilAllOfItEnded(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.publish(child)
-	s.run = func(*engine.Run) (json.RawMessage, *workflow.Error) { return nil, &workflow.Error{Code: "boom"} }
 	x := s.start(parent, `{"n": 1}`)
-	s.settle()
-	s.ends(x, workflow.ExecutionFailed)
 	inner := &engine.Execution{ID: s.task(x, "sub").Child}
-	_, err := s.Retry(s.ctx(), inner.ID, engine.RetryRequest{})
+	_, err := s.store.Control(s.ctx(), x.ID, engine.OperationCancel, engine.Request{})
 	require.NoError(t, err)
+	_, err = s.store.Drop(s.ctx(), x.ID, 0, workflow.TaskCanceled, "canceled", []string{"sub", "after"})
+	require.NoError(t, err)
+	require.NoError(t, s.store.Finish(s.ctx(), x.ID, 0, workflow.ExecutionCanceled, nil, nil))
 	s.offset += 2 * time.Hour
 	for _, due := range s.due() {
 		require.NoError(t, s.Repair(s.ctx(), engine.Due{Now: due.Now, Expire: due.Expire}))
 	}
 	s.at(x)
 	s.settle()
-	s.ends(inner, workflow.ExecutionFailed)
+	s.ends(inner, workflow.ExecutionSucceeded)
 	s.audit(x)
 	s.purges(x, inner)
 }
