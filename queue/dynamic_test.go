@@ -20,8 +20,8 @@ func init() {
 	behaviours["waits and approvals"] = gates
 }
 
-// begin starts a definition from its source.
-func (h *house) begin(source, input string) *engine.Execution {
+// startSource starts a definition from its source.
+func (h *house) startSource(source, input string) *engine.Execution {
 	h.t.Helper()
 	r, err := h.Publish(h.t.Context(), "default", []byte(source), false)
 	require.NoError(h.t, err)
@@ -80,7 +80,7 @@ func (h *house) vanishes(ids ...string) {
 }
 
 func manyItems(t *testing.T, h *house) {
-	x := h.begin(`
+	x := h.startSource(`
 name: items
 tasks:
   - { name: each, type: noop, for_each: { items: "${lists.range(1100)}", max_parallel: 600 }, with: "${item}" }
@@ -109,7 +109,7 @@ tasks: [{ name: double, type: noop, with: "${workflow.input.n * 2}" }]
 output: "${tasks.double.output}"
 `), false)
 	require.NoError(t, err)
-	x := h.begin(`
+	x := h.startSource(`
 name: nest
 tasks:
   - name: each
@@ -140,7 +140,7 @@ output: "${tasks.each.output.map(e, e.city)}"
 func groupIsCutOff(t *testing.T, h *house) {
 	_, err := h.Publish(t.Context(), "default", []byte("name: inner\ntasks: [{ name: a, type: noop }]"), false)
 	require.NoError(t, err)
-	x := h.begin(`
+	x := h.startSource(`
 name: cut
 tasks:
   - name: g
@@ -165,7 +165,7 @@ tasks:
 }
 
 func gates(t *testing.T, h *house) {
-	x := h.begin(`
+	x := h.startSource(`
 name: gates
 tasks:
   - { name: wait, type: wait, with: { duration: 1h } }
