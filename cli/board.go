@@ -13,7 +13,8 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// board shows each task on a line of its own and is drawn over itself.
+// board shows each task on a line of its own and is drawn over itself. Those
+// inside a for_each or a loop stand behind it while they are few; of many it shows how many have ended.
 type board struct {
 	w             io.Writer
 	style         style
@@ -21,8 +22,9 @@ type board struct {
 	title         string
 	status        string
 	begin, end    time.Time
-	rows          []*boardRow
+	rows          []*boardRow // that are in no for_each or loop
 	index         map[string]*boardRow
+	size          func(ref string) int
 	drawn         int // lines of the last drawing
 }
 
@@ -31,6 +33,18 @@ type boardRow struct {
 	attempt           int
 	started, ended    time.Time
 	note              string
+
+	tally   *tally // of a for_each or a loop
+	inside  []*boardRow
+	trouble []*boardRow
+}
+
+// behind is what is shown of the tasks inside.
+func (r *boardRow) behind() []*boardRow {
+	if r.tally != nil && r.tally.all() > fewInside {
+		return r.trouble
+	}
+	return r.inside
 }
 
 func (s *session) newBoard(ctx context.Context, x *client.Execution, w io.Writer, width, height int) (*board, error) {
@@ -38,32 +52,60 @@ func (s *session) newBoard(ctx context.Context, x *client.Execution, w io.Writer
 		w: w, style: styleFor(w), width: width, height: height, status: string(x.Status), begin: x.CreatedAt,
 		title: fmt.Sprintf("%s #%d", x.Workflow, x.Number), index: map[string]*boardRow{},
 	}
-	for task, err := range s.api.Tasks(ctx, x.ID) {
-		if err != nil {
-			return nil, err
-		}
+	g, err := s.api.Graph(ctx, x.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range g.Nodes {
 		// The events are told from the beginning: every task starts as pending.
-		b.add(task.Ref, task.Type)
+		b.row(n.Ref, n.Type, "pending")
 	}
 	return b, nil
 }
 
-// add puts a task behind what is in the same one already; what is in none comes last.
-func (b *board) add(ref, kind string) *boardRow {
-	row := &boardRow{ref: ref, kind: kind, status: "pending"}
-	at := len(b.rows)
-	for up := workflow.Outside(ref); up != ""; up = workflow.Outside(up) {
-		if b.index[up] == nil {
+// row finds or makes the row of a task; nil for one of many inside another that has none.
+func (b *board) row(ref, kind, status string) *boardRow {
+	unit := unitOf(ref)
+	if unit == "" {
+		if b.index[ref] == nil {
+			b.index[ref] = &boardRow{ref: ref, kind: kind, status: "pending"}
+			b.rows = placed(b.rows, b.index[ref])
+		}
+		return b.index[ref]
+	}
+	of := b.row(unit, "", "pending")
+	if of.tally == nil {
+		of.tally = newTally()
+	}
+	of.tally.see(ref, status)
+	row := b.index[ref]
+	few, trouble := len(of.inside) < fewInside, isTrouble(status) && len(of.trouble) < mostTrouble
+	if row == nil && (few || trouble) {
+		row = &boardRow{ref: ref, kind: kind, status: "pending"}
+		b.index[ref] = row
+		if few {
+			of.inside = placed(of.inside, row)
+		}
+	}
+	if trouble && !slices.Contains(of.trouble, row) {
+		of.trouble = append(of.trouble, row)
+	}
+	return row
+}
+
+// placed puts a row behind what is in the same task already; what is in none comes last.
+func placed(rows []*boardRow, row *boardRow) []*boardRow {
+	at := len(rows)
+	for up := workflow.Outside(row.ref); up != ""; up = workflow.Outside(up) {
+		if !slices.ContainsFunc(rows, func(r *boardRow) bool { return r.ref == up }) {
 			continue
 		}
-		for at > 0 && b.rows[at-1].ref != up && !workflow.Within(up, b.rows[at-1].ref) {
+		for at > 0 && rows[at-1].ref != up && !workflow.Within(up, rows[at-1].ref) {
 			at--
 		}
 		break
 	}
-	b.rows = slices.Insert(b.rows, at, row)
-	b.index[ref] = row
-	return row
+	return slices.Insert(rows, at, row)
 }
 
 func (b *board) apply(e client.Event) {
@@ -77,11 +119,8 @@ func (b *board) apply(e client.Event) {
 		}
 		return
 	}
-	row := b.index[e.Ref]
-	if row == nil {
-		row = b.add(e.Ref, "")
-	}
-	if status == "" {
+	row := b.row(e.Ref, "", status)
+	if row == nil || status == "" {
 		return
 	}
 	row.status, row.note = status, e.Reason
@@ -119,13 +158,27 @@ func (b *board) draw(now time.Time) {
 
 func (b *board) finish(now time.Time) { b.draw(now) }
 
+func (b *board) all() []*boardRow {
+	var all []*boardRow
+	for _, row := range b.rows {
+		all = append(append(all, row), row.behind()...)
+	}
+	return all
+}
+
 // render is the board as lines, at most `most` of them. Where not all tasks
 // have room, those that ended well or wait give way first.
 func (b *board) render(now time.Time, most int) []string {
-	shown := b.rows
+	for _, row := range b.rows {
+		if row.tally != nil {
+			row.tally.measure(row.ref, b.size)
+		}
+	}
+	all := b.all()
+	shown := all
 	room := max(most-2, 1)
 	if len(shown) > room {
-		shown = append([]*boardRow(nil), b.rows...)
+		shown = slices.Clone(all)
 		sort.SliceStable(shown, func(i, j int) bool { return weight(shown[i].status) < weight(shown[j].status) })
 		shown = shown[:room]
 	}
@@ -135,9 +188,9 @@ func (b *board) render(now time.Time, most int) []string {
 	}
 	lines := make([]string, 0, len(shown)+2)
 	for _, row := range shown {
-		lines = append(lines, b.row(row, widest, now))
+		lines = append(lines, b.line(row, widest, now))
 	}
-	if hidden := len(b.rows) - len(shown); hidden > 0 {
+	if hidden := len(all) - len(shown); hidden > 0 {
 		lines = append(lines, b.style.dim(fmt.Sprintf("  … and %d more", hidden)))
 	}
 	return append(lines, b.foot(now))
@@ -157,7 +210,7 @@ func weight(status string) int {
 	return 4
 }
 
-func (b *board) row(r *boardRow, widest int, now time.Time) string {
+func (b *board) line(r *boardRow, widest int, now time.Time) string {
 	l := looks[r.status]
 	symbol := l.symbol
 	if r.status == "running" {
@@ -166,6 +219,9 @@ func (b *board) row(r *boardRow, widest int, now time.Time) string {
 	text := fmt.Sprintf("  %s %-*s  %-9s", b.style.paint(l.color, symbol), widest, clip(r.ref, 40), r.status)
 	used := 4 + widest + 2 + 9
 	tail := fmt.Sprintf("  %7s", took(now, r.started, r.ended))
+	if r.tally != nil {
+		tail += "  " + r.tally.String()
+	}
 	if r.attempt > 1 {
 		tail += fmt.Sprintf("  attempt %d", r.attempt)
 	}
@@ -190,12 +246,13 @@ func clipEnd(s string, most int) string {
 }
 
 func (b *board) foot(now time.Time) string {
-	done := 0
+	done, all := 0, len(b.rows)
 	for _, row := range b.rows {
-		if isEnded(row.status) {
-			done++
+		done += toInt(isEnded(row.status))
+		if row.tally != nil {
+			done, all = done+row.tally.ended, all+row.tally.all()
 		}
 	}
 	return fmt.Sprintf("%s  %s  %s", b.style.bold(b.title), b.style.status(b.status),
-		b.style.dim(fmt.Sprintf("%d of %d tasks, %s", done, len(b.rows), took(now, b.begin, b.end))))
+		b.style.dim(fmt.Sprintf("%d of %d tasks, %s", done, all, took(now, b.begin, b.end))))
 }

@@ -49,9 +49,10 @@ func (p *program) executionCommand() *cli.Command {
 			Action: p.tasks,
 		}, []string{"redrive execution tasks 12", "redrive execution tasks 12 -o wide"}, exitNotFound),
 		explained(&cli.Command{
-			Name: "graph", Usage: "draw an execution: -o mermaid (default), dot or json", ArgsUsage: "ID",
-			Action: p.graph,
-		}, []string{"redrive execution graph 12", "redrive execution graph 12 -o dot | dot -Tsvg > graph.svg"}, exitNotFound),
+			Name: "graph", Usage: "draw an execution: -o mermaid (default), dot, svg or json", ArgsUsage: "ID",
+			Description: "More than 50 items of a for_each, or iterations of a loop, are drawn as one node for each status.",
+			Action:      p.graph,
+		}, []string{"redrive execution graph 12", "redrive execution graph 12 -o svg > graph.svg"}, exitNotFound),
 	)
 }
 
@@ -310,7 +311,7 @@ func (p *program) graph(c *cli.Context) error {
 	if err := arguments(c, 1, 1); err != nil {
 		return err
 	}
-	s, err := p.connect(c, "mermaid", "dot", formatJSON)
+	s, err := p.connect(c, "mermaid", "dot", "svg", formatJSON)
 	if err != nil {
 		return err
 	}

@@ -95,8 +95,8 @@ func TestBoard(t *testing.T) {
 	begin := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	var out bytes.Buffer
 	b := &board{w: &out, width: 80, height: 24, title: "report #1", status: "running", begin: begin, index: map[string]*boardRow{}}
-	b.add("load", "exec")
-	b.add("report", "transform")
+	b.row("load", "exec", "pending")
+	b.row("report", "transform", "pending")
 	event := func(after time.Duration, ref, status string, attempt int) {
 		b.apply(client.Event{At: begin.Add(after), Ref: ref, Status: status, Attempt: attempt})
 	}
@@ -123,19 +123,19 @@ func TestBoard(t *testing.T) {
 func TestBoardShowsTasksBelowWhatHoldsThem(t *testing.T) {
 	b := &board{width: 60, height: 10, index: map[string]*boardRow{}}
 	for _, ref := range []string{"load", "each", "report", "each[a]", "each[b.c]", "each[a].x", "each[b.c].x", "each[a].y", "other[1].z"} {
-		b.add(ref, "")
+		b.row(ref, "", "pending")
 	}
 	var shown []string
-	for _, row := range b.rows {
+	for _, row := range b.all() {
 		shown = append(shown, row.ref)
 	}
-	require.Equal(t, []string{"load", "each", "each[a]", "each[a].x", "each[a].y", "each[b.c]", "each[b.c].x", "report", "other[1].z"}, shown)
+	require.Equal(t, []string{"load", "each", "each[a]", "each[a].x", "each[a].y", "each[b.c]", "each[b.c].x", "report", "other", "other[1].z"}, shown)
 }
 
 func TestBoardHidesWhatHasNoRoom(t *testing.T) {
 	b := &board{width: 60, height: 10, index: map[string]*boardRow{}}
 	for i := range 50 {
-		b.add(fmt.Sprintf("t%02d", i), "noop")
+		b.row(fmt.Sprintf("t%02d", i), "noop", "pending")
 	}
 	b.index["t49"].status = "failed"
 	b.index["t48"].status = "running"

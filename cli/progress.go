@@ -34,7 +34,14 @@ func (s *session) follow(ctx context.Context, x *client.Execution, w io.Writer) 
 		}
 		failed <- nil
 	}()
-	show := shower(&lines{w: w, style: styleFor(w)})
+	size := func(ref string) int {
+		task, err := s.api.Task(ctx, x.ID, ref)
+		if err != nil {
+			return 0 // what is known is shown
+		}
+		return task.Size
+	}
+	show := shower(&lines{w: w, style: styleFor(w), size: size, tallies: map[string]*tally{}})
 	if tty {
 		board, err := s.newBoard(ctx, x, w, width, height)
 		if err != nil {
@@ -43,6 +50,7 @@ func (s *session) follow(ctx context.Context, x *client.Execution, w io.Writer) 
 			}
 			return err
 		}
+		board.size = size
 		show = board
 	}
 	err := s.pump(events, failed, show)
@@ -73,22 +81,58 @@ func (s *session) pump(events <-chan client.Event, failed <-chan error, show sho
 	}
 }
 
-// lines writes every event as a line, for logs and pipes.
+// lines writes events as lines, for logs and pipes; of many inside a for_each or
+// a loop only how far it is, and what is in trouble.
 type lines struct {
-	w     io.Writer
-	style style
+	w       io.Writer
+	style   style
+	size    func(ref string) int
+	tallies map[string]*tally
 }
 
 func (l *lines) apply(e client.Event) {
-	what := e.Ref
+	status := statusOf(e)
+	unit := unitOf(e.Ref)
+	if unit == "" {
+		progress := ""
+		if t := l.tallies[e.Ref]; t != nil && isEnded(status) {
+			t.measure(e.Ref, l.size)
+			progress = t.String()
+		}
+		l.write(e, e.Ref, status, progress)
+		return
+	}
+	t := l.tallies[unit]
+	if t == nil {
+		t = newTally()
+		l.tallies[unit] = t
+	}
+	t.see(e.Ref, status)
+	switch {
+	case t.lines < fewLines:
+		t.lines++
+		l.write(e, e.Ref, status, "")
+	case isTrouble(status) && t.trouble < mostTrouble:
+		t.trouble++
+		l.write(e, e.Ref, status, "")
+	case e.At.Sub(t.shown) >= time.Second:
+		t.shown = e.At
+		t.measure(unit, l.size)
+		l.write(client.Event{At: e.At}, unit, "running", t.String())
+	}
+}
+
+func (l *lines) write(e client.Event, what, status, progress string) {
 	if what == "" {
 		what = "execution"
 	}
-	status := statusOf(e)
 	if status == "" {
 		status = e.Type
 	}
 	text := fmt.Sprintf("%s  %-30s %s", l.style.dim(e.At.Local().Format("15:04:05.000")), what, l.style.status(status))
+	if progress != "" {
+		text += " " + progress
+	}
 	if e.Attempt > 1 {
 		text += fmt.Sprintf("  attempt %d", e.Attempt)
 	}

@@ -262,6 +262,7 @@ const (
 	GetGraphParamsFormatDot     GetGraphParamsFormat = "dot"
 	GetGraphParamsFormatJSON    GetGraphParamsFormat = "json"
 	GetGraphParamsFormatMermaid GetGraphParamsFormat = "mermaid"
+	GetGraphParamsFormatSvg     GetGraphParamsFormat = "svg"
 )
 
 // Valid indicates whether the value is a known member of the GetGraphParamsFormat enum.
@@ -272,6 +273,8 @@ func (e GetGraphParamsFormat) Valid() bool {
 	case GetGraphParamsFormatJSON:
 		return true
 	case GetGraphParamsFormatMermaid:
+		return true
+	case GetGraphParamsFormatSvg:
 		return true
 	default:
 		return false
@@ -1575,6 +1578,8 @@ type ClientInterface interface {
 
 	// GetGraph Draw an execution
 	//
+	// The json has every task. The drawings fold more than 50 items of a `for_each`, or iterations of a loop, into one node for each status with their number; where that leaves more than 1,000 nodes they fold what has more than 10, or any.
+	//
 	// Corresponds with GET /v1/executions/{id}/graph (the `GetGraph` operationId).
 	GetGraph(ctx context.Context, id ExecutionID, params *GetGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -2120,6 +2125,8 @@ func (c *Transport) StreamEvents(ctx context.Context, id ExecutionID, params *St
 }
 
 // GetGraph Draw an execution
+//
+// The json has every task. The drawings fold more than 50 items of a `for_each`, or iterations of a loop, into one node for each status with their number; where that leaves more than 1,000 nodes they fold what has more than 10, or any.
 //
 // Corresponds with GET /v1/executions/{id}/graph (the `GetGraph` operationId).
 func (c *Transport) GetGraph(ctx context.Context, id ExecutionID, params *GetGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6028,6 +6035,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetGraphWithResponse Draw an execution
 	//
+	// The json has every task. The drawings fold more than 50 items of a `for_each`, or iterations of a loop, into one node for each status with their number; where that leaves more than 1,000 nodes they fold what has more than 10, or any.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/executions/{id}/graph (the `GetGraph` operationId).
@@ -8930,6 +8939,8 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, id E
 }
 
 // GetGraphWithResponse Draw an execution
+//
+// The json has every task. The drawings fold more than 50 items of a `for_each`, or iterations of a loop, into one node for each status with their number; where that leaves more than 1,000 nodes they fold what has more than 10, or any.
 //
 // Returns a wrapper object for the known response body format(s).
 //

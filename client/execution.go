@@ -98,7 +98,7 @@ func (c *Client) Graph(ctx context.Context, id string) (*Graph, error) {
 	return g, err
 }
 
-// Drawing reads the graph of an execution as text: "mermaid" or "dot".
+// Drawing reads the graph of an execution as text: "mermaid", "dot" or "svg".
 func (c *Client) Drawing(ctx context.Context, id, format string) (string, error) {
 	f := GetGraphParamsFormat(format)
 	return readText(c.api.GetGraph(ctx, id, &GetGraphParams{Format: &f}))

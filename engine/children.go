@@ -84,7 +84,9 @@ func (e *Engine) makeChild(ctx context.Context, u *undecided, child workflow.Chi
 	if err != nil {
 		return err
 	}
-	if _, _, err := e.create(ctx, x, p); err != nil {
+	if _, _, err := e.create(ctx, x, p); errors.Is(err, ErrStale) {
+		return ErrMoved // the task was canceled, or timed out, meanwhile
+	} else if err != nil {
 		return err
 	}
 	if err := e.pausedMeanwhile(ctx, u); err != nil {
@@ -102,7 +104,7 @@ func (e *Engine) pausedMeanwhile(ctx context.Context, u *undecided) error {
 	if err != nil {
 		return err
 	}
-	return e.passOn(ctx, u.rec.Child, OperationPause)
+	return e.passOn(ctx, u.a.ID, u.rec.Child, OperationPause)
 }
 
 // awaitChild takes the task off the agenda until its sub-execution ends.
@@ -136,6 +138,9 @@ func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 	case err != nil:
 		return err
 	case !x.Status.Ended():
+		if err := e.pausedMeanwhile(ctx, u); err != nil { // whoever made it may have crashed before it looked
+			return err
+		}
 		return e.awaitChild(ctx, u)
 	case x.Status == workflow.ExecutionSucceeded:
 		output := x.Output
@@ -190,14 +195,14 @@ func (e *Engine) cascade(ctx context.Context, a *Agenda) error {
 		if rec.Status != workflow.TaskRunning || rec.Child == "" {
 			continue
 		}
-		if err := e.passOn(ctx, rec.Child, a.Cascade); err != nil {
+		if err := e.passOn(ctx, a.ID, rec.Child, a.Cascade); err != nil {
 			return err
 		}
 	}
 	return e.store.Cascaded(ctx, a.ID, a.Cascade)
 }
 
-func (e *Engine) passOn(ctx context.Context, child string, op Operation) error {
+func (e *Engine) passOn(ctx context.Context, above, child string, op Operation) error {
 	x, err := e.store.Execution(ctx, child, false)
 	if errors.Is(err, ErrGone) {
 		return nil // it is made later, and then looks at its parent
@@ -208,7 +213,7 @@ func (e *Engine) passOn(ctx context.Context, child string, op Operation) error {
 	if op == OperationResume && x.Reason != cascadeReason {
 		return nil
 	}
-	_, err = e.store.Control(ctx, child, op, Request{Reason: map[Operation]string{OperationPause: cascadeReason}[op]})
+	_, err = e.store.Control(ctx, child, op, Request{Reason: map[Operation]string{OperationPause: cascadeReason}[op], Above: above})
 	var status *StatusError
 	if errors.As(err, &status) || errors.Is(err, ErrGone) {
 		return nil

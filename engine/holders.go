@@ -219,7 +219,7 @@ func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Recor
 			gone = append(gone, ref)
 		}
 	}
-	_, err := e.dropRefs(ctx, u.a, Drop{To: workflow.TaskSkipped, Reason: ReasonNotInside, Refs: gone})
+	_, err := e.dropRefs(ctx, u.a, u.drop(workflow.TaskSkipped, ReasonNotInside, DropIfWaits, gone))
 	return err
 }
 
@@ -338,14 +338,18 @@ func (e *Engine) settleHolder(ctx context.Context, u *undecided) error {
 		}
 		return e.store.Again(ctx, u.a.ID, u.at.Ref, u.a.Epoch, u.rec.Attempt, u.rec.Size)
 	}
-	unreached := Drop{To: workflow.TaskCanceled, Reason: closing.Reason, If: DropIfRests, Holder: u.at.Ref, Attempt: u.rec.Attempt, Refs: closing.Unreached}
-	if _, err := e.dropRefs(ctx, u.a, unreached); err != nil {
+	if _, err := e.dropRefs(ctx, u.a, u.drop(workflow.TaskCanceled, closing.Reason, DropIfRests, closing.Unreached)); err != nil {
 		return err
 	}
 	if closing.Status == workflow.TaskSucceeded {
 		return e.closeTask(ctx, u, Close{When: CloseRests, To: workflow.TaskSucceeded})
 	}
 	return e.failControl(ctx, u, closing.Error, false, CloseRests)
+}
+
+// drop is an end of what a task holds, as long as what it rests on is so.
+func (u *undecided) drop(to workflow.TaskStatus, reason string, only DropIf, refs []string) Drop {
+	return Drop{To: to, Reason: reason, If: only, Holder: u.at.Ref, Attempt: u.rec.Attempt, Refs: refs}
 }
 
 // inner reads what a task holds directly, in order; of a loop its last iteration.
@@ -455,29 +459,46 @@ func (e *Engine) cutOff(ctx context.Context, u *undecided) error {
 	if u.rec.Hand != "" {
 		reason = "superseded"
 	}
-	recs, err := e.store.Records(ctx, u.a.ID, nil)
-	if err != nil {
-		return err
+	when := CloseAlways
+	if u.at.Holds() {
+		when = CloseRests
+		if dropped, err := e.dropInside(ctx, u, reason); dropped || err != nil {
+			return err // and looks again: something may have begun meanwhile
+		}
 	}
-	within := func(ref string) bool { return workflow.Within(u.at.Ref, ref) }
 	if u.rec.Child != "" {
 		if err := e.cancelChild(ctx, u.rec.Child, reason); err != nil {
 			return err
 		}
 	}
-	if err := e.dropWhere(ctx, u.a, u.p, recs, Drop{Reason: reason, If: DropIfCut, Holder: u.at.Ref, Attempt: u.rec.Attempt}, within); err != nil {
-		return err
-	}
 	if u.rec.Hand == "" {
 		return e.failControl(ctx, u, &workflow.Error{
 			Code: CodeTimedOut, Retryable: true, Message: fmt.Sprintf("it did not end within its timeout of %s", u.at.Timeout),
-		}, true, CloseAlways)
+		}, true, when)
 	}
 	var h hand
 	if err := json.Unmarshal([]byte(u.rec.Hand), &h); err != nil {
 		return fmt.Errorf("engine: what an operator said of %s cannot be read: %w", u.at.Ref, err)
 	}
-	return e.closeTask(ctx, u, h.close())
+	c := h.close()
+	c.When = when
+	return e.closeTask(ctx, u, c)
+}
+
+// dropInside cancels what has not ended in a task that is to end all the same.
+func (e *Engine) dropInside(ctx context.Context, u *undecided, reason string) (dropped bool, err error) {
+	recs, err := e.store.Records(ctx, u.a.ID, nil)
+	if err != nil {
+		return false, err
+	}
+	within := func(ref string) bool { return workflow.Within(u.at.Ref, ref) }
+	for ref, rec := range recs {
+		dropped = dropped || !rec.Status.Ended() && within(ref)
+	}
+	if !dropped {
+		return false, nil
+	}
+	return true, e.dropWhere(ctx, u.a, u.p, recs, u.drop(workflow.TaskCanceled, reason, DropIfCut, nil), within)
 }
 
 // CodeTimedOut is the code of an attempt that ran out of time.

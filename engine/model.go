@@ -270,4 +270,5 @@ type Request struct {
 	Reason   string
 	By       string
 	Deadline time.Duration // of a pause: after it the execution fails; 0 = never
+	Above    string        // id of the execution that passes it on to this one, which is a part of it
 }

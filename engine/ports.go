@@ -82,6 +82,7 @@ type Executions interface {
 	// Number answers the next execution number. Index binds it to the id.
 	Number(ctx context.Context) (int64, error)
 	// Create is idempotent: created is false when the execution existed already.
+	// ErrStale when it is a sub-workflow that its parent does not want any more.
 	Create(ctx context.Context, x NewExecution) (s Settled, created bool, err error)
 	// Execution reads an execution; withValues also its input, output and error. ErrGone when it is not there.
 	Execution(ctx context.Context, id string, withValues bool) (*Execution, error)

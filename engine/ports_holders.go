@@ -26,6 +26,7 @@ type DropIf string
 const (
 	DropAlways  DropIf = ""
 	DropIfRests DropIf = "rests" // nothing is in motion
+	DropIfWaits DropIf = "waits" // the holder is to begin
 	DropIfCut   DropIf = "cut"   // the holder is to end although what is in it goes on
 )
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -332,6 +331,7 @@ func (e *Engine) TaskCounts(ctx context.Context, project string) (map[workflow.T
 
 // Graph is an execution's tasks and what depends on what.
 type Graph struct {
+	Of    Execution   `json:"-"`
 	Nodes []GraphNode `json:"nodes"`
 	Edges []GraphEdge `json:"edges"`
 }
@@ -363,7 +363,7 @@ func (e *Engine) Graph(ctx context.Context, id string) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Graph{Nodes: []GraphNode{}, Edges: []GraphEdge{}}
+	g := &Graph{Of: *x, Nodes: []GraphNode{}, Edges: []GraphEdge{}}
 	for _, t := range all {
 		g.Nodes = append(g.Nodes, GraphNode{
 			Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Status: t.rec.Status, Attempt: t.rec.Attempt,
@@ -374,43 +374,4 @@ func (e *Engine) Graph(ctx context.Context, id string) (*Graph, error) {
 		}
 	}
 	return g, nil
-}
-
-// statusColors are the fills of both drawings.
-var statusColors = map[workflow.TaskStatus]string{
-	workflow.TaskPending: "#e5e7eb", workflow.TaskQueued: "#dbeafe", workflow.TaskRunning: "#93c5fd", workflow.TaskRetrying: "#fde68a",
-	workflow.TaskWaiting: "#ddd6fe", workflow.TaskSucceeded: "#86efac", workflow.TaskFailed: "#fca5a5", workflow.TaskTimedOut: "#fdba74",
-	workflow.TaskCanceled: "#d1d5db", workflow.TaskSkipped: "#f3f4f6",
-}
-
-// Mermaid draws the graph as a Mermaid flowchart, statuses by colour.
-func (g *Graph) Mermaid() string {
-	var b strings.Builder
-	b.WriteString("flowchart LR\n")
-	at := map[string]string{}
-	for i, n := range g.Nodes {
-		at[n.Ref] = "n" + itoa(i)
-		fmt.Fprintf(&b, "  n%d[\"%s<br/>%s\"]:::%s\n", i, strings.ReplaceAll(n.Ref, `"`, "#quot;"), n.Status, n.Status)
-	}
-	for _, edge := range g.Edges {
-		fmt.Fprintf(&b, "  %s --> %s\n", at[edge.From], at[edge.To])
-	}
-	for _, s := range workflow.TaskStatuses {
-		fmt.Fprintf(&b, "  classDef %s fill:%s,stroke:#374151,color:#111827\n", s, statusColors[s])
-	}
-	return b.String()
-}
-
-// DOT draws the graph for Graphviz, statuses by colour.
-func (g *Graph) DOT() string {
-	var b strings.Builder
-	b.WriteString("digraph execution {\n  rankdir=LR\n  node [shape=box style=\"rounded,filled\" fontname=\"sans-serif\"]\n")
-	for _, n := range g.Nodes {
-		fmt.Fprintf(&b, "  %q [label=%q fillcolor=%q]\n", n.Ref, n.Ref+"\n"+string(n.Status), statusColors[n.Status])
-	}
-	for _, edge := range g.Edges {
-		fmt.Fprintf(&b, "  %q -> %q\n", edge.From, edge.To)
-	}
-	b.WriteString("}\n")
-	return b.String()
 }

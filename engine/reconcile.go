@@ -203,7 +203,16 @@ func (e *Engine) lookIntoAsynq(ctx context.Context, j Job, rec Record) error {
 
 // purge removes an execution whose retention is over: its sub-executions first,
 // then the jobs that asynq may still hold, its entries in the lists, and itself.
-func (e *Engine) purge(ctx context.Context, id string) error { return e.purgeTree(ctx, id, false) }
+func (e *Engine) purge(ctx context.Context, id string) error {
+	err := e.purgeTree(ctx, id, false)
+	if errors.Is(err, errGoing) {
+		return nil
+	}
+	return err
+}
+
+// errGoing says that a sub-execution has not ended: the tree stays until it has, or nobody would know of it.
+var errGoing = errors.New("engine: a sub-execution has not ended")
 
 func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 	x, err := e.store.Execution(ctx, id, false)
@@ -213,7 +222,11 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 	if err != nil {
 		return err
 	}
-	if !x.Status.Ended() {
+	switch {
+	case x.Status.Ended():
+	case inner:
+		return errGoing
+	default:
 		return nil
 	}
 	children, err := e.store.Children(ctx, id)

@@ -32,9 +32,14 @@ type stage struct {
 
 func newStage(t *testing.T, change ...func(*engine.Options)) *stage {
 	t.Helper()
+	return newStageOn(t, queuetest.URL(t), change...)
+}
+
+func newStageOn(t *testing.T, url string, change ...func(*engine.Options)) *stage {
+	t.Helper()
 	s := &stage{t: t, starts: map[string]int{}}
 	o := queue.DefaultOptions()
-	o.URL, o.Logger, o.Retention = queuetest.URL(t), quiet(), time.Hour
+	o.URL, o.Logger, o.Retention = url, quiet(), time.Hour
 	o.ClockOffset = func() time.Duration { return s.offset }
 	store, err := queue.Open(t.Context(), o)
 	require.NoError(t, err)

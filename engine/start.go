@@ -109,7 +109,7 @@ func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settle
 		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input, SessionTime: x.sessionTime(),
 	}
 	x.Deadline = time.Duration(p.Definition.Timeout)
-	if !x.Waits {
+	if !x.Waits && x.Parent == nil { // a sub-workflow may not be wanted any more
 		x.Ahead = e.ahead(d, p, x.ID, x.Roots)
 	}
 	settled, created, err := e.store.Create(ctx, x)

@@ -108,12 +108,18 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	if x.Waits {
 		status = workflow.ExecutionQueued
 	}
-	args = append(args, string(status), milli(x.Till))
 	list := r.listNew(ctx, k, x)
-	reply, err := r.runAhead(ctx, scriptCreate, []string{
+	keys := []string{
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building, k.shard.timers,
-	}, args, x.Ahead, list...)
+	}
+	task := ""
+	if x.Parent != nil {
+		above := keysOf(x.Parent.Execution)
+		keys, task = append(keys, above.execution, above.tasks), x.Parent.Task
+	}
+	args = append(args, string(status), milli(x.Till), task)
+	reply, err := r.runAhead(ctx, scriptCreate, keys, args, x.Ahead, list...)
 	if err != nil {
 		return engine.Settled{}, false, err
 	}

@@ -15,9 +15,11 @@ import (
 // Control pauses, resumes or begins to cancel an execution.
 func (r *Redis) Control(ctx context.Context, id string, op engine.Operation, req engine.Request) (engine.Controlled, error) {
 	k := keysOf(id)
-	reply, err := r.run(ctx, scriptControl,
-		[]string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open},
-		id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline))
+	keys := []string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open}
+	if req.Above != "" {
+		keys = append(keys, keysOf(req.Above).execution)
+	}
+	reply, err := r.run(ctx, scriptControl, keys, id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline))
 	if err != nil {
 		return engine.Controlled{}, err
 	}
@@ -148,7 +150,7 @@ func (r *Redis) Drop(ctx context.Context, id string, d engine.Drop) ([]engine.Fe
 		args = append(args, ref)
 	}
 	reply, err := r.run(ctx, scriptDrop, []string{
-		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers, k.holders,
+		k.execution, k.tasks, k.open, k.held, k.events, k.shard.jobs, k.shard.timers, k.holders, k.shard.decide,
 	}, args...)
 	return fences(id, reply, 2), err
 }

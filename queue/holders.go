@@ -143,12 +143,13 @@ func (r *Redis) Expire(ctx context.Context, id string, kind engine.TimerKind, fa
 	return err
 }
 
-// Made says that the sub-execution of a task is there; *StatusError when it ended already, ErrGone when it is not there.
+// Made says that the sub-execution of a task is there; *StatusError when it ended already, ErrGone when it is not there,
+// ErrMoved when the task is to end, or waits for another one.
 func (r *Redis) Made(ctx context.Context, id, ref, child string) error {
 	if shardOf(id) != shardOf(child) {
 		return fmt.Errorf("queue: %s and its sub-execution %s are in different shards", id, child)
 	}
-	_, err := r.run(ctx, scriptMade, []string{keysOf(child).execution, keysOf(id).open}, ref)
+	_, err := r.run(ctx, scriptMade, []string{keysOf(child).execution, keysOf(id).open, keysOf(id).tasks}, ref, child)
 	return err
 }
 

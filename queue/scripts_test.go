@@ -152,6 +152,7 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 		"relay":  "two per successor",
 		"set":    "two per task of a part",
 		"ARGV":   "the entries of a part",
+		"fields": "cut into thousands",
 		"KEYS":   "the lists of an execution: some, and one per label",
 		"lines":  "the lines of a batch of a log, and one about them",
 	}

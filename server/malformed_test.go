@@ -108,7 +108,7 @@ func TestMalformed(t *testing.T) {
 		{"bad id", call{path: "/v1/executions/a:b"}, 422, "request_invalid", "id", "matches"},
 		{"long ref", call{path: x + "/tasks/" + strings.Repeat("r", 513)}, 422, "request_invalid", "ref", "1 to 512"},
 		{"ref no UTF-8", call{path: x + "/tasks/a%FFb"}, 422, "request_invalid", "ref", "UTF-8"},
-		{"unknown format", call{path: x + "/graph?format=png"}, 422, "request_invalid", "format", "json, mermaid, dot"},
+		{"unknown format", call{path: x + "/graph?format=png"}, 422, "request_invalid", "format", "json, mermaid, dot, svg"},
 		{"version zero", call{path: publish + "/w/versions/0"}, 422, "request_invalid", "version", "1 to"},
 		{"version text", call{path: publish + "/w/versions/latest"}, 422, "request_invalid", "version", "1 to"},
 		{"reason is a number", call{method: "POST", path: x + "/cancel", body: `{"reason":1}`}, 422, "request_invalid", "reason", "a string"},

@@ -6,7 +6,7 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[5] or rec.size ~= ARGV[6]
+if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'running' or rec.timed or rec.hand or rec.attempt ~= ARGV[5] or rec.size ~= ARGV[6]
   or call('HGET', KEYS[14], ref) ~= '0' or call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
 local raw = call('HGET', KEYS[2], ref .. '[' .. rec.size + 1 .. ']')
 local next = raw and cjson.decode(raw)

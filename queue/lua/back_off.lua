@@ -12,9 +12,10 @@ if not rec or rec.status ~= 'running' and rec.status ~= 'waiting' or rec.attempt
 if ARGV[10] == '1' and not rests({open = KEYS[8], holders = KEYS[9]}, ref, rec, ARGV[4]) then return {-2} end
 -- writes follow
 if rec.control then
-  disarm({timers = KEYS[7]}, id, ref, rec)
+  local k = {timers = KEYS[7], open = KEYS[8], holders = KEYS[9]}
+  disarm(k, id, ref, rec)
+  uncount(k, ref, rec)
   call('SREM', KEYS[8], ref)
-  call('HDEL', KEYS[9], ref, ref .. '#')
 else
   call('ZREM', KEYS[6], job(id, ref, rec))
 end

@@ -18,6 +18,7 @@ end
 if ARGV[4] ~= '' and x.epoch ~= ARGV[4] then return {-5, 0, now} end
 local holder = outside(ref) and record(KEYS[2], outside(ref))
 if holder and holder.status ~= 'running' then return {-2, 'in a task that is ' .. holder.status} end
+if ARGV[12] ~= '' and rec.control and rec.status == 'running' and not rec.hand then return {-5, 0, now} end -- it began meanwhile
 local open = call('SISMEMBER', KEYS[6], ref) == 1
 if ARGV[7] == 'rests' and (not open or (call('HGET', KEYS[14], ref) or '0') ~= '0') then return {-5, 0, now} end
 if ARGV[7] == 'woken' and (not rec.due or rec.due + 0 > now) then return {-5, rec.due or 0, now} end
@@ -30,7 +31,7 @@ local moving = open or rec.status ~= 'pending'
 if rec.status == 'queued' or rec.status == 'running' and not rec.control then call('ZREM', KEYS[9], job(id, ref, rec)) end
 if rec.status == 'retrying' then call('ZREM', KEYS[13], 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt) end
 if rec.control then disarm(k, id, ref, rec) end
-call('HDEL', KEYS[14], ref, ref .. '#')
+uncount(k, ref, rec)
 call('SREM', KEYS[6], ref)
 call('SREM', KEYS[7], ref)
 if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.status == 'waiting')) then

@@ -1,5 +1,6 @@
 -- Pauses, resumes or begins to cancel an execution.
--- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 events LIST, 5 jobs ZSET, 6 decide ZSET, 7 index ZSET, 8 timers ZSET, 9 children SET, 10 open SET
+-- KEYS: 1 execution HASH, 2 tasks HASH, 3 held SET, 4 events LIST, 5 jobs ZSET, 6 decide ZSET, 7 index ZSET, 8 timers ZSET, 9 children SET, 10 open SET;
+--       11 execution HASH of the parent, when it passes on that it was paused or resumed
 -- ARGV: 1 id, 2 offset ms, 3 pause|resume|cancel, 4 by, 5 reason, 6 most held tasks to let go in this call,
 --       7 of a pause: ms after which the execution fails ('' = never)
 -- Returns {1, status, held tasks left, now, 1 when sub-executions are to follow, then ref, attempt, dispatch of every job to relay} | {-1} gone | {-6, status} not in this status
@@ -13,6 +14,8 @@ elseif op == 'resume' and x.status == 'paused' then
 elseif op == 'resume' and x.status == 'running' and call('SCARD', KEYS[3]) > 0 then to = x.status
 elseif op == 'cancel' and (going(x) or x.status == 'queued') then to = 'canceling'
 else return {-6, x.status} end
+local above = KEYS[11] and call('HGET', KEYS[11], 'status')
+if above and (above == 'paused') ~= (op == 'pause') then return {-6, x.status} end -- it was resumed, or paused, meanwhile
 local held, recs = {}, {}
 if to == 'running' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
 for i, ref in ipairs(held) do recs[i] = record(KEYS[2], ref) end

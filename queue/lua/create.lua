@@ -1,14 +1,19 @@
 -- Creates an execution with its tasks and the jobs of its roots, once. Larger ones had their tasks built before.
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 preds HASH, 6 open SET, 7 held SET,
---       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 building ZSET, 13 timers ZSET
+--       8 events LIST, 9 jobs ZSET, 10 decide ZSET, 11 index ZSET, 12 building ZSET, 13 timers ZSET; of a sub-workflow 14 execution HASH, 15 tasks HASH of its parent
 -- ARGV: 1 id, 2 offset ms, 3 tasks in all, 4 input, 5 ms until its deadline ('' = none), 6 refs to write here, then the refs; then number of preds,
 --       then field, value per entry; then number of roots, then ref, run|decide per root;
---       then field, value per field of the execution; then running|queued, and until when it may be created ms ('' = any time)
--- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-5} tasks are missing, or it is too late
+--       then field, value per field of the execution; then running|queued, until when it may be created ms ('' = any time),
+--       and the task of the parent that it is for ('' = none)
+-- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-2} the parent does not want it any more | {-5} tasks are missing, or it is too late
 local id, now = ARGV[1], clock(ARGV[2])
 if call('EXISTS', KEYS[1]) == 1 then return {2} end
-local status, till = ARGV[#ARGV - 1], ARGV[#ARGV]
+local status, till = ARGV[#ARGV - 2], ARGV[#ARGV - 1]
 if till ~= '' and now > tonumber(till) then return {-5} end
+if ARGV[#ARGV] ~= '' then
+  local parent, rec = execution(KEYS[14]), record(KEYS[15], ARGV[#ARGV])
+  if not parent or not going(parent) or not rec or rec.status ~= 'running' or rec.child ~= id or rec.timed or rec.hand then return {-2} end
+end
 local total, here = tonumber(ARGV[3]), tonumber(ARGV[6])
 if here < total and call('HLEN', KEYS[2]) ~= total then return {-5} end
 -- writes follow
@@ -33,7 +38,7 @@ local x = {key = KEYS[1], status = status, epoch = '0', rev = 0, pending = total
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)
 local waits = status == 'queued' -- what is ready is held until its turn comes: see begin.lua
-save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 1 or now, unpack(ARGV, at + 1, #ARGV - 2))
+save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 1 or now, unpack(ARGV, at + 1, #ARGV - 3))
 if here < total then call('ZREM', KEYS[12], id) end
 call('ZADD', KEYS[11], now, id)
 if ARGV[5] ~= '' and waits then call('HSET', KEYS[1], 'left', ARGV[5]) end

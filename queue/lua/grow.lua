@@ -6,7 +6,7 @@ local id, ref = ARGV[1], ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
-if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'pending' then return {-5} end
+if not going(x) or x.epoch ~= ARGV[4] or not rec and ref ~= 'on_failure' or rec and rec.status ~= 'pending' then return {-5} end
 -- writes follow
 grow(keys(KEYS), x, ref, 5)
 save(x)

@@ -109,10 +109,27 @@ end
 -- ended. Where nothing is any more, Go decides how the holder goes on.
 local function stir(k, ref, delta)
   local holder = outside(ref)
-  if holder and delta ~= 0 and call('HINCRBY', k.holders, holder, delta) == 0 then
+  if not holder or delta == 0 then return end
+  local left = call('HINCRBY', k.holders, holder, delta)
+  if left == 0 then
     call('SADD', k.open, holder)
     k.opened = true
   end
+  if left < 0 then call('HDEL', k.holders, holder) end -- it ended first, and counts no more
+end
+
+-- A task that held others counts them no more; of a for_each, also the keys of items that never began.
+local function uncount(k, ref, rec)
+  local window, fields = call('HGET', k.holders, ref .. '#'), {ref, ref .. '#'}
+  for i = window and string.match(window, '^%d+') + 0 or 0, window and rec.size - 1 or -1 do
+    fields[#fields + 1] = ref .. '#' .. i
+    if #fields == 1000 then
+      call('HDEL', k.holders, unpack(fields))
+      fields = {ref}
+    end
+  end
+  call('HDEL', k.holders, unpack(fields))
+  call('SREM', k.open, '>' .. ref)
 end
 
 -- Whether this attempt of a holder runs, nothing in it moves and Go was asked to decide.

@@ -122,13 +122,15 @@ local function release(k, x, id, ref, list, now, own, still)
   return relay, moved
 end
 
--- Tells the execution that this one is a sub-workflow of that it ended; they share a shard.
+-- Tells the execution that this one is a sub-workflow of that it ended, where that still waits for it; they share a shard.
 local function tell(k, x, id, now)
   local p = call('HMGET', x.key, 'parent', 'parent_task')
   if not p[1] or p[1] == '' then return false end
-  local parent = string.sub(x.key, 1, -#id - 1) .. p[1]
-  if call('EXISTS', parent) == 1 then
-    call('SADD', string.sub(k.open, 1, -#id - 1) .. p[1], p[2])
+  local shard = string.sub(k.decide, 1, -#'decide' - 1)
+  if call('EXISTS', shard .. 'x:' .. p[1]) == 0 then return false end
+  local rec = record(shard .. 't:' .. p[1], p[2])
+  if rec and rec.status == 'running' and rec.child == id then
+    call('SADD', shard .. 'd:' .. p[1], p[2])
     call('ZADD', k.decide, 'NX', now, p[1])
   end
   return true
@@ -184,7 +186,7 @@ local function reset(K, x, ref, rec)
     if out then call('HSET', K[3], 'o:' .. place, out) end
   end
   call('HDEL', K[3], 'o:' .. ref)
-  call('HDEL', K[14], ref, ref .. '#')
+  uncount({holders = K[14], open = K[6]}, ref, rec)
   move(x, rec, 'pending')
   local fresh = {status = 'pending', attempt = rec.attempt}
   call('HSET', K[2], ref, cjson.encode(fresh))

@@ -34,6 +34,7 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 	a.decisions()
 	a.former()
 	a.movement()
+	a.counted()
 	a.life()
 	if err := a.logs(ctx, c); err != nil {
 		return nil, fmt.Errorf("queuetest: auditing the log of %s: %w", id, err)
@@ -349,6 +350,23 @@ func (a *audit) movement() {
 			a.add("task %s is %s and says that %s tasks move in it", ref, rec.Status, got)
 		case !rec.holds() && moving[ref] > 0:
 			a.add("task %s is %s, and %d tasks move in it", ref, rec.Status, moving[ref])
+		}
+	}
+}
+
+// counted finds counts, and keys of items that have not begun, of tasks that hold nothing, and
+// successors that are to be released although what they need did not end well.
+func (a *audit) counted() {
+	for field := range a.holders {
+		ref, _, item := strings.Cut(field, "#")
+		if rec := a.tasks[ref]; !rec.holds() && (!item || rec.Status != "pending") {
+			a.add("holders has %s, and task %s is %q", field, ref, rec.Status)
+		}
+	}
+	for entry := range a.open {
+		ref, spreads := strings.CutPrefix(entry, ">")
+		if rec := a.tasks[ref]; spreads && !rec.holds() && !rec.endedWell() {
+			a.add("the successors of task %s are to be released, and it is %s", ref, rec.Status)
 		}
 	}
 }

@@ -262,6 +262,7 @@ const (
 	GetGraphParamsFormatDot     GetGraphParamsFormat = "dot"
 	GetGraphParamsFormatJSON    GetGraphParamsFormat = "json"
 	GetGraphParamsFormatMermaid GetGraphParamsFormat = "mermaid"
+	GetGraphParamsFormatSvg     GetGraphParamsFormat = "svg"
 )
 
 // Valid indicates whether the value is a known member of the GetGraphParamsFormat enum.
@@ -272,6 +273,8 @@ func (e GetGraphParamsFormat) Valid() bool {
 	case GetGraphParamsFormatJSON:
 		return true
 	case GetGraphParamsFormatMermaid:
+		return true
+	case GetGraphParamsFormatSvg:
 		return true
 	default:
 		return false
@@ -3640,6 +3643,26 @@ func (response GetGraph200JSONResponse) VisitGetGraphResponse(w http.ResponseWri
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraph200ImageSvgXMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetGraph200ImageSvgXMLResponse) VisitGetGraphResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/svg+xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 

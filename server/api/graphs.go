@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/drawing"
 )
 
 // GET /v1/executions/{id}/graph
@@ -29,20 +30,22 @@ func (h graphs) GetGraph(ctx context.Context, r GetGraphRequestObject) (GetGraph
 	}
 	switch format {
 	case "mermaid":
-		return drawing{"text/vnd.mermaid; charset=utf-8", g.Mermaid()}, nil
+		return picture{"text/vnd.mermaid; charset=utf-8", drawing.Mermaid(g)}, nil
 	case "dot":
-		return drawing{"text/vnd.graphviz; charset=utf-8", g.DOT()}, nil
+		return picture{"text/vnd.graphviz; charset=utf-8", drawing.DOT(g)}, nil
+	case "svg":
+		return picture{"image/svg+xml", drawing.SVG(g)}, nil
 	}
 	return GetGraph200JSONResponse(wireGraph(g)), nil
 }
 
-// drawing is a graph as text.
-type drawing struct{ media, text string }
+// picture is a graph as text.
+type picture struct{ media, text string }
 
 // VisitGetGraphResponse writes the text.
-func (d drawing) VisitGetGraphResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", d.media)
+func (p picture) VisitGetGraphResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", p.media)
 	w.WriteHeader(http.StatusOK)
-	_, err := strings.NewReader(d.text).WriteTo(w)
+	_, err := strings.NewReader(p.text).WriteTo(w)
 	return err
 }

@@ -20,7 +20,7 @@ import (
 type Graphs func(execution string) (map[string][]string, error)
 
 var (
-	ownKey   = regexp.MustCompile(`^redrive:\{s:\d{3}\}:([xtvapdhe]):(.+)$`)
+	ownKey   = regexp.MustCompile(`^redrive:\{s:\d{3}\}:([xtvapdheck]|l|ls):(.+)$`)
 	agendaOf = regexp.MustCompile(`^redrive:\{s:\d{3}\}:(jobs|timers|decide|index|expire|building)$`)
 	listKey  = regexp.MustCompile(`^redrive:\{p:[^}]+\}:list:`)
 	indexKey = regexp.MustCompile(`^redrive:\{p:[^}]+\}:indexed$`)
@@ -194,7 +194,11 @@ func (d *disk) orphans() {
 	for kind, keys := range d.entries {
 		for key, members := range keys {
 			for _, member := range members {
-				if id := executionOf(strings.TrimPrefix(member, "retry:")); !d.live[id] && !building[id] {
+				entry := member
+				if kind == "timers" { // which begin with what is to happen
+					_, entry, _ = strings.Cut(member, ":")
+				}
+				if id := executionOf(entry); !d.live[id] && !building[id] {
 					d.add("%s has %s, of no execution (%s)", key, member, kind)
 				}
 			}

@@ -34,6 +34,7 @@ type load struct {
 	workers [2]*fleet.Process
 	kills   map[int]time.Time // when a worker, by pid, was killed
 	outages int               // how often Redis itself was killed
+	dynamic bool              // the graphs of its executions are not known beforehand
 
 	client    redis.UniversalClient
 	planned   int
@@ -232,6 +233,9 @@ func (l *load) killServer() {
 
 // needs is the Graphs of the load.
 func (l *load) needs(id string) (map[string][]string, error) {
+	if l.dynamic {
+		return nil, nil
+	}
 	g, ok := l.graphOf[id]
 	if !ok {
 		return nil, fmt.Errorf("%s was never accepted", id)

@@ -104,6 +104,8 @@ func TestAWaitIsCompletedOverREST(t *testing.T) {
 	each, err := f.API.Task(t.Context(), id, "each")
 	require.NoError(t, err)
 	require.Equal(t, 2, each.Size)
+	svg := f.Must("execution", "graph", id, "-o", "svg")
+	require.Contains(t, svg, "<title>each[a~2Fb].load: waiting</title>")
 	path := "/v1/executions/" + id + "/tasks/each%5Ba~2Fb%5D.load/complete"
 	status, text := call(t, f, "POST", path, "application/json", `{"output":{"n":12345678901234567890},"reason":"it came by mail"}`)
 	require.Equal(t, 200, status, text)
