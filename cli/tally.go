@@ -16,8 +16,8 @@ const (
 
 // unitOf is the outermost for_each or loop that a task is in; "" = in none.
 func unitOf(ref string) string {
-	if i := strings.IndexByte(ref, '['); i >= 0 {
-		return ref[:i]
+	if unit, _, inside := strings.Cut(ref, "["); inside {
+		return unit
 	}
 	return ""
 }

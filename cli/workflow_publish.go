@@ -93,8 +93,7 @@ func stoppedAt(published, total int, err error) error {
 	}
 	f := &failure{code: exitPartial, err: fmt.Errorf("%d of %d are published, the next is not: %w", published, total, err),
 		next: "Once it is mended, publish the folder again: what is stored already is not stored twice."}
-	var cause *failure
-	if errors.As(err, &cause) {
+	if cause, ok := errors.AsType[*failure](err); ok {
 		f.fields = cause.fields
 	}
 	return f

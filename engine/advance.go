@@ -201,10 +201,11 @@ func (e *Engine) decideTask(ctx context.Context, a *Agenda, p *program, at workf
 func (e *Engine) verdict(ctx context.Context, u *undecided) (workflow.Verdict, error) {
 	needs := u.at.SiblingRefs(u.at.Needs)
 	scope, at, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: u.at, reads: u.at.IfReads}, needs...)
-	if bad := e.tooLarge(err); bad != nil {
-		return workflow.Verdict{Action: workflow.ActionFail, Error: bad}, nil
-	}
-	if err != nil {
+	tooLarge := e.tooLarge(err)
+	switch {
+	case tooLarge != nil:
+		return workflow.Verdict{Action: workflow.ActionFail, Error: tooLarge}, nil
+	case err != nil:
 		return workflow.Verdict{}, err
 	}
 	state := func(ref string) workflow.TaskState {
@@ -358,21 +359,21 @@ func (e *Engine) finishCancel(ctx context.Context, a *Agenda, p *program) (done 
 }
 
 // cancelOrphans cancels sub-executions whose tasks were canceled.
-func (e *Engine) cancelOrphans(ctx context.Context, a *Agenda) (any bool, err error) {
+func (e *Engine) cancelOrphans(ctx context.Context, a *Agenda) (found bool, err error) {
 	for _, mark := range a.Open {
 		child, ok := strings.CutPrefix(mark, OrphanMark)
 		if !ok {
 			continue
 		}
-		any = true
+		found = true
 		if err := e.cancelChild(ctx, child, "its task was canceled"); err != nil {
-			return any, err
+			return found, err
 		}
 		if err := e.store.Dismiss(ctx, a.ID, mark); err != nil {
-			return any, err
+			return found, err
 		}
 	}
-	return any, nil
+	return found, nil
 }
 
 // drop cancels every task that has not ended and tells the workers.
@@ -396,7 +397,7 @@ func (e *Engine) dropRest(ctx context.Context, a *Agenda, p *program, recs map[s
 	return true, e.dropWhere(ctx, a, p, recs, Drop{Reason: reason}, func(ref string) bool { return !handler(ref) })
 }
 
-// dropWhere cancels the tasks for which which holds, and tells the workers. Their
+// dropWhere cancels the tasks for which this holds, and tells the workers. Their
 // sub-executions become orphans, which are canceled next.
 func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[string]Record, d Drop, which func(ref string) bool) error {
 	for ref, rec := range recs {

@@ -59,7 +59,7 @@ func (e *Engine) claim(ctx context.Context, f Fence, worker string, lease time.D
 				return nil, err
 			}
 			at, _ = p.Place(f.Ref)
-			if c.Reads, reads, err = e.reread(ctx, f, p, at); err != nil {
+			if c.Reads, err = e.reread(ctx, f, p, at); err != nil {
 				return nil, err
 			}
 		}
@@ -90,13 +90,12 @@ func (p *program) readsOf(at workflow.Place) []string {
 }
 
 // reread reads what the task reads under the definition it really runs from.
-func (e *Engine) reread(ctx context.Context, f Fence, p *program, at workflow.Place) ([]Read, []string, error) {
+func (e *Engine) reread(ctx context.Context, f Fence, p *program, at workflow.Place) ([]Read, error) {
 	if at.Node == nil {
-		return nil, nil, nil
+		return nil, nil
 	}
-	refs := p.readsOf(at)
-	_, _, reads, err := e.store.Values(ctx, f.Execution, refs)
-	return reads, refs, err
+	_, _, reads, err := e.store.Values(ctx, f.Execution, p.readsOf(at))
+	return reads, err
 }
 
 func (e *Engine) resolve(ctx context.Context, r *Run, reads []Read) error {

@@ -85,8 +85,7 @@ func (e *Engine) timeOut(ctx context.Context, f Fence) error {
 func (e *Engine) closeDue(ctx context.Context, u *undecided, c Close) error {
 	c.From = []workflow.TaskStatus{workflow.TaskWaiting}
 	settled, err := e.store.CloseTask(ctx, u.a.ID, u.close(c))
-	var status *TaskStatusError
-	if errors.As(err, &status) {
+	if _, ended := errors.AsType[*TaskStatusError](err); ended {
 		return ErrStale
 	}
 	if err != nil {

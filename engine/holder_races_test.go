@@ -92,10 +92,10 @@ func (r race) run(t *testing.T) {
 	}
 }
 
-func statusIn(t *testing.T, s *stage, x *engine.Execution, ref string, any ...workflow.TaskStatus) workflow.TaskStatus {
+func statusIn(t *testing.T, s *stage, x *engine.Execution, ref string, among ...workflow.TaskStatus) workflow.TaskStatus {
 	t.Helper()
 	task := s.task(x, ref)
-	require.Contains(t, any, task.Status, ref)
+	require.Contains(t, among, task.Status, ref)
 	ended := 0
 	for event, err := range historyOf(s, x) {
 		require.NoError(t, err)

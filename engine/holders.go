@@ -77,8 +77,7 @@ func (e *Engine) beginTask(ctx context.Context, u *undecided) error {
 		}
 	}
 	err := e.beginRole(ctx, u)
-	var failed *workflow.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*workflow.Error](err); ok {
 		return e.applyVerdict(ctx, u, workflow.Verdict{Action: workflow.ActionFail, Error: failed})
 	}
 	return err

@@ -130,7 +130,7 @@ func (s *stage) deliver(f engine.Fence) {
 	}
 	s.starts[f.Ref]++
 	s.order = append(s.order, f.Ref)
-	output, failure := json.RawMessage(r.Input), r.Err
+	output, failure := r.Input, r.Err
 	if failure == nil && s.run != nil {
 		output, failure = s.run(r)
 	}

@@ -76,9 +76,7 @@ func (c *course) inner(at workflow.Place) (inner []workflow.Inner) {
 	var refs []string
 	switch at.Role {
 	case workflow.RoleEach:
-		for _, item := range c.items(at.Ref) {
-			refs = append(refs, item)
-		}
+		refs = c.items(at.Ref)
 	case workflow.RoleLoop:
 		refs = []string{workflow.IterationRef(at.Ref, t.size)}
 	default:

@@ -258,7 +258,7 @@ func (g *globe) sweep(id string) {
 // sweeps of another one follow, after which all must be as before it, or as after.
 func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) {
 	p := rapid.SampledFrom(g.procs).Draw(g.t, "process")
-	before := g.world.clone()
+	before := g.clone()
 	want := apply(g.world)
 	crashed := g.arm(p)
 	got := call(p)

@@ -263,13 +263,13 @@ func (c *course) ends(status workflow.ExecutionStatus) {
 
 // decideOpen settles what is open and says whether anything was.
 func (c *course) decideOpen() bool {
-	any := false
+	found := false
 	for _, ref := range slices.Sorted(maps.Keys(c.open)) {
 		if c.open[ref] && c.decide(ref) {
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 func (c *course) decide(ref string) bool {

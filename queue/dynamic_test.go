@@ -13,13 +13,6 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-func init() {
-	behaviours["1,100 items, 600 at once"] = manyItems
-	behaviours["items, groups, loops and sub-workflows in each other"] = nested
-	behaviours["what is in a group ends with it"] = groupIsCutOff
-	behaviours["waits and approvals"] = gates
-}
-
 // startSource starts a definition from its source.
 func (h *house) startSource(source, input string) *engine.Execution {
 	h.t.Helper()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -96,10 +97,11 @@ func (r *Redis) Again(ctx context.Context, id, ref string, epoch, attempt, ended
 
 // CloseTask ends a task without a worker's result.
 func (r *Redis) CloseTask(ctx context.Context, id string, c engine.Close) (engine.Settled, error) {
-	statuses := " "
-	for _, s := range c.From {
-		statuses += string(s) + " "
+	from := make([]string, len(c.From))
+	for i, s := range c.From {
+		from[i] = string(s)
 	}
+	statuses := " " + strings.Join(from, " ") + " "
 	epoch, attempt := any(""), any("")
 	if c.Epoch >= 0 {
 		epoch = c.Epoch

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,31 +114,6 @@ func (b *bench) reach(s workflow.TaskStatus) string {
 	return id
 }
 
-// rewrite changes the status of t in the record and in the counts.
-func (b *bench) rewrite(id, from, to string) {
-	b.t.Helper()
-	ctx, c := b.t.Context(), b.Client()
-	raw, err := c.HGet(ctx, queuetest.ShardKey(id, "t:"+id), "t").Result()
-	require.NoError(b.t, err)
-	require.NoError(b.t, c.HSet(ctx, queuetest.ShardKey(id, "t:"+id), "t", strings.Replace(raw, `"`+from+`"`, `"`+to+`"`, 1)).Err())
-	x := queuetest.ShardKey(id, "x:"+id)
-	all, err := c.HGet(ctx, x, "counts").Result()
-	require.NoError(b.t, err)
-	counts := strings.Fields(all)
-	for i, s := range workflow.TaskStatuses {
-		n, err := strconv.Atoi(counts[i+1])
-		require.NoError(b.t, err)
-		switch string(s) {
-		case from:
-			n--
-		case to:
-			n++
-		}
-		counts[i+1] = strconv.Itoa(n)
-	}
-	require.NoError(b.t, c.HSet(ctx, x, "counts", strings.Join(counts, " ")).Err())
-}
-
 func (b *bench) statusOf(id string) workflow.TaskStatus {
 	b.t.Helper()
 	recs, err := b.Records(b.t.Context(), id, []string{"t"})
@@ -174,8 +148,7 @@ func (b *bench) end(id string) {
 // closeAs ends t as something else than a worker's result does.
 func (b *bench) closeAs(ctx context.Context, id string, to workflow.TaskStatus, by string, from ...workflow.TaskStatus) error {
 	_, err := b.CloseTask(ctx, id, engine.Close{Ref: "t", Epoch: -1, From: from, To: to, By: by, OnFailure: engine.OnwardStop, Error: &workflow.Error{Code: "boom"}})
-	var status *engine.TaskStatusError
-	if errors.As(err, &status) {
+	if _, other := errors.AsType[*engine.TaskStatusError](err); other {
 		return engine.ErrStale
 	}
 	return err

@@ -34,9 +34,12 @@ func (n *Node) Gate(input json.RawMessage) (Gate, *Error) {
 		return Gate{}, bad
 	}
 	var with struct {
-		Duration, Until, Timeout, Message string
-		External                          bool
-		InputSchema                       json.RawMessage `json:"input_schema"`
+		Duration    string          `json:"duration"`
+		Until       string          `json:"until"`
+		Timeout     string          `json:"timeout"`
+		Message     string          `json:"message"`
+		External    bool            `json:"external"`
+		InputSchema json.RawMessage `json:"input_schema"`
 	}
 	if err := json.Unmarshal(input, &with); err != nil {
 		return Gate{}, inputInvalid("with: %v", err)

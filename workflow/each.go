@@ -70,10 +70,11 @@ func (p Place) keys(s Scope, items []Item) *Error {
 }
 
 func (p Place) itemKey(s Scope, i *Item) (string, *Error) {
-	key, ok := "", false
+	var key string
+	var ok bool
 	if p.key == nil {
 		if key, ok = scalar(i.Value); !ok || key == "" {
-			key, ok = strconv.Itoa(i.Index), true
+			key = strconv.Itoa(i.Index)
 		}
 	} else {
 		s.Item = i

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -100,7 +101,7 @@ func (a *slotAudit) workflow(name string, holders map[string]string, waiters map
 		a.add("%s waits and is in no line", member)
 	}
 	limit, err := a.c.HGet(a.ctx, a.prefix+"workflow:"+name, "limit").Result()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
 	most, _ := strconv.Atoi(strings.Fields(limit + " 0")[0])
@@ -111,7 +112,7 @@ func (a *slotAudit) workflow(name string, holders map[string]string, waiters map
 		}
 		first, err := a.c.ZRangeWithScores(a.ctx, a.prefix+"waiting:"+name, 0, 0).Result()
 		if err != nil || len(first) > 0 && first[0].Score < due {
-			a.add("the first of %s may run at %.0f, and the line is looked at at %.0f", name, first[0].Score, due)
+			a.add("the first of %s may run at %.0f, and the line is looked at no sooner than %.0f", name, first[0].Score, due)
 		}
 	}
 	return nil

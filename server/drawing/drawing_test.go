@@ -151,7 +151,7 @@ func wellFormed(t *testing.T, text string) {
 // inside stays inside, and edges go from left to right.
 func TestNothingOverlaps(t *testing.T) {
 	for seed := range uint64(60) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		r := rand.New(rand.NewPCG(seed, 1))
 		g := graph(random(r, "", 3))
 		wellFormed(t, SVG(g))
 		p := newPicture(g)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -79,7 +80,7 @@ func TestOneOfManyAnswersWins(t *testing.T) {
 }
 
 func refusedWith(err error, code string) bool {
-	refusal, ok := err.(*client.Error)
+	refusal, ok := errors.AsType[*client.Error](err)
 	return ok && refusal.Code == code
 }
 
