@@ -204,7 +204,7 @@ func (e *Engine) verdict(ctx context.Context, u *undecided) (workflow.Verdict, e
 	tooLarge := e.tooLarge(err)
 	switch {
 	case tooLarge != nil:
-		return workflow.Verdict{Action: workflow.ActionFail, Error: tooLarge}, nil
+		return workflow.Verdict{Action: workflow.ActionFail, Error: tooLarge}, nil //nolint:nilerr // it is the task's failure
 	case err != nil:
 		return workflow.Verdict{}, err
 	}
