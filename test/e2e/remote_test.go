@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,7 +78,9 @@ func TestAKilledPythonWorkerCostsNoTry(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "py-2", task.Worker)
 	require.Equal(t, []int{1, 2, 1}, []int{task.Attempt, task.Dispatch, task.Try})
-	require.Contains(t, history(t, f.Fleet, id), "task.lost count")
+	// The kill may come before the worker has read what it was given: the server sees that and hands it on at once.
+	taken := history(t, f.Fleet, id)
+	require.True(t, slices.Contains(taken, "task.lost count") || slices.Contains(taken, "task.released count"), taken)
 }
 
 // TestTheGoClientWorks runs a task through the client, whose server is killed

@@ -179,7 +179,7 @@ func TestSecrets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "new", value, "a secret can be changed while the process runs")
 	for name, part := range map[string]string{
-		"missing": "set REDRIVE_SECRET_MISSING where the worker (or dev) runs, or put the file missing into " + dir,
+		"missing": "set REDRIVE_SECRET_MISSING where the worker (for a remote one: the server, or dev) runs, or put the file missing into " + dir,
 		".hidden": "allowed are names without /", "../unix": "allowed are names without /", "a/b": "allowed are names without /", "": "allowed", "large": "more than 65536 bytes",
 	} {
 		_, err := get(name)
@@ -188,7 +188,7 @@ func TestSecrets(t *testing.T) {
 	get, err = secrets()
 	require.NoError(t, err)
 	_, err = get("unix")
-	require.EqualError(t, err, `there is no secret "unix": set REDRIVE_SECRET_UNIX where the worker (or dev) runs`)
+	require.EqualError(t, err, `there is no secret "unix": set REDRIVE_SECRET_UNIX where the worker (for a remote one: the server, or dev) runs`)
 	_, err = secrets("--secrets-dir", filepath.Join(dir, "unix"))
 	require.ErrorContains(t, err, "allowed: a folder that is there and can be read")
 }
