@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -78,6 +79,24 @@ tasks:
 	}
 	require.NoError(t, s.store.Grow(s.ctx(), x.ID, "each", 0, part))
 	s.repair()
+	s.settle()
+	s.ends(x, workflow.ExecutionSucceeded)
+}
+
+func TestABodyWithManyNeedsBegins(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	var b strings.Builder
+	b.WriteString("name: w\ntasks:\n  - name: g\n    type: group\n    tasks:\n")
+	var needs []string
+	for i := range 70 {
+		fmt.Fprintf(&b, "      - { name: a%d, type: noop }\n", i)
+		needs = append(needs, fmt.Sprintf("a%d", i))
+	}
+	for i := range 70 {
+		fmt.Fprintf(&b, "      - { name: b%d, type: noop, needs: [%s] }\n", i, strings.Join(needs, ", "))
+	}
+	x := s.start(b.String(), `{}`)
 	s.settle()
 	s.ends(x, workflow.ExecutionSucceeded)
 }
