@@ -251,7 +251,8 @@ func (e *Engine) commence(ctx context.Context, u *undecided, b Begin) error {
 	if err != nil {
 		return err
 	}
-	f := Fence{Execution: u.a.ID, Ref: b.Ref, Attempt: u.rec.Attempt + 1}
+	u.rec.Attempt, u.rec.Try, u.rec.Dispatch, u.rec.Child, u.rec.Started = u.rec.Attempt+1, u.rec.Try+1, 1, b.Child, settled.Now.UnixMilli()
+	f := Fence{Execution: u.a.ID, Ref: b.Ref, Attempt: u.rec.Attempt}
 	if b.Wakes {
 		in := b.Wake
 		if !b.WakeAt.IsZero() {
