@@ -14,6 +14,7 @@ import (
 // the cancellation of what is left, its end. Any process may do it at any time,
 // several at once: each decision is applied only if what it rested on still holds.
 func (e *Engine) Advance(ctx context.Context, id string) error {
+	ctx = withAdvancing(ctx, id)
 	for range maxDecisions {
 		a, err := e.store.Agenda(ctx, id)
 		if errors.Is(err, ErrGone) {
@@ -31,6 +32,30 @@ func (e *Engine) Advance(ctx context.Context, id string) error {
 		}
 	}
 	return fmt.Errorf("engine: %s still waits for a decision after %d rounds of them; a sweep goes on", id, maxDecisions)
+}
+
+// advancing lists the executions that are being advanced by the calls around this one.
+type advancing struct {
+	id    string
+	outer *advancing
+}
+
+type advancingKey struct{}
+
+func withAdvancing(ctx context.Context, id string) context.Context {
+	outer, _ := ctx.Value(advancingKey{}).(*advancing)
+	return context.WithValue(ctx, advancingKey{}, &advancing{id, outer})
+}
+
+// isAdvancing reports whether a call around this one advances the execution: it
+// looks at the agenda again when this one returns. Without that, the cancellation
+// of many sub-executions would nest as deep as there are of them.
+func isAdvancing(ctx context.Context, id string) bool {
+	a, _ := ctx.Value(advancingKey{}).(*advancing)
+	for a != nil && a.id != id {
+		a = a.outer
+	}
+	return a != nil
 }
 
 // maxDecisions bounds one Advance: a chain of conditions takes a round per link.

@@ -40,7 +40,6 @@ func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
 	if err := e.commence(ctx, u, b); err != nil {
 		return err
 	}
-	u.rec.Child, u.rec.Attempt = b.Child, u.rec.Attempt+1
 	return e.makeChild(ctx, u, child)
 }
 

@@ -563,3 +563,21 @@ on_failure: [{ name: alert, type: noop }, { name: after, needs: [alert], type: n
 	require.Equal(t, "canceled", s.tasks(x)["each[1].w"])
 	require.Equal(t, "succeeded", s.tasks(x)["on_failure.after"], "failure handlers are no rest to cancel")
 }
+
+func TestASubWorkflowThatIsRefusedIsTriedAsOftenAsItSays(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish("name: child\nconcurrency: { max_running: 1, when_full: reject }\ntasks: [{ name: a, type: noop }]\n")
+	_, _, err := s.Start(s.ctx(), "default", engine.StartRequest{Workflow: "child"})
+	require.NoError(t, err)
+	x := s.start(`
+name: w
+tasks: [{ name: sub, type: workflow, retry: { max_attempts: 2, delay: 1m }, with: { name: child } }]
+`, `{}`)
+	for range 4 {
+		s.offset += 2 * time.Minute
+		s.Fire(s.ctx(), engine.TimerRetry, engine.Fence{Execution: x.ID, Ref: "sub", Attempt: s.task(x, "sub").Attempt})
+	}
+	require.Equal(t, 2, s.task(x, "sub").Attempt)
+	require.Equal(t, "concurrency_limit", s.ends(x, workflow.ExecutionFailed).Error.Code)
+}

@@ -26,7 +26,7 @@ func (e *Engine) follow(ctx context.Context, id string, d *Document, p *program,
 }
 
 func (e *Engine) ended(ctx context.Context, id, parent string, status workflow.ExecutionStatus) {
-	if parent != "" {
+	if parent != "" && !isAdvancing(ctx, parent) {
 		defer func() { // its end put it on the parent's agenda
 			if err := e.Advance(ctx, parent); err != nil {
 				e.log.Warn("an execution could not be advanced; a sweep will", "execution", parent, "error", err)

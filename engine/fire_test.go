@@ -248,7 +248,7 @@ tasks:
 	s.audit(x)
 	require.NoError(t, s.store.CutOff(s.ctx(), engine.Fence{Execution: x.ID, Ref: "each", Attempt: 1}, json.RawMessage(`{"to":"failed","error":{"code":"no","message":"no"},"by":"ann"}`)))
 	_, err = s.store.CloseTask(s.ctx(), x.ID, engine.Close{
-		Ref: "each", Epoch: -1, From: []workflow.TaskStatus{workflow.TaskRunning}, To: workflow.TaskFailed, Error: &workflow.Error{Code: "no"}, OnFailure: engine.OnwardStop, By: "ann",
+		Ref: "each", From: []workflow.TaskStatus{workflow.TaskRunning}, To: workflow.TaskFailed, Error: &workflow.Error{Code: "no"}, OnFailure: engine.OnwardStop, By: "ann",
 	})
 	require.NoError(t, err)
 	s.repair()

@@ -133,7 +133,7 @@ func (e *Engine) endHolder(ctx context.Context, id string, at workflow.Place, re
 	}
 	err = e.store.CutOff(ctx, Fence{Execution: id, Ref: at.Ref, Attempt: rec.Attempt}, body)
 	if errors.Is(err, ErrStale) || errors.Is(err, ErrGone) {
-		return taskEnded(at.Ref, "not running any more")
+		return taskEnded(at.Ref, "not running any more, or being ended already")
 	}
 	if err != nil {
 		return err

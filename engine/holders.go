@@ -170,22 +170,31 @@ func (e *Engine) beginHolding(ctx context.Context, u *undecided, b Begin, inside
 // room makes sure that what a task is to hold may be there: what an earlier
 // attempt held is made ready again, and what is no longer part of it dropped.
 func (e *Engine) room(ctx context.Context, u *undecided, inside []Inside) error {
-	total := 0
+	total := len(inside)
 	for _, n := range u.a.TasksSummary {
 		total += n
 	}
-	if u.rec.Attempt == 0 {
-		if total += len(inside); total > e.o.Limits.Instances {
-			return &workflow.Error{
-				Code:    workflow.CodeTooManyTasks,
-				Message: fmt.Sprintf("%s would bring the execution to %d tasks, %d are possible; let sub-workflows take some", u.at.Ref, total, e.o.Limits.Instances),
-			}
-		}
+	if u.rec.Attempt == 0 && total <= e.o.Limits.Instances {
 		return nil
 	}
 	recs, err := e.store.Records(ctx, u.a.ID, nil)
 	if err != nil {
 		return err
+	}
+	total = len(recs)
+	for _, t := range inside {
+		if _, there := recs[t.Ref]; !there { // it is there from an earlier attempt, or from who began this one before
+			total++
+		}
+	}
+	if total > e.o.Limits.Instances {
+		return &workflow.Error{
+			Code:    workflow.CodeTooManyTasks,
+			Message: fmt.Sprintf("%s would bring the execution to %d tasks, %d are possible; let sub-workflows take some", u.at.Ref, total, e.o.Limits.Instances),
+		}
+	}
+	if u.rec.Attempt == 0 {
+		return nil
 	}
 	var former []string
 	for ref, rec := range recs {
@@ -242,7 +251,8 @@ func (e *Engine) commence(ctx context.Context, u *undecided, b Begin) error {
 	if err != nil {
 		return err
 	}
-	f := Fence{Execution: u.a.ID, Ref: b.Ref, Attempt: u.rec.Attempt + 1}
+	u.rec.Attempt, u.rec.Try, u.rec.Dispatch, u.rec.Child, u.rec.Started = u.rec.Attempt+1, u.rec.Try+1, 1, b.Child, settled.Now.UnixMilli()
+	f := Fence{Execution: u.a.ID, Ref: b.Ref, Attempt: u.rec.Attempt}
 	if b.Wakes {
 		in := b.Wake
 		if !b.WakeAt.IsZero() {

@@ -297,3 +297,21 @@ func TestWhatAStartSaysOfItsPlaceIsChecked(t *testing.T) {
 	_, _, err := r.Start(t.Context(), "default", engine.StartRequest{Workflow: "w", Input: json.RawMessage(`{}`)})
 	require.NoError(t, err)
 }
+
+func TestAPauseThatRunsOutEndsOneThatWaits(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	source := limited(1, workflow.WhenFullQueue)
+	first := s.start(source, `{}`)
+	second, third := s.start(source, `{}`), s.start(source, `{}`)
+	require.Equal(t, workflow.ExecutionQueued, s.at(second).Status)
+	_, err := s.Pause(s.ctx(), second.ID, engine.Request{Deadline: time.Hour})
+	require.NoError(t, err)
+	s.offset += 2 * time.Hour
+	s.Fire(s.ctx(), engine.TimerUnpause, engine.Fence{Execution: second.ID})
+	require.Equal(t, "pause_expired", s.ends(second, workflow.ExecutionFailed).Error.Code)
+	s.settle()
+	s.ends(first, workflow.ExecutionSucceeded)
+	s.settle()
+	s.ends(third, workflow.ExecutionSucceeded)
+}

@@ -54,6 +54,14 @@ type lane struct {
 
 func (l *lane) idle() bool { return l.empty && l.hints == l.seen }
 
+// doubt has an idle queue asked again whose time is up. While others are busy,
+// nobody waits for that time to pass.
+func (l *lane) doubt(now time.Time) {
+	if l.idle() && !now.Before(l.until) {
+		l.empty, l.polled = false, true
+	}
+}
+
 func newWakeHook(queues []string) *WakeHook {
 	h := &WakeHook{
 		wait:    wakeWait,
@@ -206,6 +214,9 @@ func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask b
 		if h.stopped() || ctx.Err() != nil {
 			h.mu.Unlock()
 			return 0, false
+		}
+		if !h.held {
+			l.doubt(time.Now())
 		}
 		if !h.held && !l.idle() {
 			defer h.mu.Unlock()

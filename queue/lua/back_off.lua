@@ -2,13 +2,13 @@
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 attempts HASH, 5 events LIST, 6 jobs ZSET, 7 timers ZSET, 8 open SET, 9 holders HASH
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 failed|timed_out, 7 error, 8 input ('' = none kept), 9 delay ms,
 --       10 1 = only when nothing in it moves
--- Returns {1, due, now} | {-1} gone | {-2} stale, or something moves
+-- Returns {1, due, now} | {-1} gone | {-2} stale, or something moves, or an operator says how it ends
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local rec = record(KEYS[2], ref)
 if not rec or rec.status ~= 'running' and rec.status ~= 'waiting' or rec.attempt ~= ARGV[4]
-  or rec.dispatch ~= ARGV[5] or not going(x) then return {-2} end
+  or rec.dispatch ~= ARGV[5] or rec.hand or not going(x) then return {-2} end
 if ARGV[10] == '1' and not rests({open = KEYS[8], holders = KEYS[9]}, ref, rec, ARGV[4]) then return {-2} end
 -- writes follow
 if rec.control then

@@ -18,7 +18,8 @@ end
 if ARGV[4] ~= '' and x.epoch ~= ARGV[4] then return {-5, 0, now} end
 local holder = outside(ref) and record(KEYS[2], outside(ref))
 if holder and holder.status ~= 'running' then return {-2, 'in a task that is ' .. holder.status} end
-if ARGV[12] ~= '' and rec.control and rec.status == 'running' and not rec.hand then return {-5, 0, now} end -- it began meanwhile
+local said = rec.hand ~= nil -- by an operator, for Go to do: until that is done nothing else ends it
+if rec.control and rec.status == 'running' and (ARGV[4] == '' or said ~= (ARGV[12] ~= '')) then return {-5, 0, now} end
 local open = call('SISMEMBER', KEYS[6], ref) == 1
 if ARGV[7] == 'rests' and (not open or (call('HGET', KEYS[14], ref) or '0') ~= '0') then return {-5, 0, now} end
 if ARGV[7] == 'woken' and (not rec.due or rec.due + 0 > now) then return {-5, rec.due or 0, now} end
@@ -44,7 +45,7 @@ if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.statu
   rec.attempt, rec.dispatch, rec.redrive = (rec.attempt or 0) + 1 .. '', '1', x.epoch
 end
 move(x, rec, to)
-rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[13] ~= '' and ARGV[13] or nil
+rec.ended, rec.due, rec.hand, rec.reason = now .. '', nil, nil, ARGV[13] ~= '' and ARGV[13] or nil
 if ARGV[9] ~= '' then keep(KEYS[3], 'o:' .. ref, ARGV[9]) end
 if to == 'failed' or to == 'timed_out' then
   keep_failure(KEYS[3], ref .. '#' .. rec.attempt, ARGV[10], '')

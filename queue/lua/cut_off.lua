@@ -7,7 +7,8 @@ local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 local rec = x and record(KEYS[2], ref)
 local late = ARGV[5] == ''
-local stale = not rec or rec.status ~= 'running' or rec.attempt ~= ARGV[4] or not rec.control or not going(x) or late and not rec.limit
+local other = not late and rec and rec.hand and rec.hand ~= ARGV[5] -- an operator was first
+local stale = not rec or other or rec.status ~= 'running' or rec.attempt ~= ARGV[4] or not rec.control or not going(x) or late and not rec.limit
 if not stale and late and rec.limit + 0 > now then return {-5, rec.limit, now} end
 -- writes follow
 call('ZREM', KEYS[5], 'limit:' .. id .. ':' .. ref .. ':' .. ARGV[4])

@@ -13,6 +13,7 @@ call('ZREM', KEYS[5], member)
 if stale then return {x and -2 or -1} end
 local ending = ARGV[3] == 'expire' and 'timed_out' or 'failed'
 x.status = 'running'
+call('HDEL', KEYS[1], 'waits') -- it ends before its turn; its end gives its place in the line back
 call('HSET', KEYS[2], 'failure', ARGV[4])
 event(KEYS[3], now, ARGV[3] == 'expire' and 'execution.overdue' or 'execution.pause_over')
 mark(KEYS[6], id, now)

@@ -20,6 +20,7 @@ local function grow(k, x, holder, at)
   end
   if bytes > 0 then call('HINCRBY', k.values, 'bytes', bytes) end
   local preds = 2 * ARGV[base + 3]
-  if preds > 0 then call('HSET', k.preds, unpack(ARGV, base + 4, base + 3 + preds)) end
+  local last = base + 3 + preds
+  for from = base + 4, last, 1000 do call('HSET', k.preds, unpack(ARGV, from, math.min(from + 999, last))) end
   return base + 4 + preds
 end
