@@ -13,12 +13,12 @@ import (
 func (p *program) workflowCommand() *cli.Command {
 	return group("workflow", "publish, check and read workflows", categoryWorkflows,
 		explained(&cli.Command{
-			Name: "publish", Usage: "store definitions as the next versions of their workflows", ArgsUsage: "FILE|DIR|-",
-			Description: "The name is in the definition. Content equal to the newest version is not stored again. Of a folder, every .yaml, .yml and .json file below it is a definition, but for what begins with a dot: all are checked first, and nothing is published when one has a problem.",
+			Name: "publish", Usage: "store definitions as the next versions of their workflows", ArgsUsage: "FILE|DIR|-...",
+			Description: "The name is in the definition. Content equal to the newest version is not stored again. Of a folder, every .yaml, .yml and .json file below it is a definition, but for what begins with a dot. Where there are several, all are checked first, and nothing is published when one has a problem.",
 			Action:      p.publish(false),
-		}, []string{"redrive workflow publish report.yaml", "redrive workflow publish ./workflows", "cat report.yaml | redrive workflow publish -"}, exitPartial),
+		}, []string{"redrive workflow publish report.yaml", "redrive workflow publish ./workflows", "redrive workflow publish examples/*.yaml", "cat report.yaml | redrive workflow publish -"}, exitPartial),
 		explained(&cli.Command{
-			Name: "validate", Usage: "check definitions and store nothing", ArgsUsage: "FILE|DIR|-",
+			Name: "validate", Usage: "check definitions and store nothing", ArgsUsage: "FILE|DIR|-...",
 			Action: p.publish(true),
 		}, []string{"redrive workflow validate report.yaml", "redrive workflow validate ./workflows"}),
 		explained(&cli.Command{
@@ -27,7 +27,7 @@ func (p *program) workflowCommand() *cli.Command {
 		}, []string{"redrive workflow list", "redrive workflow list -o name"}),
 		explained(&cli.Command{
 			Name: "get", Usage: "show a workflow, as it was published", ArgsUsage: "NAME",
-			Flags:  []cli.Flag{&cli.IntFlag{Name: "version", Usage: "version `N`; the newest when left out"}},
+			Flags:  []cli.Flag{&cli.IntFlag{Name: "version", Usage: "version `N`", DefaultText: "the newest"}},
 			Action: p.getWorkflow,
 		}, []string{"redrive workflow get weather-report", "redrive workflow get weather-report --version 2 -o yaml"}, exitNotFound),
 		explained(&cli.Command{

@@ -22,10 +22,10 @@ type definition struct {
 	source []byte
 }
 
-// publish publishes what its argument names, or only checks it.
+// publish publishes what its arguments name, or only checks it.
 func (p *program) publish(dryRun bool) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		if err := arguments(c, 1, 1); err != nil {
+		if err := arguments(c, 1, -1); err != nil {
 			return err
 		}
 		s, err := p.connect(c)
@@ -33,8 +33,12 @@ func (p *program) publish(dryRun bool) cli.ActionFunc {
 			return err
 		}
 		name := c.Args().First()
-		if info, err := os.Stat(name); err == nil && info.IsDir() {
-			return s.publishFolder(c.Context, name, dryRun)
+		if c.NArg() > 1 || isFolder(name) {
+			all, err := p.definitions(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			return s.publishAll(c.Context, all, dryRun)
 		}
 		source, err := p.readFile(name)
 		if err != nil {
@@ -54,13 +58,35 @@ func (p *program) publish(dryRun bool) cli.ActionFunc {
 	}
 }
 
-// publishFolder publishes every definition below a folder. Each is checked
-// before the first is published, and none is when one has a problem.
-func (s *session) publishFolder(ctx context.Context, folder string, dryRun bool) error {
-	all, err := definitionsBelow(folder)
-	if err != nil {
-		return err
+func isFolder(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// definitions reads the files that are named, and what is below the folders among them.
+func (p *program) definitions(names []string) ([]definition, error) {
+	var all []definition
+	for _, name := range names {
+		if isFolder(name) {
+			below, err := definitionsBelow(name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, below...)
+			continue
+		}
+		source, err := p.readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, definition{name, source})
 	}
+	return all, nil
+}
+
+// publishAll publishes several definitions. Each is checked before the first is
+// published, and none is when one has a problem.
+func (s *session) publishAll(ctx context.Context, all []definition, dryRun bool) error {
 	checked, err := s.checkAll(ctx, all)
 	if err != nil {
 		return err
@@ -92,7 +118,7 @@ func stoppedAt(published, total int, err error) error {
 		return err
 	}
 	f := &failure{code: exitPartial, err: fmt.Errorf("%d of %d are published, the next is not: %w", published, total, err),
-		next: "Once it is mended, publish the folder again: what is stored already is not stored twice."}
+		next: "Once it is mended, publish all of them again: what is stored already is not stored twice."}
 	if cause, ok := errors.AsType[*failure](err); ok {
 		f.fields = cause.fields
 	}

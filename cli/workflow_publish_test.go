@@ -39,5 +39,5 @@ func TestAFolderThatIsPublishedInPart(t *testing.T) {
 	require.Equal(t, 2, published)
 	require.Contains(t, out.String(), "a version 1 published")
 	require.Contains(t, errOut.String(), "1 of 3 are published, the next is not")
-	require.Contains(t, errOut.String(), "publish the folder again")
+	require.Contains(t, errOut.String(), "publish all of them again")
 }
