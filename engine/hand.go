@@ -52,7 +52,7 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 		return nil, err
 	}
 	if x.Status.Ended() || x.Status == workflow.ExecutionCanceling {
-		return nil, Conflict("execution_ended", "execution %s is %s; retry or rerun it to run its tasks again", x.ID, x.Status)
+		return nil, Conflict("execution_ended", "execution %s is %s; a task can be settled by hand while its execution is queued, running or paused", x.ID, x.Status)
 	}
 	recs, err := e.store.Records(ctx, x.ID, []string{ref})
 	if err != nil {
@@ -268,7 +268,11 @@ func (e *Engine) gate(ctx context.Context, x *Execution, p *program, ref string)
 		if !there {
 			return workflow.Place{}, Record{}, NotFound("task", ref)
 		}
-		return workflow.Place{}, Record{}, Conflict("gate_answered", "task %s of execution %s is %s and waits for no input", ref, x.ID, rec.Status)
+		code := "no_gate" // nobody was first: it has not begun to wait
+		if rec.Status.Ended() {
+			code = "gate_answered"
+		}
+		return workflow.Place{}, Record{}, Conflict(code, "task %s of execution %s is %s and waits for no input", ref, x.ID, rec.Status)
 	}
 	at, _ := p.Place(ref)
 	return at, recs[ref], nil

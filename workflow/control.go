@@ -9,7 +9,7 @@ import (
 
 // controlInputs is what the control types accept as `with`.
 var controlInputs = map[string]json.RawMessage{
-	TypeWait: json.RawMessage(`{"type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
+	TypeWait: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"duration": {"type": "string"}, "until": {"type": "string"}, "external": {"type": "boolean"}, "timeout": {"type": "string"}}}`),
 	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),

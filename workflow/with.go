@@ -26,17 +26,38 @@ func (c *compiler) checkWith(n *Node, at place, accepts json.RawMessage) {
 	if err != nil {
 		return
 	}
-	for _, f := range s.failures(v) {
+	failures := s.failures(v)
+	if len(failures) == 0 {
+		c.checkGate(n, at, value)
+	}
+	for _, f := range failures {
 		where := descend(at, f.path)
 		if where.tree != nil && dynamic(where.tree) && !certain(f) {
 			continue
 		}
 		allowed := "what the task type " + n.Type + " accepts"
-		if _, extra := f.kind.(*kind.AdditionalProperties); extra && len(f.path) == 0 {
+		if certain(f) && len(f.path) == 0 {
 			allowed = fieldsOf(accepts, allowed)
 		}
 		c.add(where, CodeBadWith, allowed, "%s", f.message)
 	}
+}
+
+// checkGate says of a wait or an approval without expressions what it would
+// fail with when it is reached. What was published once is not refused later.
+func (c *compiler) checkGate(n *Node, at place, value json.RawMessage) {
+	if c.trusted || (n.Type != TypeWait && n.Type != TypeApproval) || (at.tree != nil && dynamic(at.tree)) {
+		return
+	}
+	_, bad := n.Gate(value)
+	if bad == nil {
+		return
+	}
+	where, what, _ := strings.Cut(bad.Message, ": ")
+	if field, inside := strings.CutPrefix(where, "with."); inside {
+		at = at.field(field)
+	}
+	c.add(at, CodeBadWith, "", "%s", what)
 }
 
 // fieldsOf lists the fields that a schema names, else answers what is given.
