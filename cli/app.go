@@ -47,7 +47,10 @@ func Main(version string, args []string, in io.Reader, out, errOut io.Writer) in
 func Run(ctx context.Context, version string, args []string, in io.Reader, out, errOut io.Writer) int {
 	p := &program{version: version, in: in, out: out, err: errOut, now: time.Now}
 	app := p.app()
-	err := app.RunContext(ctx, arrange(app, args))
+	err := checkFlags(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, arrange(app, args))
+	}
 	if err != nil && errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		fmt.Fprintln(errOut, "interrupted")
 		return 130

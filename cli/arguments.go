@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/redrive/redrive/worker/setup"
 )
 
 // arrange puts flags before arguments, each at the level that defines it, so
@@ -49,6 +52,76 @@ func arrange(app *cli.App, args []string) []string {
 		line = append(line, "--")
 	}
 	return append(line, rest...)
+}
+
+// checkFlags refuses a flag that nothing on the line has, and a value that its
+// flag does not take: the text of urfave/cli names neither what is there nor
+// what is allowed.
+func checkFlags(app *cli.App, args []string) error {
+	if len(args) < 2 || slices.Contains(args, "--generate-bash-completion") {
+		return nil
+	}
+	words := args[1:]
+	levels := commandLevels(app, words)
+	last := levels[len(levels)-1]
+	at := strings.TrimSpace(app.Name + " " + strings.Join(commandNames(levels[1:]), " "))
+	refuse := func(format string, a ...any) error {
+		return &failure{code: exitUsage, err: fmt.Errorf(format, a...), next: "See: " + at + " --help"}
+	}
+	for i := 0; i < len(words) && words[i] != "--"; i++ {
+		if !isFlag(words[i]) {
+			continue
+		}
+		name := flagName(words[i])
+		f := namedFlag(levels, name)
+		if f == nil {
+			if name == "help" || name == "h" || name == "version" || name == "v" {
+				continue
+			}
+			return refuse("%s has no flag --%s%s", at, name, setup.Meant("--", name, flagNames(last.Flags, app.Flags)))
+		}
+		_, value, given := strings.Cut(words[i], "=")
+		if takes, _ := takesValue([]cli.Flag{f}, name); takes && !given {
+			if i++; i == len(words) {
+				return refuse("--%s wants a value after it", name)
+			}
+			value, given = words[i], true
+		}
+		if allowed := setup.Allowed(f, value); given && allowed != "" {
+			return refuse("--%s %s: want %s", name, value, allowed)
+		}
+	}
+	return nil
+}
+
+func commandNames(commands []*cli.Command) []string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// namedFlag is the flag of that name of the deepest level that has one, nil when none has.
+func namedFlag(levels []*cli.Command, name string) cli.Flag {
+	for _, level := range slices.Backward(levels) {
+		for _, f := range level.Flags {
+			if slices.Contains(f.Names(), name) {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+func flagNames(sets ...[]cli.Flag) []string {
+	var names []string
+	for _, flags := range sets {
+		for _, f := range flags {
+			names = append(names, f.Names()[0])
+		}
+	}
+	return names
 }
 
 func isHelp(word string) bool {

@@ -37,7 +37,7 @@ func (p *program) controlCommands() []*cli.Command {
 	return []*cli.Command{
 		command(cli.Command{
 			Name: "pause", Usage: "pause executions: what runs goes on, nothing new starts",
-			Flags: []cli.Flag{&cli.DurationFlag{Name: "for", Usage: "fail it when it is still paused after `DURATION`, 1s to 720h; without limit when left out"}},
+			Flags: []cli.Flag{&cli.DurationFlag{Name: "for", Usage: "fail it when it is still paused after `DURATION`, 1s to 720h", DefaultText: "without limit"}},
 		}, []string{
 			`redrive pause 12 --reason "the upstream is down"`,
 			"redrive pause 12 --for 2h",

@@ -36,7 +36,7 @@ func (p *program) executionCommand() *cli.Command {
 		explained(&cli.Command{
 			Name: "watch", Usage: "show the progress until the end", ArgsUsage: "ID",
 			Description: "With -o jsonl every event is a line of JSON.",
-			Flags:       []cli.Flag{&cli.DurationFlag{Name: "timeout", Usage: "stop watching after `DURATION`; the execution goes on"}},
+			Flags:       []cli.Flag{&cli.DurationFlag{Name: "timeout", Usage: "stop watching after `DURATION`; the execution goes on", DefaultText: "never"}},
 			Action:      p.watchExecution,
 		}, []string{"redrive execution watch 12", "redrive execution watch 12 -o jsonl"}, exitNotFound, exitUnsuccess, exitWaitTimeout),
 		explained(&cli.Command{

@@ -20,10 +20,10 @@ func (p *program) logsCommand() *cli.Command {
 		Description: "Lines stand in the order in which they arrived. At most 256 KiB are kept per attempt, and 16 MiB per execution; what was cut is said. With -f the command shows what comes until the execution has ended.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "task", Usage: "only of the task `REF`"},
-			&cli.IntFlag{Name: "attempt", Usage: "only of attempt `N`"},
+			&cli.IntFlag{Name: "attempt", Usage: "only of attempt `N`", DefaultText: "all"},
 			&cli.StringFlag{Name: "level", Usage: "only of this `LEVEL` and graver ones: debug, info, warn, error"},
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the execution has ended"},
-			&cli.IntFlag{Name: "limit", Usage: "at most `N` lines; 0 = all"},
+			&cli.IntFlag{Name: "limit", Usage: "at most `N` lines; 0 = all", DefaultText: "0"},
 		},
 		Action: p.logs,
 	}, []string{"redrive execution logs 12", "redrive execution logs 12 --task load --attempt 2 --level warn", "redrive execution logs 12 -f", "redrive execution logs 12 -o jsonl"}, exitNotFound)

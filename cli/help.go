@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/redrive/redrive/worker/setup"
 )
 
 const commandHelp = `{{.HelpName}} - {{.Usage}}
@@ -94,13 +96,9 @@ func unknownCommand(c *cli.Context, word string, known []*cli.Command) error {
 		}
 	}
 	sort.Strings(names)
-	suggestion := ""
-	if near := cli.SuggestCommand(known, word); near != "" {
-		suggestion = " " + near
-	}
 	return &failure{
 		code: exitUsage,
-		err:  fmt.Errorf("%s has no command %q.%s", at, word, suggestion),
+		err:  fmt.Errorf("%s has no command %q%s", at, word, setup.Meant("", word, names)),
 		next: "It has: " + strings.Join(names, ", "),
 	}
 }

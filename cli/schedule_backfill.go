@@ -19,7 +19,7 @@ func (p *program) backfillCommand() *cli.Command {
 			&cli.IntFlag{Name: "max-running", Usage: "at most `N` executions at once, up to 100", Value: 1},
 			&cli.StringFlag{Name: "input", Usage: "`JSON` or @FILE in place of the schedule's input"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show how many and which ticks it would run, and start nothing"},
-			&cli.IntFlag{Name: "cancel", Usage: "start nothing more of the backfill `ID`; what runs goes on"},
+			&cli.IntFlag{Name: "cancel", Usage: "start nothing more of the backfill `ID`; what runs goes on", DefaultText: "none"},
 		},
 		Action: p.backfill,
 	}, []string{

@@ -64,7 +64,7 @@ func checkEnvironment(app *cli.App, flags []cli.Flag, environment []string) erro
 		}) {
 			continue
 		}
-		errs = append(errs, fmt.Errorf("the environment variable %s is unknown; did you mean %s? Correct it or unset it", name, nearest(name, known)))
+		errs = append(errs, fmt.Errorf("the environment variable %s is unknown%s; correct it or unset it", name, Meant("", name, known)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &UsageError{err}
@@ -97,7 +97,7 @@ func readFile(c *cli.Context, flags []cli.Flag, file string) error {
 		name := entry.Key.GetToken().Value
 		f, ok := byKey[name]
 		if !ok {
-			errs = append(errs, fmt.Errorf("%sthe setting %q is unknown; did you mean %s? Allowed: %s", at, name, nearest(name, keys), strings.Join(keys, ", ")))
+			errs = append(errs, fmt.Errorf("%sthe setting %q is unknown%s; allowed: %s", at, name, Meant("", name, keys), strings.Join(keys, ", ")))
 			continue
 		}
 		if err := set(c, f, entry.Value); err != nil {
@@ -140,7 +140,7 @@ func set(c *cli.Context, f cli.Flag, value ast.Node) error {
 		values = []string{strings.Join(values, ",")}
 	}
 	for _, v := range values {
-		if allowed := check(f, v); allowed != "" {
+		if allowed := Allowed(f, v); allowed != "" {
 			return wrong(name, v, allowed)
 		}
 	}
@@ -204,14 +204,22 @@ func scalar(n ast.Node) (string, error) {
 }
 
 // nearest is the candidate with the smallest edit distance.
-func nearest(name string, candidates []string) string {
-	best, distance := "", 1<<30
+// mostEdits is how far what was meant may be from what was written.
+const mostEdits = 2
+
+// Meant asks about the candidate that the name was probably meant to be, as
+// `; did you mean --wait?`; prefix goes before it. It is empty when none is near.
+func Meant(prefix, name string, candidates []string) string {
+	best, distance := "", mostEdits+1
 	for _, c := range candidates {
-		if d := edits(name, c); d < distance {
+		if d := edits(name, c); d < distance && d < len(name) {
 			best, distance = c, d
 		}
 	}
-	return best
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + prefix + best + "?"
 }
 
 func edits(a, b string) int {

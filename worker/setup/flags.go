@@ -123,7 +123,7 @@ func OnUsageError(c *cli.Context, err error, _ bool) error {
 	for _, f := range flags {
 		for _, name := range envOf(f) {
 			if value, ok := os.LookupEnv(name); ok && value != "" {
-				if allowed := check(f, value); allowed != "" {
+				if allowed := Allowed(f, value); allowed != "" {
 					wrongs = append(wrongs, wrong(f.Names()[0], value, allowed))
 				}
 			}
@@ -142,8 +142,8 @@ func envOf(f cli.Flag) []string {
 	return nil
 }
 
-// check returns what is allowed when the flag does not take the value, else "".
-func check(f cli.Flag, value string) string {
+// Allowed is what the flag takes when it does not take the value, else "".
+func Allowed(f cli.Flag, value string) string {
 	var err error
 	var allowed string
 	switch f.(type) {
