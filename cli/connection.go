@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/redrive/redrive/client"
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue"
 	"github.com/redrive/redrive/worker/setup"
 )
 
@@ -68,14 +70,17 @@ func asFailure(err error) *failure {
 	var refusal *client.Error
 	var refused *engine.Error
 	var setting *setup.UsageError
+	var address *queue.URLError
 	var unreachable *url.Error
 	switch {
-	case errors.As(err, &setting):
+	case errors.As(err, &setting), errors.As(err, &address):
 		f.code = exitUsage
 	case errors.As(err, &refusal):
 		f.code, f.next = codeOfStatus(refusal.Status), nextOf(refusal)
 	case errors.As(err, &refused):
 		f.code = codeOfKind(refused.Kind)
+	case errors.Is(err, syscall.EADDRINUSE):
+		f.next = "Another process listens there: name another address with --listen HOST:PORT; port 0 picks a free one."
 	case errors.As(err, &unreachable) && isConnect(err):
 		base := unreachable.URL
 		if u, parseErr := url.Parse(unreachable.URL); parseErr == nil {

@@ -36,7 +36,10 @@ func (p *program) demo(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	listen := c.String("listen")
+	listen, err := setup.Listen(c)
+	if err != nil {
+		return err
+	}
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}

@@ -62,8 +62,12 @@ func (p *program) dev(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	listen, err := setup.Listen(c)
+	if err != nil {
+		return err
+	}
 	d, err := startDev(c.Context, devOptions{
-		listen: c.String("listen"), redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
+		listen: listen, redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
 		secrets: secrets, version: p.version, log: log,
 	})
 	if err != nil {

@@ -42,7 +42,10 @@ func (p *program) server(c *cli.Context) error {
 		return fmt.Errorf("register the task types: %w", err)
 	}
 	options := server.DefaultOptions()
-	options.Listen, options.AllowOpen = c.String("listen"), c.Bool("allow-open")
+	options.AllowOpen = c.Bool("allow-open")
+	if options.Listen, err = setup.Listen(c); err != nil {
+		return err
+	}
 	retention, err := setup.Retention(c)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func (e *Engine) Retry(ctx context.Context, id string, r RetryRequest) (*Executi
 		return nil, Conflict("not_retryable", "execution %s is a part of execution %s; retry that one", x.ID, x.Parent.Execution)
 	}
 	if x.Status == workflow.ExecutionSucceeded {
-		return nil, Conflict("nothing_to_retry", "every task of execution %s ended well", x.ID)
+		return nil, Conflict("nothing_to_retry", "execution %s has succeeded: of what failed in it, on_failure: continue let it go on without", x.ID)
 	}
 	p, err := e.program(ctx, x.Project, x.DefinitionHash)
 	if err != nil {

@@ -117,10 +117,15 @@ func (r *Redis) concrete() redis.UniversalClient {
 	return redis.NewUniversalClient(&o)
 }
 
-// ParseURL reads a Redis URL: see Options.URL.
+// URLError says what is wrong with a Redis URL and how one is written. It holds no password.
+type URLError struct{ text string }
+
+func (e *URLError) Error() string { return e.text }
+
+// ParseURL reads a Redis URL: see Options.URL. An error is a *URLError.
 func ParseURL(raw string) (*redis.UniversalOptions, error) {
 	bad := func(what string) error {
-		return fmt.Errorf("redis: %q %s; write redis://[user:password@]host:port[/db], rediss:// for TLS, several hosts with commas for a Cluster, or ?master_name=NAME for Sentinel", redacted(raw), what)
+		return &URLError{fmt.Sprintf("redis: %q %s; write redis://[user:password@]host:port[/db], rediss:// for TLS, several hosts with commas for a Cluster, or ?master_name=NAME for Sentinel", redacted(raw), what)}
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || (scheme != "redis" && scheme != "rediss" && scheme != "unix") {

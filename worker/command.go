@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/redrive/redrive/queue"
 	"github.com/redrive/redrive/tasks"
 	"github.com/redrive/redrive/worker/setup"
 )
@@ -54,6 +55,9 @@ func run(ctx context.Context, types *tasks.Registry, args []string, out, errOut 
 	fmt.Fprintf(errOut, "error: %s\n", err)
 	if usage, ok := errors.AsType[*setup.UsageError](err); ok {
 		return usage.ExitCode()
+	}
+	if _, ok := errors.AsType[*queue.URLError](err); ok {
+		return 2
 	}
 	return 1
 }
@@ -111,7 +115,10 @@ func settingsOf(c *cli.Context, types *tasks.Registry, version string) (settings
 	if err != nil {
 		return settings{}, err
 	}
-	s := settings{redis: c.String("redis"), listen: c.String("listen"), options: DefaultOptions(), log: log}
+	s := settings{redis: c.String("redis"), options: DefaultOptions(), log: log}
+	if s.listen, err = setup.Listen(c); err != nil {
+		return settings{}, err
+	}
 	if s.retention, err = setup.Retention(c); err != nil {
 		return settings{}, err
 	}

@@ -166,9 +166,7 @@ func TestSettings(t *testing.T) {
 			cancel()
 			require.NoError(t, err, "%s started with %+v", command, c)
 			require.Contains(t, p.Log(), c.want)
-			if !strings.HasPrefix(c.arg, "--redis") {
-				require.Equal(t, 2, code, p.Log())
-			}
+			require.Equal(t, 2, code, p.Log())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -112,6 +113,19 @@ func wrong(flag, value, allowed string) error {
 
 // Wrong is the error for a setting whose value is not allowed.
 func Wrong(flag, value, allowed string) error { return wrong(flag, value, allowed) }
+
+// Listen is the address that --listen gives; "" where none is given.
+func Listen(c *cli.Context) (string, error) {
+	address := c.String("listen")
+	if address == "" {
+		return "", nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
+		return "", wrong("listen", address, "HOST:PORT, as 127.0.0.1:8080, with a port from 0 to 65535; 0 picks a free one")
+	}
+	return address, nil
+}
 
 // OnUsageError explains a value that a flag could not be set to. It is a cli.OnUsageErrorFunc.
 func OnUsageError(c *cli.Context, err error, _ bool) error {
