@@ -291,26 +291,6 @@ func TestAnApprovalIsAnsweredOnce(t *testing.T) {
 	require.JSONEq(t, `"ann"`, string(s.task(x, "ship").Output))
 }
 
-func TestAnAnswerThatComesTooEarly(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	x := s.start("name: early\ntasks:\n  - { name: first, type: wait, with: { external: true } }\n"+
-		"  - { name: second, needs: [first], type: wait, with: { external: true } }\n", `{}`)
-	s.settle()
-	answer := func(ref string) error {
-		_, err := s.AnswerGate(s.ctx(), x.ID, engine.Answer{Task: ref, Input: json.RawMessage(`1`)})
-		return err
-	}
-	var refused *engine.Error
-	require.ErrorAs(t, answer("second"), &refused)
-	require.Equal(t, "no_gate", refused.Code, "nobody was first")
-	require.NoError(t, answer("first"))
-	s.settle()
-	require.ErrorAs(t, answer("first"), &refused)
-	require.Equal(t, "gate_answered", refused.Code)
-	require.NoError(t, answer("second"))
-}
-
 func TestAnApprovalTimesOut(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
