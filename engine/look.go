@@ -48,7 +48,9 @@ func (e *Engine) look(ctx context.Context, id string, d *Document, p *program, s
 		d = &withInput
 	}
 	scope := d.scope(id)
-	scope.Workflow.Error = failure
+	if s.at.Node == nil || workflow.Within(workflow.HandlersPath, s.at.Ref) { // others may be decided before or after it
+		scope.Workflow.Error = failure
+	}
 	scope.Tasks = make(map[string]workflow.TaskScope, len(s.reads.Tasks))
 	for i, name := range s.reads.Tasks {
 		scope.Tasks[name] = taskScope(reads[i])

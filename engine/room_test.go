@@ -100,3 +100,32 @@ func TestABodyWithManyNeedsBegins(t *testing.T) {
 	s.settle()
 	s.ends(x, workflow.ExecutionSucceeded)
 }
+
+// The order in which tasks end never changes what follows.
+func TestOnlyWhatRunsAfterAFailureSeesIt(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"a", "b"} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.run = func(r *engine.Run) (json.RawMessage, *workflow.Error) {
+				if r.Ref == "a" {
+					return nil, &workflow.Error{Code: "boom", Message: "it broke"}
+				}
+				return r.Input, nil
+			}
+			x := s.start(`
+name: w
+tasks:
+  - { name: a, type: noop }
+  - { name: b, type: noop }
+  - { name: c, needs: [b], type: noop, if: "${workflow.error == null}", with: { error: "${workflow.error}" } }
+on_failure: [{ name: d, type: noop, if: "${workflow.error.code == 'boom'}" }]
+`, `{}`)
+			s.deliver(engine.Fence{Execution: x.ID, Ref: first, Attempt: 1, Dispatch: 1})
+			s.settle()
+			s.ends(x, workflow.ExecutionFailed)
+			require.Equal(t, map[string]string{"a": "failed", "b": "succeeded", "c": "succeeded", "on_failure": "succeeded", "on_failure.d": "succeeded"}, s.tasks(x))
+		})
+	}
+}
