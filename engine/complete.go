@@ -27,7 +27,7 @@ func (e *Engine) Complete(ctx context.Context, r *Run, output json.RawMessage) e
 	}
 	settled, err := e.store.Complete(ctx, x)
 	if errors.Is(err, ErrValuesFull) {
-		return e.reject(ctx, r, valuesFull(len(output)))
+		return e.reject(ctx, r, valuesFull(fmt.Sprintf("the output has %d bytes", len(output))))
 	}
 	if err != nil {
 		return e.refused("complete", r.Fence, err)
@@ -52,10 +52,10 @@ func (e *Engine) reject(ctx context.Context, r *Run, bad *workflow.Error) error 
 // ValuesBytes is how many bytes all inputs, outputs and errors of an execution may have, as they are stored.
 const ValuesBytes = 64 << 20
 
-func valuesFull(size int) *workflow.Error {
+func valuesFull(what string) *workflow.Error {
 	return &workflow.Error{Code: "values_limit", Message: fmt.Sprintf(
-		"the output has %d bytes, and with it the inputs and outputs of this execution would have more than %d MiB, compressed; "+
-			"hand on references (a path, a URL) instead of the data, or spread the work over several executions", size, ValuesBytes>>20)}
+		"%s, and with it the inputs and outputs of this execution would have more than %d MiB, compressed; "+
+			"hand on references (a path, a URL) instead of the data, or spread the work over several executions", what, ValuesBytes>>20)}
 }
 
 // Fail reports that a run failed. final is false when another attempt follows.

@@ -77,6 +77,9 @@ func (e *Engine) beginTask(ctx context.Context, u *undecided) error {
 		}
 	}
 	err := e.beginRole(ctx, u)
+	if errors.Is(err, ErrValuesFull) {
+		err = valuesFull("its input, or its list of items, is to be kept")
+	}
 	if failed, ok := errors.AsType[*workflow.Error](err); ok {
 		return e.applyVerdict(ctx, u, workflow.Verdict{Action: workflow.ActionFail, Error: failed})
 	}
@@ -451,6 +454,8 @@ func (e *Engine) closeTask(ctx context.Context, u *undecided, c Close) error {
 	switch {
 	case errors.As(err, &status), errors.As(err, &early):
 		return ErrMoved
+	case errors.Is(err, ErrValuesFull):
+		return e.failControl(ctx, u, valuesFull(fmt.Sprintf("the output has %d bytes", len(c.Output))), false, c.When)
 	case err != nil:
 		return err
 	}

@@ -6,7 +6,7 @@
 --       8 succeeded|failed|timed_out|skipped, 9 output ('' = none), 10 error ('' = none), 11 continue|stop|stop_all|stop_items,
 --       12 by, 13 reason, 14 1 when the end needs no computing, 15 retention ms, 16 successors (see lib_release)
 -- Returns {1, 0 goes on | 1 decide | 2 ended, now, ref, attempt, ...} | {-1} gone | {-2, status} it is in another status
---       | {-5, due, now} not yet, or the state moved on
+--       | {-5, due, now} not yet, or the state moved on | {-9} the values of the execution would be too large (what somebody said, or a clock, is taken all the same)
 local id, now, ref, to = ARGV[1], clock(ARGV[2]), ARGV[3], ARGV[8]
 local x = execution(KEYS[1])
 if not x then return {-1} end
@@ -24,6 +24,7 @@ local open = call('SISMEMBER', KEYS[6], ref) == 1
 if ARGV[7] == 'rests' and (not open or (call('HGET', KEYS[14], ref) or '0') ~= '0') then return {-5, 0, now} end
 if ARGV[7] == 'woken' and (not rec.due or rec.due + 0 > now) then return {-5, rec.due or 0, now} end
 if ARGV[7] == 'limit' and (not rec.limit or rec.limit + 0 > now) then return {-5, rec.limit or 0, now} end
+if ARGV[12] == '' and ARGV[7] ~= 'woken' and ARGV[9] ~= '' and (call('HGET', KEYS[3], 'bytes') or 0) + #ARGV[9] > VALUES_LIMIT then return {-9} end
 local onward = to == 'succeeded' or to == 'skipped' or ARGV[11] == 'continue'
 local list = onward and successors(KEYS[2], KEYS[5], ref, 16) or {}
 -- writes follow

@@ -24,3 +24,15 @@ local function grow(k, x, holder, at)
   for from = base + 4, last, 1000 do call('HSET', k.preds, unpack(ARGV, from, math.min(from + 999, last))) end
   return base + 4 + preds
 end
+
+-- Whether the values have room for what new tasks see as item (the part is at ARGV[at]), and for more bytes.
+local function fits(k, at, more)
+  local count, new = tonumber(ARGV[at]), more
+  for i = 1, count do new = new + #ARGV[at + 2 * i] end
+  local room = VALUES_LIMIT - (call('HGET', k.values, 'bytes') or 0)
+  if new == 0 or new <= room then return true end -- even if all of them are new
+  for i = 1, count do
+    if call('HEXISTS', k.tasks, ARGV[at + 2 * i - 1]) == 1 then new = new - #ARGV[at + 2 * i] end
+  end
+  return new <= room
+end

@@ -5,7 +5,7 @@
 --       8 id of its sub-execution ('' = none), 9 how many tasks it holds, 10 when a wait ends ('' = not by itself, +ms or @ms),
 --       11 ms until it times out ('' = never), 12 of a for_each "<parallel> <run|decide>" ('' = none), 13 1 = its record may be missing,
 --       14 of a for_each the keys of its items as JSON ('' = none), 15 error of the execution ('' = none), 16 part (see lib_grow), then number of tasks to set in motion, then ref, run|decide per task
--- Returns {1, 1, now, ref, attempt, ...} | {-1} gone | {-5} the state moved on
+-- Returns {1, 1, now, ref, attempt, ...} | {-1} gone | {-5} the state moved on | {-9} the values of the execution would be too large
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
 if not x then return {-1} end
@@ -14,8 +14,9 @@ local new = not rec and ARGV[13] == '1'
 if new then rec = {status = 'pending'} end
 if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'pending'
   or ARGV[13] == '' and call('SISMEMBER', KEYS[6], ref) == 0 then return {-5} end
--- writes follow
 local k = keys(KEYS)
+if not fits(k, 16, #ARGV[6] + #ARGV[14]) then return {-9} end
+-- writes follow
 if new then x.pending = x.pending + 1 end
 local at = grow(k, x, ref, 16)
 local list = {}
