@@ -74,16 +74,15 @@ func (e *Engine) unserved(p *workflow.Program) workflow.Problems {
 	if len(queues) == 0 {
 		return nil
 	}
-	for i, t := range p.Definition.Tasks {
-		n := p.Node(t.Name)
-		if n == nil || n.Control() || slices.Contains(queues, n.Queue) {
-			continue
+	p.Walk(func(n *workflow.Node) {
+		if n.Control() || slices.Contains(queues, n.Queue) {
+			return
 		}
 		warnings = append(warnings, workflow.Problem{
-			Field: "tasks[" + itoa(i) + "].queue", Code: "queue_unserved", Message: "no live worker serves the queue \"" + n.Queue + "\"; the task will wait until one does",
+			Field: n.Field() + ".queue", Code: "queue_unserved", Message: "no live worker serves the queue \"" + n.Queue + "\"; the task will wait until one does",
 			Allowed: "served now: " + strings.Join(queues, ", "),
 		})
-	}
+	})
 	return warnings
 }
 

@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -61,6 +62,19 @@ type Node struct {
 type Each struct {
 	MaxParallel int
 	Stop        bool // once an item failed, those that have not begun do not begin
+}
+
+// Field answers where the task stands in its definition: tasks[1].tasks[0].
+func (n *Node) Field() string {
+	list := "tasks"
+	switch {
+	case n.Owner == nil:
+	case n.Owner.Path == HandlersPath:
+		list = HandlersPath
+	default:
+		list = n.Owner.Field() + ".tasks"
+	}
+	return list + "[" + strconv.Itoa(n.index) + "]"
 }
 
 // Control reports whether the engine itself runs the task, and no worker.
