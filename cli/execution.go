@@ -129,6 +129,7 @@ func (s *session) printAround(x client.Execution, a *around) error {
 		{title: "reason", value: func(x e) string { return x.Reason }},
 		{title: "error", value: func(x e) string { return s.style.paint(red, errorText(x.Error)) }},
 		{title: "tasks", value: func(x e) string { return summary(x.TasksSummary) }},
+		{title: "failed", value: func(x e) string { return a.whatFailed(x) }},
 		{title: "waits for", value: func(x e) string { return a.waitsFor(s.printer, x) }},
 		{title: "parent", value: parentText},
 		{title: "children", value: func(x e) string { return a.started(s.printer, x) }},

@@ -256,7 +256,13 @@ func (s *session) await(ctx context.Context, x *client.Execution, timeout time.D
 		return err
 	}
 	s.printer.now = s.program.now()
-	if err := s.printExecution(*end); err != nil {
+	var a *around
+	if end.Status != client.ExecutionStatusSucceeded && (s.format == formatTable || s.format == formatWide) {
+		if a, err = s.around(ctx, end); err != nil {
+			return err
+		}
+	}
+	if err := s.printAround(*end, a); err != nil {
 		return err
 	}
 	if end.Status != client.ExecutionStatusSucceeded {

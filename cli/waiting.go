@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,11 +13,12 @@ import (
 // mostShown is how many gates and sub-executions of one execution are shown.
 const mostShown = 10
 
-// around is what an execution waits for, and the executions that it started.
+// around is what an execution waits for, what failed in it, and the executions that it started.
 type around struct {
-	gates, children []client.Task
-	moreGates       int
-	moreChildren    int
+	gates, failed, children []client.Task
+	moreGates               int
+	moreFailed              int
+	moreChildren            int
 }
 
 // around reads the graph for what is worth a look, and then only that.
@@ -27,25 +29,46 @@ func (s *session) around(ctx context.Context, x *client.Execution) (*around, err
 	}
 	a := &around{}
 	for _, n := range g.Nodes {
-		into, more := &a.gates, &a.moreGates
-		switch {
-		case n.Status == client.TaskStatusWaiting:
-		case n.Type == "workflow" && !n.Holds && n.Attempt > 0:
-			into, more = &a.children, &a.moreChildren
-		default:
-			continue
+		if n.Status == client.TaskStatusWaiting {
+			err = s.show(ctx, x, n, &a.gates, &a.moreGates)
 		}
-		if len(*into) == mostShown {
-			*more++
-			continue
+		if !n.Holds && (n.Status == client.TaskStatusFailed || n.Status == client.TaskStatusTimedOut) {
+			err = errors.Join(err, s.show(ctx, x, n, &a.failed, &a.moreFailed))
 		}
-		task, err := s.api.Task(ctx, x.ID, n.Ref)
+		if n.Type == "workflow" && !n.Holds && n.Attempt > 0 {
+			err = errors.Join(err, s.show(ctx, x, n, &a.children, &a.moreChildren))
+		}
 		if err != nil {
 			return nil, err
 		}
-		*into = append(*into, *task)
 	}
 	return a, nil
+}
+
+// show reads the task of a node into a list, or only counts it where the list is full.
+func (s *session) show(ctx context.Context, x *client.Execution, n client.GraphNode, into *[]client.Task, more *int) error {
+	if len(*into) == mostShown {
+		*more++
+		return nil
+	}
+	task, err := s.api.Task(ctx, x.ID, n.Ref)
+	if err != nil {
+		return err
+	}
+	*into = append(*into, *task)
+	return nil
+}
+
+// whatFailed lists the tasks that failed, each with its error.
+func (a *around) whatFailed(x client.Execution) string {
+	if a == nil {
+		return ""
+	}
+	var lines []string
+	for _, t := range a.failed {
+		lines = append(lines, t.Ref+": "+clip(oneLine(errorText(t.Error)), 300))
+	}
+	return strings.Join(append(lines, more(x, a.moreFailed)...), "\n")
 }
 
 // waitsFor lists the open gates, each with the command that answers it.
