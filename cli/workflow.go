@@ -14,7 +14,7 @@ func (p *program) workflowCommand() *cli.Command {
 	return group("workflow", "publish, check and read workflows", categoryWorkflows,
 		explained(&cli.Command{
 			Name: "publish", Usage: "store definitions as the next versions of their workflows", ArgsUsage: "FILE|DIR|-...",
-			Description: "The name is in the definition. Content equal to the newest version is not stored again. Of a folder, every .yaml, .yml and .json file below it is a definition, but for what begins with a dot. Where there are several, all are checked first, and nothing is published when one has a problem.",
+			Description: "The name is in the definition. Content equal to the newest version is not stored again. Of a folder, every .yaml, .yml and .json file below it that has tasks is a definition, but for what begins with a dot. Where there are several, all are checked first, and nothing is published when one has a problem.",
 			Action:      p.publish(false),
 		}, []string{"redrive workflow publish report.yaml", "redrive workflow publish ./workflows", "redrive workflow publish examples/*.yaml", "cat report.yaml | redrive workflow publish -"}, exitPartial),
 		explained(&cli.Command{

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/urfave/cli/v2"
 
 	"github.com/redrive/redrive/client"
@@ -68,7 +69,7 @@ func (p *program) definitions(names []string) ([]definition, error) {
 	var all []definition
 	for _, name := range names {
 		if isFolder(name) {
-			below, err := definitionsBelow(name)
+			below, err := p.definitionsBelow(name)
 			if err != nil {
 				return nil, err
 			}
@@ -168,7 +169,7 @@ var definitionEndings = []string{".yaml", ".yml", ".json"}
 
 // definitionsBelow reads the definitions in a folder and those in it, sorted by
 // name. What begins with a dot is left out.
-func definitionsBelow(folder string) ([]definition, error) {
+func (p *program) definitionsBelow(folder string) ([]definition, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, &failure{code: exitUsage, err: err}
@@ -188,6 +189,10 @@ func definitionsBelow(folder string) ([]definition, error) {
 			return nil
 		}
 		source, err := fs.ReadFile(root.FS(), path)
+		if err == nil && !mayDefine(source) {
+			fmt.Fprintf(p.err, "passed over %s: it has no tasks\n", filepath.Join(folder, path))
+			return nil
+		}
 		all = append(all, definition{filepath.Join(folder, path), source})
 		return err
 	})
@@ -198,6 +203,17 @@ func definitionsBelow(folder string) ([]definition, error) {
 		return nil, usagef("%s: there is no definition below this folder; wanted: files that end in %s", folder, strings.Join(definitionEndings, ", "))
 	}
 	return all, nil
+}
+
+// mayDefine tells definitions, and what cannot be read, from the inputs and
+// schedules that lie beside them: those have no tasks.
+func mayDefine(source []byte) bool {
+	var top map[string]any
+	if err := yaml.Unmarshal(source, &top); err != nil {
+		return true
+	}
+	_, ok := top["tasks"]
+	return ok
 }
 
 func publishedText(w *client.Published, dryRun bool) string {

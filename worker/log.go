@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 )
 
 // asynqLog sends what asynq logs to slog, one level lower: what asynq calls
@@ -13,7 +14,16 @@ type asynqLog struct{ log *slog.Logger }
 
 func (a asynqLog) Debug(args ...any) { a.write(slog.LevelDebug-4, args) }
 func (a asynqLog) Info(args ...any)  { a.write(slog.LevelDebug, args) }
-func (a asynqLog) Warn(args ...any)  { a.write(slog.LevelWarn, args) }
+
+// Warn leaves to debug what asynq says of a task that failed for good: the engine decides that, and says so itself.
+func (a asynqLog) Warn(args ...any) {
+	level := slog.LevelWarn
+	if strings.HasPrefix(fmt.Sprint(args...), "Retry exhausted") {
+		level = slog.LevelDebug
+	}
+	a.write(level, args)
+}
+
 func (a asynqLog) Error(args ...any) { a.write(slog.LevelError, args) }
 
 // Fatal ends the process, as asynq demands of it.

@@ -14,7 +14,7 @@ var controlInputs = map[string]json.RawMessage{
 	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),
 	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "required": ["name"], "properties": {
-		"name": {"type": "string"}, "version": {"type": "integer", "minimum": 1}, "input": {}}}`),
+		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "input": {}}}`),
 }
 
 // Gate is what a wait or an approval waits for, from its resolved input.

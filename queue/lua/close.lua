@@ -44,6 +44,7 @@ if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.statu
     rec.outcome = nil
   end
   rec.attempt, rec.dispatch, rec.redrive = (rec.attempt or 0) + 1 .. '', '1', x.epoch
+  rec.queued, rec.worker, rec.started, rec.hash = now .. '', nil, nil, nil
 end
 move(x, rec, to)
 rec.ended, rec.due, rec.hand, rec.reason = now .. '', nil, nil, ARGV[13] ~= '' and ARGV[13] or nil
