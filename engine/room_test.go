@@ -55,6 +55,11 @@ tasks:
 			now := s.ends(x, c.status)
 			if c.code != "" {
 				require.Equal(t, c.code, now.Error.Code)
+				attempts, _, err := s.Attempts(s.ctx(), x.ID, "g.each", engine.Page{Limit: 10})
+				require.NoError(t, err)
+				require.Len(t, attempts, 2)
+				require.Equal(t, workflow.CodeItemsFailed, attempts[0].Error.Code, "the former attempt keeps its error")
+				require.Equal(t, c.code, attempts[1].Error.Code)
 			}
 		})
 	}
