@@ -220,6 +220,11 @@ func (e *Engine) passOn(ctx context.Context, above, child string, op Operation) 
 	if err != nil {
 		return err
 	}
+	if op == OperationResume {
+		if err := e.overdue(ctx, x); err != nil {
+			return err
+		}
+	}
 	e.indexed(ctx, child)
 	return e.Advance(ctx, child)
 }

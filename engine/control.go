@@ -68,6 +68,9 @@ func (e *Engine) control(ctx context.Context, id string, op Operation, r Request
 			return nil, err
 		}
 		e.relay(ctx, d, p, c.Relay)
+		if err := e.overdue(ctx, x); err != nil {
+			e.log.Warn("what ended waits during the pause could not be read; a sweep will", "execution", x.ID, "error", err)
+		}
 	}
 	if r.Deadline > 0 {
 		e.timers.add(TimerUnpause, Fence{Execution: x.ID}, r.Deadline)

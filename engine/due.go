@@ -41,6 +41,9 @@ func (e *Engine) wake(ctx context.Context, f Fence) error {
 	if err != nil {
 		return err
 	}
+	if u.a.Status == workflow.ExecutionPaused {
+		return e.store.Postpone(ctx, TimerWake, f, lookAgain)
+	}
 	waited := time.Duration(u.rec.Due-u.rec.Started) * time.Millisecond
 	output, err := json.Marshal(map[string]string{"waited": max(waited, 0).String()})
 	if err != nil {
@@ -62,6 +65,9 @@ func (e *Engine) timeOut(ctx context.Context, f Fence) error {
 		}
 		return e.Advance(ctx, f.Execution)
 	}
+	if u.a.Status == workflow.ExecutionPaused {
+		return e.store.Postpone(ctx, TimerLimit, f, lookAgain)
+	}
 	failure := fingerprinted(u.at, &workflow.Error{Code: CodeTimedOut, Retryable: true, Message: "nothing ended it within its timeout"})
 	now, err := e.store.Time(ctx)
 	if err != nil {
@@ -79,6 +85,34 @@ func (e *Engine) timeOut(ctx context.Context, f Fence) error {
 		return err
 	}
 	return e.closeDue(ctx, u, Close{When: CloseLimit, To: workflow.TaskTimedOut, Error: failure})
+}
+
+// overdue fires what ended waits of an execution while it was paused.
+func (e *Engine) overdue(ctx context.Context, x *Execution) error {
+	if x.TasksSummary[workflow.TaskWaiting] == 0 {
+		return nil
+	}
+	recs, err := e.store.Records(ctx, x.ID, nil)
+	if err != nil {
+		return err
+	}
+	now, err := e.store.Time(ctx)
+	if err != nil {
+		return err
+	}
+	for ref, rec := range recs {
+		if rec.Status != workflow.TaskWaiting {
+			continue
+		}
+		f := Fence{Execution: x.ID, Ref: ref, Attempt: rec.Attempt}
+		if rec.Due > 0 {
+			e.timers.add(TimerWake, f, msTime(rec.Due).Sub(now))
+		}
+		if rec.Limit > 0 {
+			e.timers.add(TimerLimit, f, msTime(rec.Limit).Sub(now))
+		}
+	}
+	return nil
 }
 
 // closeDue closes a waiting task, and does what follows.

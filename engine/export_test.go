@@ -51,3 +51,12 @@ func RunTimers(ctx context.Context, fill func(add func(in time.Duration)), withi
 	t.run(ctx)
 	return fired
 }
+
+// Pending are the kinds of timers that are due in this process.
+func (e *Engine) Pending() (kinds []TimerKind) {
+	now, _ := e.timers.due()
+	for _, key := range now {
+		kinds = append(kinds, key.kind)
+	}
+	return kinds
+}

@@ -113,6 +113,8 @@ type Holders interface {
 	// Made takes a task off the agenda whose sub-execution is there; *StatusError when that ended.
 	Made(ctx context.Context, id, ref, child string) error
 	Cascaded(ctx context.Context, id string, op Operation) error
+	// Postpone puts off the timer of a wait in a paused execution; ErrMoved when that is not paused.
+	Postpone(ctx context.Context, kind TimerKind, f Fence, again time.Duration) error
 	// Dismiss takes an entry off the agenda that asks for nothing.
 	Dismiss(ctx context.Context, id, entry string) error
 }

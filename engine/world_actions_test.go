@@ -226,7 +226,7 @@ func (g *globe) fire(c *course, ref string, kind engine.TimerKind) {
 // fire is what becomes of a task whose timer fires.
 func (c *course) fire(ref string, kind engine.TimerKind) {
 	t, at := c.tasks[ref], c.place(ref)
-	if !c.going() {
+	if !c.going() || t.status == workflow.TaskWaiting && c.status == workflow.ExecutionPaused {
 		return
 	}
 	switch kind {

@@ -329,6 +329,9 @@ func (g *globe) diff() string {
 				t.child.id = r.Child
 			}
 		}
+		agenda, err := store.Agenda(g.ctx, c.id)
+		require.NoError(g.t, err)
+		actual.Tasks["its end"] = taskView{Status: workflow.TaskStatus(agenda.Ending)}
 		if diff := cmp.Diff(c.view2(), actual); diff != "" {
 			return c.p.Definition.Name + " " + c.id + ":\n" + diff
 		}
@@ -342,6 +345,7 @@ func (c *course) view2() view {
 	for ref, t := range c.tasks {
 		v.Tasks[ref] = taskView{t.status, t.attempt, t.dispatch, t.try, 0, t.continued, t.held}
 	}
+	v.Tasks["its end"] = taskView{Status: workflow.TaskStatus(c.ending)}
 	return v
 }
 

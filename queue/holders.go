@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -152,6 +153,14 @@ func (r *Redis) Made(ctx context.Context, id, ref, child string) error {
 		return fmt.Errorf("queue: %s and its sub-execution %s are in different shards", id, child)
 	}
 	_, err := r.run(ctx, scriptMade, []string{keysOf(child).execution, keysOf(id).open, keysOf(id).tasks}, ref, child)
+	return err
+}
+
+// Postpone puts off the timer of a wait in a paused execution; ErrMoved when that is not paused.
+func (r *Redis) Postpone(ctx context.Context, kind engine.TimerKind, f engine.Fence, again time.Duration) error {
+	k := keysOf(f.Execution)
+	timer := fmt.Sprintf("%s:%s:%s:%d", kind, f.Execution, f.Ref, f.Attempt)
+	_, err := r.run(ctx, scriptPostpone, []string{k.execution, k.shard.timers}, r.offset(), timer, again.Milliseconds())
 	return err
 }
 

@@ -44,6 +44,7 @@ var (
 	scriptMade       = script("made")
 	scriptCascaded   = script("cascaded")
 	scriptDismiss    = script("dismiss")
+	scriptPostpone   = script("postpone")
 	scriptNote       = script("note")
 	scriptSweep      = script("sweep")
 	scriptPurge      = script("purge")
