@@ -15,6 +15,9 @@ const (
 	ackBatch = 200
 	ackLimit = 2000 // waiting; beyond, the caller acknowledges itself
 	ackTries = 5
+	ackCall  = 50 // in one call of the script
+	ackKeys  = 5  // of one acknowledgement, and ackArgs
+	ackArgs  = 3
 )
 
 // Acks acknowledges the jobs of one asynq server many in a trip. asynq waits for
@@ -26,7 +29,7 @@ type Acks struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	script  *redis.Script // asynq's own; nil until it was sent
+	script  *redis.Script // asynq's own, for many jobs; nil until it was sent
 	waiting []ack
 	open    bool
 	kick    chan struct{} // capacity 1: something waits
@@ -102,7 +105,7 @@ func (a *Acks) take(cmd redis.Cmder, one ack) (taken, known bool) {
 			return false, !a.open
 		}
 		source, _ := cmd.Args()[1].(string)
-		a.script = redis.NewScript(source)
+		a.script = ackScript(source)
 	}
 	if !a.open || len(a.waiting) >= ackLimit {
 		return false, true
@@ -119,13 +122,13 @@ func (a *Acks) take(cmd redis.Cmder, one ack) (taken, known bool) {
 // a job without a lock of its own.
 func ackOf(cmd redis.Cmder) (ack, bool) {
 	args := cmd.Args()
-	if len(args) != 11 || (cmd.Name() != "evalsha" && cmd.Name() != "eval") {
+	if len(args) != 3+ackKeys+ackArgs || (cmd.Name() != "evalsha" && cmd.Name() != "eval") {
 		return ack{}, false
 	}
-	if n, ok := args[2].(int); !ok || n != 5 {
+	if n, ok := args[2].(int); !ok || n != ackKeys {
 		return ack{}, false
 	}
-	keys := make([]string, 5)
+	keys := make([]string, ackKeys)
 	for i := range keys {
 		keys[i], _ = args[3+i].(string)
 	}
@@ -134,7 +137,7 @@ func ackOf(cmd redis.Cmder) (ack, bool) {
 		!strings.HasPrefix(keys[3], queue+":processed:") || keys[4] != queue+":processed" {
 		return ack{}, false
 	}
-	return ack{keys, args[8:11]}, true
+	return ack{keys, args[3+ackKeys:]}, true
 }
 
 func (a *Acks) loop() {
@@ -185,24 +188,52 @@ func (a *Acks) flush(batch []ack) bool {
 	return true
 }
 
+// send acknowledges a batch, the jobs of one queue in one call of asynq's script made a function.
 func (a *Acks) send(batch []ack) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	calls := callsOf(batch)
 	p := a.client.Pipeline()
-	cmds := make([]*redis.Cmd, len(batch))
-	for i, one := range batch {
+	cmds := make([]*redis.Cmd, len(calls))
+	for i, one := range calls {
 		cmds[i] = a.script.EvalSha(ctx, p, one.keys, one.args...)
 	}
 	_, _ = p.Exec(ctx) // each command has its own error
 	for i, cmd := range cmds {
 		err := cmd.Err()
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
-			err = a.script.Eval(ctx, a.client, batch[i].keys, batch[i].args...).Err()
+			err = a.script.Eval(ctx, a.client, calls[i].keys, calls[i].args...).Err()
 		}
-		// NOT FOUND is an acknowledgement that arrived before.
-		if err != nil && !redis.HasErrorPrefix(err, "NOT FOUND") {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// callsOf puts the acknowledgements of each queue together, whose keys share a slot.
+func callsOf(batch []ack) []ack {
+	var calls []ack
+	at := map[string]int{} // by asynq's key of the queue
+	for _, one := range batch {
+		i, ok := at[one.keys[0]]
+		if !ok || len(calls[i].keys) >= ackKeys*ackCall {
+			i = len(calls)
+			at[one.keys[0]] = i
+			calls = append(calls, ack{})
+		}
+		calls[i].keys, calls[i].args = append(calls[i].keys, one.keys...), append(calls[i].args, one.args...)
+	}
+	return calls
+}
+
+// ackScript makes asynq's script a function, and calls it for one job after the
+// other. What it refuses was acknowledged before.
+func ackScript(asynqs string) *redis.Script {
+	return redis.NewScript("local function done(KEYS, ARGV)\n" + asynqs + `
+end
+for i = 0, #KEYS / 5 - 1 do
+  done({unpack(KEYS, 5 * i + 1, 5 * i + 5)}, {unpack(ARGV, 3 * i + 1, 3 * i + 3)})
+end
+return 'OK'`)
 }
