@@ -155,6 +155,13 @@ func (e *Engine) beginEach(ctx context.Context, u *undecided, b Begin) error {
 
 // beginHolding begins a task that holds others, in parts where it holds many.
 func (e *Engine) beginHolding(ctx context.Context, u *undecided, b Begin, inside []Inside, items bool) error {
+	for _, t := range inside {
+		if len(t.Ref) > workflow.MaxRef {
+			return &workflow.Error{
+				Code: workflow.CodeRefTooLong, Message: fmt.Sprintf("the ref of a task in it has %d bytes, at most %d are possible; use shorter names or keys: %s", len(t.Ref), workflow.MaxRef, t.Ref),
+			}
+		}
+	}
 	if err := e.room(ctx, u, inside); err != nil {
 		return err
 	}

@@ -230,6 +230,7 @@ func (c *compiler) forEach(n *Node, at place) {
 	}
 	if key := at.field("key"); key.tree != nil {
 		n.key = c.template(key, key.tree.appendJSON(nil), usage{body: n.among, node: n, what: "key", item: true, itemOnly: true})
+		n.ItemsReads.Previous = n.ItemsReads.Previous || n.key.reads().Previous
 	}
 }
 

@@ -89,8 +89,8 @@ func (p Place) itemKey(s Scope, i *Item) (string, *Error) {
 	if n := utf8.RuneCountInString(key); n > maxKey {
 		return "", &Error{Code: CodeBadKey, Message: fmt.Sprintf("%s: the key of item %d has %d characters, at most %d are possible; give for_each a shorter key", p.Ref, i.Index, n, maxKey)}
 	}
-	if ref := ItemRef(p.Ref, encodeKey(key)); len(ref) > maxRef {
-		return "", &Error{Code: CodeBadKey, Message: fmt.Sprintf("%s: the ref of item %d has %d bytes, at most %d are possible; give for_each a shorter key", p.Ref, i.Index, len(ref), maxRef)}
+	if ref := ItemRef(p.Ref, encodeKey(key)); len(ref) > MaxRef {
+		return "", &Error{Code: CodeBadKey, Message: fmt.Sprintf("%s: the ref of item %d has %d bytes, at most %d are possible; give for_each a shorter key", p.Ref, i.Index, len(ref), MaxRef)}
 	}
 	return key, nil
 }

@@ -189,8 +189,8 @@ func (p *Program) IterationOf(ref string) (string, int) {
 	return "", 0
 }
 
-// maxRef is how long a ref may be, in bytes.
-const maxRef = 512
+// MaxRef is how long a ref may be, in bytes.
+const MaxRef = 512
 
 const maxKey = 128 // characters, as the definition gives it
 

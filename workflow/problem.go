@@ -45,6 +45,7 @@ const (
 	CodeNotAList         = "not_a_list"      // the items of a for_each
 	CodeTooManyItems     = "too_many_items"  // of a for_each
 	CodeTooManyTasks     = "too_many_tasks"  // of an execution
+	CodeRefTooLong       = "ref_too_long"    // of a task in a body
 	CodeBadKey           = "bad_key"         // of an item
 	CodeItemsFailed      = "items_failed"    // of a for_each
 	CodeLoopExhausted    = "loop_exhausted"  // until was never true
