@@ -80,6 +80,11 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 	return e.Task(ctx, x.ID, ref)
 }
 
+// PlanByHand answers what SettleByHand would do to a task that ended; that is a redrive.
+func (e *Engine) PlanByHand(ctx context.Context, id, ref string, r HandRequest) (*workflow.Plan, error) {
+	return nil, nil
+}
+
 func orOperator(by string) string {
 	if by == "" {
 		return "operator"

@@ -40,6 +40,7 @@ type Execution struct {
 	Version        int                         `json:"version"`
 	DefinitionHash string                      `json:"-"`
 	Parent         *Parent                     `json:"parent"` // of a sub-workflow
+	Origin         *Origin                     `json:"origin"` // of one that a redrive made
 	Root           string                      `json:"root"`   // of the lineage; the execution itself where it has no parent
 	Path           string                      `json:"-"`      // as Document.Path
 	Depth          int                         `json:"-"`      // as Document.Depth
