@@ -76,12 +76,18 @@ func (e ExecutionStatus) Valid() bool {
 
 // Defines values for LineageRelation.
 const (
+	RelationRerun       LineageRelation = "rerun"
+	RelationRetry       LineageRelation = "retry"
 	RelationSubWorkflow LineageRelation = "sub_workflow"
 )
 
 // Valid indicates whether the value is a known member of the LineageRelation enum.
 func (e LineageRelation) Valid() bool {
 	switch e {
+	case RelationRerun:
+		return true
+	case RelationRetry:
+		return true
 	case RelationSubWorkflow:
 		return true
 	default:
@@ -107,6 +113,156 @@ func (e LogLevel) Valid() bool {
 	case LogLevelInfo:
 		return true
 	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanRowAction.
+const (
+	ActionCancel       PlanRowAction = "cancel"
+	ActionKeep         PlanRowAction = "keep"
+	ActionLeaveRunning PlanRowAction = "leave_running"
+	ActionPin          PlanRowAction = "pin"
+	ActionRun          PlanRowAction = "run"
+	ActionSkip         PlanRowAction = "skip"
+	ActionUndecided    PlanRowAction = "undecided"
+)
+
+// Valid indicates whether the value is a known member of the PlanRowAction enum.
+func (e PlanRowAction) Valid() bool {
+	switch e {
+	case ActionCancel:
+		return true
+	case ActionKeep:
+		return true
+	case ActionLeaveRunning:
+		return true
+	case ActionPin:
+		return true
+	case ActionRun:
+		return true
+	case ActionSkip:
+		return true
+	case ActionUndecided:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveIdentity.
+const (
+	InPlace      RedriveIdentity = "in_place"
+	NewExecution RedriveIdentity = "new_execution"
+)
+
+// Valid indicates whether the value is a known member of the RedriveIdentity enum.
+func (e RedriveIdentity) Valid() bool {
+	switch e {
+	case InPlace:
+		return true
+	case NewExecution:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveOperation.
+const (
+	OperationComplete RedriveOperation = "complete"
+	OperationRerun    RedriveOperation = "rerun"
+	OperationRetry    RedriveOperation = "retry"
+	OperationSkip     RedriveOperation = "skip"
+)
+
+// Valid indicates whether the value is a known member of the RedriveOperation enum.
+func (e RedriveOperation) Valid() bool {
+	switch e {
+	case OperationComplete:
+		return true
+	case OperationRerun:
+		return true
+	case OperationRetry:
+		return true
+	case OperationSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestBudget.
+const (
+	BudgetFull RedriveRequestBudget = "full"
+	BudgetOne  RedriveRequestBudget = "one"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestBudget enum.
+func (e RedriveRequestBudget) Valid() bool {
+	switch e {
+	case BudgetFull:
+		return true
+	case BudgetOne:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestInputMode.
+const (
+	InputMerge   RedriveRequestInputMode = "merge"
+	InputReplace RedriveRequestInputMode = "replace"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestInputMode enum.
+func (e RedriveRequestInputMode) Valid() bool {
+	switch e {
+	case InputMerge:
+		return true
+	case InputReplace:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestScope.
+const (
+	ScopeChanged    RedriveRequestScope = "changed"
+	ScopeDownstream RedriveRequestScope = "downstream"
+	ScopeOnly       RedriveRequestScope = "only"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestScope enum.
+func (e RedriveRequestScope) Valid() bool {
+	switch e {
+	case ScopeChanged:
+		return true
+	case ScopeDownstream:
+		return true
+	case ScopeOnly:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestSubworkflows.
+const (
+	SubworkflowsRestart RedriveRequestSubworkflows = "restart"
+	SubworkflowsResume  RedriveRequestSubworkflows = "resume"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestSubworkflows enum.
+func (e RedriveRequestSubworkflows) Valid() bool {
+	switch e {
+	case SubworkflowsRestart:
+		return true
+	case SubworkflowsResume:
 		return true
 	default:
 		return false
@@ -382,6 +538,27 @@ type BackfillRequest struct {
 	To time.Time `json:"to"`
 }
 
+// Comparison Two executions, or two attempts of a task, side by side. A diff is null where both are equal.
+type Comparison struct {
+	A Side `json:"a"`
+	B Side `json:"b"`
+
+	// Definition A JSON Patch (RFC 6902).
+	Definition JSONPatch `json:"definition"`
+
+	// Error A JSON Patch (RFC 6902).
+	Error JSONPatch `json:"error"`
+
+	// Input A JSON Patch (RFC 6902).
+	Input JSONPatch `json:"input"`
+
+	// Output A JSON Patch (RFC 6902).
+	Output JSONPatch `json:"output"`
+
+	// Tasks Of executions: the tasks that differ.
+	Tasks []TaskPair `json:"tasks"`
+}
+
 // CompleteRequest defines model for CompleteRequest.
 type CompleteRequest struct {
 	// Output Null when left out. A task that holds others takes none.
@@ -412,6 +589,20 @@ type CreatedKey struct {
 
 	// Secret Shown this once.
 	Secret string `json:"secret"`
+}
+
+// DefinitionDiff How the version that runs differs from the one before. Left out where it is the same.
+type DefinitionDiff struct {
+	// Added Paths of tasks.
+	Added   []string `json:"added"`
+	Changed []string `json:"changed"`
+
+	// From A version.
+	From    int      `json:"from"`
+	Removed []string `json:"removed"`
+
+	// To A version.
+	To int `json:"to"`
 }
 
 // Event defines model for Event.
@@ -570,6 +761,9 @@ type Heartbeat struct {
 // JSON Any JSON value.
 type JSON = json.RawMessage
 
+// JSONPatch A JSON Patch (RFC 6902).
+type JSONPatch = json.RawMessage
+
 // Key defines model for Key.
 type Key struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -604,15 +798,47 @@ type Lineage struct {
 	// Parent The id of the one that it comes from.
 	Parent *string `json:"parent"`
 
-	// Relation What it is to its parent.
+	// Relation What it is to its parent: a part of it, or what a redrive of it into a new execution made.
 	Relation *LineageRelation `json:"relation"`
 
 	// Root The id of the first one; its own where it has no parent.
 	Root string `json:"root"`
 }
 
-// LineageRelation What it is to its parent.
+// LineageRelation What it is to its parent: a part of it, or what a redrive of it into a new execution made.
 type LineageRelation string
+
+// LineageNode defines model for LineageNode.
+type LineageNode struct {
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+
+	// Execution Its id.
+	Execution string `json:"execution"`
+	Number    int64  `json:"number"`
+
+	// Parent The id of the one that it comes from; null for the root.
+	Parent   *string `json:"parent"`
+	Redrives int     `json:"redrives"`
+
+	// Relation What it is to its parent.
+	Relation *LineageRelation `json:"relation"`
+	Status   ExecutionStatus  `json:"status"`
+
+	// Task Of a sub-workflow: the ref of its task in the parent.
+	Task     string `json:"task,omitempty"`
+	Version  int    `json:"version"`
+	Workflow string `json:"workflow"`
+}
+
+// LineageTree defines model for LineageTree.
+type LineageTree struct {
+	// Nodes The root first, each behind the one that it comes from, older ones first.
+	Nodes []LineageNode `json:"nodes"`
+
+	// Root The id of the first one.
+	Root string `json:"root"`
+}
 
 // LogEntry defines model for LogEntry.
 type LogEntry struct {
@@ -637,6 +863,9 @@ type LogList struct {
 	NextCursor *string    `json:"next_cursor"`
 }
 
+// NestedRef defines model for NestedRef.
+type NestedRef = string
+
 // Parent The task that it is the sub-workflow of; null where nothing started it so.
 type Parent struct {
 	// Execution Its id.
@@ -654,6 +883,56 @@ type PauseRequest struct {
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
 }
+
+// Plan The exact effect of a redrive.
+type Plan struct {
+	// Acknowledge Refs of tasks with `effects` unsafe that must be acknowledged before it is executed.
+	Acknowledge []string `json:"acknowledge"`
+
+	// DefinitionDiff How the version that runs differs from the one before. Left out where it is the same.
+	DefinitionDiff *DefinitionDiff `json:"definition_diff,omitempty"`
+
+	// Execution The id of the execution that it was made for.
+	Execution string `json:"execution"`
+
+	// Identity Which execution runs, this one (in_place, the default) or a new one that takes over what is kept.
+	Identity RedriveIdentity `json:"identity"`
+
+	// InputDiff How the workflow's input changes. Left out where it does not.
+	InputDiff json.RawMessage  `json:"input_diff,omitempty"`
+	Operation RedriveOperation `json:"operation"`
+
+	// PlanHash Executes this plan and no other.
+	PlanHash string `json:"plan_hash"`
+
+	// Revision Of the execution that it rests on.
+	Revision int64     `json:"revision"`
+	Tasks    []PlanRow `json:"tasks"`
+	Warnings []string  `json:"warnings"`
+}
+
+// PlanRow defines model for PlanRow.
+type PlanRow struct {
+	// Action cancel: the attempt that runs is superseded, and the task runs again. pin: it takes the output that was given. undecided: it depends on what will be evaluated again.
+	Action PlanRowAction `json:"action"`
+
+	// Attempt The newest before it; 0 when there is none.
+	Attempt int    `json:"attempt"`
+	Effects string `json:"effects"`
+
+	// InputDiff How a `task_input` changes the input. Left out where none was given.
+	InputDiff json.RawMessage `json:"input_diff,omitempty"`
+	Reason    string          `json:"reason"`
+
+	// Ref Of a task inside a sub-workflow behind its task and a slash.
+	Ref string `json:"ref"`
+
+	// Status Before it. Left out where the task is new.
+	Status TaskStatus `json:"status,omitempty"`
+}
+
+// PlanRowAction cancel: the attempt that runs is superseded, and the task runs again. pin: it takes the output that was given. undecided: it depends on what will be evaluated again.
+type PlanRowAction string
 
 // PollRequest defines model for PollRequest.
 type PollRequest struct {
@@ -764,6 +1043,111 @@ type Queue struct {
 type QueueList struct {
 	Items      []Queue `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+}
+
+// RedriveIdentity Which execution runs, this one (in_place, the default) or a new one that takes over what is kept.
+type RedriveIdentity string
+
+// RedriveOperation defines model for RedriveOperation.
+type RedriveOperation string
+
+// RedriveRequest defines model for RedriveRequest.
+type RedriveRequest struct {
+	// Acknowledge Refs of tasks with `effects` unsafe that may run again.
+	Acknowledge []NestedRef `json:"acknowledge,omitempty"`
+
+	// AttemptName Of a new execution in a session, retry-<n> when left out.
+	AttemptName string `json:"attempt_name,omitempty"`
+
+	// Budget How many tries a task has that runs again: all of its own (full, the default), or one more where it had used them up.
+	Budget RedriveRequestBudget `json:"budget,omitempty"`
+
+	// CorrelationID Kept when left out.
+	CorrelationID *string `json:"correlation_id,omitempty"`
+
+	// Definition Which version of the workflow runs: `same` (the default), `latest`, or the number of one.
+	Definition VersionChoice `json:"definition,omitempty"`
+
+	// From Refs of the tasks to start from: also an item `each[eu]`, an iteration `loop[3].check`, or a task of a sub-workflow `child/load`. Left out, a retry starts from all that did not succeed, a rerun from the beginning.
+	From []NestedRef `json:"from,omitempty"`
+
+	// IdempotencyKey The same key again answers with the first result.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+
+	// Identity Which execution runs, this one (in_place, the default) or a new one that takes over what is kept.
+	Identity RedriveIdentity `json:"identity,omitempty"`
+
+	// InputMode What `workflow_input` and `task_input` do: replace (the default), or merge, as a JSON Merge Patch (RFC 7396).
+	InputMode RedriveRequestInputMode `json:"input_mode,omitempty"`
+	Metadata  StringMap               `json:"metadata,omitempty"`
+
+	// Outputs By ref, an output that is taken instead of a run of that task.
+	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
+
+	// PlanHash Execute only if the plan is still this one; otherwise 409 `plan_changed`.
+	PlanHash string `json:"plan_hash,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+
+	// Scope How far it reaches: the tasks and all that depends on them (downstream, the default), just the tasks (only), or of all these what would see something else than last time (changed).
+	Scope RedriveRequestScope `json:"scope,omitempty"`
+
+	// Subworkflows What becomes of a sub-workflow that runs again: it goes on in place (resume, the default of a retry) or starts afresh (restart, that of a rerun).
+	Subworkflows RedriveRequestSubworkflows `json:"subworkflows,omitempty"`
+
+	// TaskInput By ref, what takes the place of the input (`with`) of that task, or patches it; it stays with the task for later redrives, and null takes it away again.
+	TaskInput map[string]json.RawMessage `json:"task_input,omitempty"`
+
+	// WorkflowInput Takes the place of the workflow's input, or patches it. Left out, the input is kept as it was given.
+	WorkflowInput json.RawMessage `json:"workflow_input,omitempty"`
+}
+
+// RedriveRequestBudget How many tries a task has that runs again: all of its own (full, the default), or one more where it had used them up.
+type RedriveRequestBudget string
+
+// RedriveRequestInputMode What `workflow_input` and `task_input` do: replace (the default), or merge, as a JSON Merge Patch (RFC 7396).
+type RedriveRequestInputMode string
+
+// RedriveRequestScope How far it reaches: the tasks and all that depends on them (downstream, the default), just the tasks (only), or of all these what would see something else than last time (changed).
+type RedriveRequestScope string
+
+// RedriveRequestSubworkflows What becomes of a sub-workflow that runs again: it goes on in place (resume, the default of a retry) or starts afresh (restart, that of a rerun).
+type RedriveRequestSubworkflows string
+
+// Redriven One redrive of an execution.
+type Redriven struct {
+	At time.Time `json:"at"`
+	By string    `json:"by,omitempty"`
+
+	// Definition SHA-256 of the canonical definition that ran.
+	Definition string `json:"definition"`
+
+	// Into Of a redrive into a new execution: its id.
+	Into string `json:"into,omitempty"`
+
+	// Kept How many tasks it kept or left running.
+	Kept int `json:"kept"`
+
+	// Number 1, 2, 3 ...
+	Number    int              `json:"number"`
+	Operation RedriveOperation `json:"operation"`
+
+	// Plan What it did. Its rows are those of tasks that it changed.
+	Plan   *Plan  `json:"plan"`
+	Reason string `json:"reason,omitempty"`
+
+	// Request As it was asked.
+	Request json.RawMessage `json:"request"`
+
+	// Version The version of the workflow that ran.
+	Version int `json:"version"`
+}
+
+// RedrivenList defines model for RedrivenList.
+type RedrivenList struct {
+	Items      []Redriven `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
 }
 
 // RemoteCompleteRequest defines model for RemoteCompleteRequest.
@@ -1005,6 +1389,27 @@ type SessionList struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
+// Side defines model for Side.
+type Side struct {
+	// Attempt Of an attempt: its number.
+	Attempt int `json:"attempt,omitempty"`
+
+	// DurationSeconds From the start to the end.
+	DurationSeconds *float64   `json:"duration_seconds"`
+	Error           *TaskError `json:"error"`
+
+	// Execution Its id.
+	Execution string `json:"execution"`
+
+	// Redrive Of an attempt the redrive that it belongs to, of an execution how many it has.
+	Redrive int `json:"redrive"`
+
+	// Ref Of an attempt: its task.
+	Ref     string `json:"ref,omitempty"`
+	Status  string `json:"status"`
+	Version int    `json:"version"`
+}
+
 // StartRequest defines model for StartRequest.
 type StartRequest struct {
 	// AttemptName Names a further attempt of the session.
@@ -1088,6 +1493,36 @@ type TaskError struct {
 type TaskList struct {
 	Items      []Task  `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+}
+
+// TaskOrPlan defines model for TaskOrPlan.
+type TaskOrPlan struct {
+	union json.RawMessage
+}
+
+// TaskPair defines model for TaskPair.
+type TaskPair struct {
+	// A Null where the task is not there.
+	A *TaskSide `json:"a"`
+
+	// B Null where the task is not there.
+	B *TaskSide `json:"b"`
+
+	// Error It differs.
+	Error bool `json:"error,omitempty"`
+
+	// Input It differs.
+	Input bool `json:"input,omitempty"`
+
+	// Output It differs.
+	Output bool   `json:"output,omitempty"`
+	Ref    string `json:"ref"`
+}
+
+// TaskSide Null where the task is not there.
+type TaskSide struct {
+	DurationSeconds *float64   `json:"duration_seconds"`
+	Status          TaskStatus `json:"status"`
 }
 
 // TaskStatus defines model for TaskStatus.
@@ -1211,6 +1646,9 @@ type ExecutionID = string
 // Limit defines model for Limit.
 type Limit = int
 
+// PlanOnly defines model for PlanOnly.
+type PlanOnly = bool
+
 // ProjectName defines model for ProjectName.
 type ProjectName = string
 
@@ -1235,11 +1673,29 @@ type WorkflowName = string
 // Controlled defines model for Controlled.
 type Controlled = Execution
 
+// Planned The exact effect of a redrive.
+type Planned = Plan
+
+// Redriving defines model for Redriving.
+type Redriving = Execution
+
 // Settled defines model for Settled.
 type Settled = Task
 
+// SettledOrPlanned defines model for SettledOrPlanned.
+type SettledOrPlanned = TaskOrPlan
+
 // Control defines model for Control.
 type Control = ControlRequest
+
+// Redrive defines model for Redrive.
+type Redrive = RedriveRequest
+
+// DiffExecutionsParams defines parameters for DiffExecutions.
+type DiffExecutionsParams struct {
+	// With The id of the other execution, or its number.
+	With string `form:"with" json:"with"`
+}
 
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
@@ -1292,6 +1748,27 @@ type ListLogsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListRedrivesParams defines parameters for ListRedrives.
+type ListRedrivesParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// RerunExecutionParams defines parameters for RerunExecution.
+type RerunExecutionParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// RetryExecutionParams defines parameters for RetryExecution.
+type RetryExecutionParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
 // ListTasksParams defines parameters for ListTasks.
 type ListTasksParams struct {
 	// Cursor The `next_cursor` of the page before.
@@ -1308,6 +1785,27 @@ type ListAttemptsParams struct {
 
 	// Limit How many items at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CompleteTaskParams defines parameters for CompleteTask.
+type CompleteTaskParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// DiffAttemptsParams defines parameters for DiffAttempts.
+type DiffAttemptsParams struct {
+	// From The number of the first attempt.
+	From int `form:"from" json:"from"`
+
+	// To The number of the second attempt.
+	To int `form:"to" json:"to"`
+}
+
+// SkipTaskParams defines parameters for SkipTask.
+type SkipTaskParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -1427,8 +1925,14 @@ type CancelExecutionJSONRequestBody = ControlRequest
 // PauseExecutionJSONRequestBody defines body for PauseExecution for application/json ContentType.
 type PauseExecutionJSONRequestBody = PauseRequest
 
+// RerunExecutionJSONRequestBody defines body for RerunExecution for application/json ContentType.
+type RerunExecutionJSONRequestBody = RedriveRequest
+
 // ResumeExecutionJSONRequestBody defines body for ResumeExecution for application/json ContentType.
 type ResumeExecutionJSONRequestBody = ResumeRequest
+
+// RetryExecutionJSONRequestBody defines body for RetryExecution for application/json ContentType.
+type RetryExecutionJSONRequestBody = RedriveRequest
 
 // CompleteTaskJSONRequestBody defines body for CompleteTask for application/json ContentType.
 type CompleteTaskJSONRequestBody = CompleteRequest
@@ -1471,6 +1975,68 @@ type HeartbeatRemoteJSONRequestBody = RemoteHeartbeatRequest
 
 // LogRemoteJSONRequestBody defines body for LogRemote for application/json ContentType.
 type LogRemoteJSONRequestBody = RemoteLogRequest
+
+// AsTask returns the union data inside the TaskOrPlan as a Task
+func (t TaskOrPlan) AsTask() (Task, error) {
+	var body Task
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromTask overwrites any union data inside the TaskOrPlan as the provided Task
+func (t *TaskOrPlan) FromTask(v Task) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeTask performs a merge with any union data inside the TaskOrPlan, using the provided Task
+func (t *TaskOrPlan) MergeTask(v Task) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPlan returns the union data inside the TaskOrPlan as a Plan
+func (t TaskOrPlan) AsPlan() (Plan, error) {
+	var body Plan
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPlan overwrites any union data inside the TaskOrPlan as the provided Plan
+func (t *TaskOrPlan) FromPlan(v Plan) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergePlan performs a merge with any union data inside the TaskOrPlan, using the provided Plan
+func (t *TaskOrPlan) MergePlan(v Plan) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t TaskOrPlan) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *TaskOrPlan) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1569,6 +2135,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/executions/{id}/cancel (the `CancelExecution` operationId).
 	CancelExecution(ctx context.Context, id ExecutionID, body CancelExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DiffExecutions Compare an execution with another one
+	//
+	// Of the same project. The diffs are JSON Patches (RFC 6902) that lead from this one to the other.
+	//
+	// Corresponds with GET /v1/executions/{id}/diff (the `DiffExecutions` operationId).
+	DiffExecutions(ctx context.Context, id ExecutionID, params *DiffExecutionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StreamEvents Follow an execution as server-sent events
 	//
 	// Sends what happened so far and then what happens, each with `id`, `event` and `data` (an event of the history as JSON). Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`, or as `after`.
@@ -1589,6 +2162,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 	ListHistory(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetLineage Read the family of an execution
+	//
+	// The executions that redrives made from each other, with their sub-executions. It is the same from each of its members.
+	//
+	// Corresponds with GET /v1/executions/{id}/lineage (the `GetLineage` operationId).
+	GetLineage(ctx context.Context, id ExecutionID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListLogs Read or follow what the tasks of an execution logged
 	//
@@ -1615,6 +2195,31 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/executions/{id}/pause (the `PauseExecution` operationId).
 	PauseExecution(ctx context.Context, id ExecutionID, body PauseExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListRedrives List the redrives of an execution
+	//
+	// Oldest first, each with who asked for it and what it did.
+	//
+	// Corresponds with GET /v1/executions/{id}/redrives (the `ListRedrives` operationId).
+	ListRedrives(ctx context.Context, id ExecutionID, params *ListRedrivesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RerunExecutionWithBody Run chosen tasks again, or everything
+	//
+	// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+	RerunExecutionWithBody(ctx context.Context, id ExecutionID, params *RerunExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RerunExecution Run chosen tasks again, or everything
+	//
+	// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+	RerunExecution(ctx context.Context, id ExecutionID, params *RerunExecutionParams, body RerunExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResumeExecutionWithBody Resume an execution, or answer what it waits for
 	//
 	// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
@@ -1632,6 +2237,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/executions/{id}/resume (the `ResumeExecution` operationId).
 	ResumeExecution(ctx context.Context, id ExecutionID, body ResumeExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryExecutionWithBody Run again what did not succeed
+	//
+	// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+	RetryExecutionWithBody(ctx context.Context, id ExecutionID, params *RetryExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryExecution Run again what did not succeed
+	//
+	// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+	RetryExecution(ctx context.Context, id ExecutionID, params *RetryExecutionParams, body RetryExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTasks List the tasks of an execution
 	//
@@ -1654,25 +2277,32 @@ type ClientInterface interface {
 
 	// CompleteTaskWithBody End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-	CompleteTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CompleteTaskWithBody(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CompleteTask End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-	CompleteTask(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CompleteTask(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiffAttempts Compare two attempts of a task
+	//
+	// The diffs are JSON Patches (RFC 6902) that lead from the first to the second.
+	//
+	// Corresponds with GET /v1/executions/{id}/tasks/{ref}/diff (the `DiffAttempts` operationId).
+	DiffAttempts(ctx context.Context, id ExecutionID, ref NestedRef, params *DiffAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// FailTaskWithBody End a task as failed, by hand
 	//
-	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1681,7 +2311,7 @@ type ClientInterface interface {
 
 	// FailTask End a task as failed, by hand
 	//
-	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1695,7 +2325,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-	SkipTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SkipTaskWithBody(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SkipTask Skip a task, by hand
 	//
@@ -1704,7 +2334,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-	SkipTask(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SkipTask(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List API keys
 	//
@@ -2107,6 +2737,23 @@ func (c *Transport) CancelExecution(ctx context.Context, id ExecutionID, body Ca
 	return c.Client.Do(req)
 }
 
+// DiffExecutions Compare an execution with another one
+//
+// Of the same project. The diffs are JSON Patches (RFC 6902) that lead from this one to the other.
+//
+// Corresponds with GET /v1/executions/{id}/diff (the `DiffExecutions` operationId).
+func (c *Transport) DiffExecutions(ctx context.Context, id ExecutionID, params *DiffExecutionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiffExecutionsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StreamEvents Follow an execution as server-sent events
 //
 // Sends what happened so far and then what happens, each with `id`, `event` and `data` (an event of the history as JSON). Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`, or as `after`.
@@ -2148,6 +2795,23 @@ func (c *Transport) GetGraph(ctx context.Context, id ExecutionID, params *GetGra
 // Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 func (c *Transport) ListHistory(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetLineage Read the family of an execution
+//
+// The executions that redrives made from each other, with their sub-executions. It is the same from each of its members.
+//
+// Corresponds with GET /v1/executions/{id}/lineage (the `GetLineage` operationId).
+func (c *Transport) GetLineage(ctx context.Context, id ExecutionID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetLineageRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -2213,6 +2877,61 @@ func (c *Transport) PauseExecution(ctx context.Context, id ExecutionID, body Pau
 	return c.Client.Do(req)
 }
 
+// ListRedrives List the redrives of an execution
+//
+// Oldest first, each with who asked for it and what it did.
+//
+// Corresponds with GET /v1/executions/{id}/redrives (the `ListRedrives` operationId).
+func (c *Transport) ListRedrives(ctx context.Context, id ExecutionID, params *ListRedrivesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRedrivesRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RerunExecutionWithBody Run chosen tasks again, or everything
+//
+// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+func (c *Transport) RerunExecutionWithBody(ctx context.Context, id ExecutionID, params *RerunExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRerunExecutionRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RerunExecution Run chosen tasks again, or everything
+//
+// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+func (c *Transport) RerunExecution(ctx context.Context, id ExecutionID, params *RerunExecutionParams, body RerunExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRerunExecutionRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResumeExecutionWithBody Resume an execution, or answer what it waits for
 //
 // Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
@@ -2241,6 +2960,44 @@ func (c *Transport) ResumeExecutionWithBody(ctx context.Context, id ExecutionID,
 // Corresponds with POST /v1/executions/{id}/resume (the `ResumeExecution` operationId).
 func (c *Transport) ResumeExecution(ctx context.Context, id ExecutionID, body ResumeExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeExecutionRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryExecutionWithBody Run again what did not succeed
+//
+// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+func (c *Transport) RetryExecutionWithBody(ctx context.Context, id ExecutionID, params *RetryExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryExecutionRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryExecution Run again what did not succeed
+//
+// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+func (c *Transport) RetryExecution(ctx context.Context, id ExecutionID, params *RetryExecutionParams, body RetryExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryExecutionRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2302,13 +3059,13 @@ func (c *Transport) ListAttempts(ctx context.Context, id ExecutionID, ref Ref, p
 
 // CompleteTaskWithBody End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-func (c *Transport) CompleteTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCompleteTaskRequestWithBody(c.Server, id, ref, contentType, body)
+func (c *Transport) CompleteTaskWithBody(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteTaskRequestWithBody(c.Server, id, ref, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2321,13 +3078,30 @@ func (c *Transport) CompleteTaskWithBody(ctx context.Context, id ExecutionID, re
 
 // CompleteTask End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-func (c *Transport) CompleteTask(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCompleteTaskRequest(c.Server, id, ref, body)
+func (c *Transport) CompleteTask(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteTaskRequest(c.Server, id, ref, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiffAttempts Compare two attempts of a task
+//
+// The diffs are JSON Patches (RFC 6902) that lead from the first to the second.
+//
+// Corresponds with GET /v1/executions/{id}/tasks/{ref}/diff (the `DiffAttempts` operationId).
+func (c *Transport) DiffAttempts(ctx context.Context, id ExecutionID, ref NestedRef, params *DiffAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiffAttemptsRequest(c.Server, id, ref, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2340,7 +3114,7 @@ func (c *Transport) CompleteTask(ctx context.Context, id ExecutionID, ref Ref, b
 
 // FailTaskWithBody End a task as failed, by hand
 //
-// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2359,7 +3133,7 @@ func (c *Transport) FailTaskWithBody(ctx context.Context, id ExecutionID, ref Re
 
 // FailTask End a task as failed, by hand
 //
-// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2383,8 +3157,8 @@ func (c *Transport) FailTask(ctx context.Context, id ExecutionID, ref Ref, body 
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-func (c *Transport) SkipTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSkipTaskRequestWithBody(c.Server, id, ref, contentType, body)
+func (c *Transport) SkipTaskWithBody(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipTaskRequestWithBody(c.Server, id, ref, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2402,8 +3176,8 @@ func (c *Transport) SkipTaskWithBody(ctx context.Context, id ExecutionID, ref Re
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-func (c *Transport) SkipTask(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSkipTaskRequest(c.Server, id, ref, body)
+func (c *Transport) SkipTask(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipTaskRequest(c.Server, id, ref, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3292,6 +4066,63 @@ func NewCancelExecutionRequestWithBody(server string, id ExecutionID, contentTyp
 	return req, nil
 }
 
+// NewDiffExecutionsRequest constructs an http.Request for the DiffExecutions method
+func NewDiffExecutionsRequest(server string, id ExecutionID, params *DiffExecutionsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/diff", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "with", params.With, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewStreamEventsRequest constructs an http.Request for the StreamEvents method
 func NewStreamEventsRequest(server string, id ExecutionID, params *StreamEventsParams) (*http.Request, error) {
 	var err error
@@ -3502,6 +4333,40 @@ func NewListHistoryRequest(server string, id ExecutionID, params *ListHistoryPar
 	return req, nil
 }
 
+// NewGetLineageRequest constructs an http.Request for the GetLineage method
+func NewGetLineageRequest(server string, id ExecutionID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/lineage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListLogsRequest constructs an http.Request for the ListLogs method
 func NewListLogsRequest(server string, id ExecutionID, params *ListLogsParams) (*http.Request, error) {
 	var err error
@@ -3685,6 +4550,153 @@ func NewPauseExecutionRequestWithBody(server string, id ExecutionID, contentType
 	return req, nil
 }
 
+// NewListRedrivesRequest constructs an http.Request for the ListRedrives method
+func NewListRedrivesRequest(server string, id ExecutionID, params *ListRedrivesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/redrives", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRerunExecutionRequest calls the generic RerunExecution builder with application/json body
+func NewRerunExecutionRequest(server string, id ExecutionID, params *RerunExecutionParams, body RerunExecutionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRerunExecutionRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewRerunExecutionRequestWithBody constructs an http.Request for the RerunExecution method, with any body, and a specified content type
+func NewRerunExecutionRequestWithBody(server string, id ExecutionID, params *RerunExecutionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/rerun", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewResumeExecutionRequest calls the generic ResumeExecution builder with application/json body
 func NewResumeExecutionRequest(server string, id ExecutionID, body ResumeExecutionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3720,6 +4732,80 @@ func NewResumeExecutionRequestWithBody(server string, id ExecutionID, contentTyp
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRetryExecutionRequest calls the generic RetryExecution builder with application/json body
+func NewRetryExecutionRequest(server string, id ExecutionID, params *RetryExecutionParams, body RetryExecutionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetryExecutionRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewRetryExecutionRequestWithBody constructs an http.Request for the RetryExecution method, with any body, and a specified content type
+func NewRetryExecutionRequestWithBody(server string, id ExecutionID, params *RetryExecutionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -3927,18 +5013,18 @@ func NewListAttemptsRequest(server string, id ExecutionID, ref Ref, params *List
 }
 
 // NewCompleteTaskRequest calls the generic CompleteTask builder with application/json body
-func NewCompleteTaskRequest(server string, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody) (*http.Request, error) {
+func NewCompleteTaskRequest(server string, id ExecutionID, ref NestedRef, params *CompleteTaskParams, body CompleteTaskJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCompleteTaskRequestWithBody(server, id, ref, "application/json", bodyReader)
+	return NewCompleteTaskRequestWithBody(server, id, ref, params, "application/json", bodyReader)
 }
 
 // NewCompleteTaskRequestWithBody constructs an http.Request for the CompleteTask method, with any body, and a specified content type
-func NewCompleteTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+func NewCompleteTaskRequestWithBody(server string, id ExecutionID, ref NestedRef, params *CompleteTaskParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3970,12 +5056,111 @@ func NewCompleteTaskRequestWithBody(server string, id ExecutionID, ref Ref, cont
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDiffAttemptsRequest constructs an http.Request for the DiffAttempts method
+func NewDiffAttemptsRequest(server string, id ExecutionID, ref NestedRef, params *DiffAttemptsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "ref", ref, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/executions/%s/tasks/%s/diff", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4035,18 +5220,18 @@ func NewFailTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentT
 }
 
 // NewSkipTaskRequest calls the generic SkipTask builder with application/json body
-func NewSkipTaskRequest(server string, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody) (*http.Request, error) {
+func NewSkipTaskRequest(server string, id ExecutionID, ref NestedRef, params *SkipTaskParams, body SkipTaskJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSkipTaskRequestWithBody(server, id, ref, "application/json", bodyReader)
+	return NewSkipTaskRequestWithBody(server, id, ref, params, "application/json", bodyReader)
 }
 
 // NewSkipTaskRequestWithBody constructs an http.Request for the SkipTask method, with any body, and a specified content type
-func NewSkipTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+func NewSkipTaskRequestWithBody(server string, id ExecutionID, ref NestedRef, params *SkipTaskParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4076,6 +5261,33 @@ func NewSkipTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentT
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -6024,6 +7236,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/executions/{id}/cancel (the `CancelExecution` operationId).
 	CancelExecutionWithResponse(ctx context.Context, id ExecutionID, body CancelExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelExecutionResponse, error)
 
+	// DiffExecutionsWithResponse Compare an execution with another one
+	//
+	// Of the same project. The diffs are JSON Patches (RFC 6902) that lead from this one to the other.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/executions/{id}/diff (the `DiffExecutions` operationId).
+	DiffExecutionsWithResponse(ctx context.Context, id ExecutionID, params *DiffExecutionsParams, reqEditors ...RequestEditorFn) (*DiffExecutionsResponse, error)
+
 	// StreamEventsWithResponse Follow an execution as server-sent events
 	//
 	// Sends what happened so far and then what happens, each with `id`, `event` and `data` (an event of the history as JSON). Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`, or as `after`.
@@ -6050,6 +7271,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/executions/{id}/history (the `ListHistory` operationId).
 	ListHistoryWithResponse(ctx context.Context, id ExecutionID, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
+
+	// GetLineageWithResponse Read the family of an execution
+	//
+	// The executions that redrives made from each other, with their sub-executions. It is the same from each of its members.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/executions/{id}/lineage (the `GetLineage` operationId).
+	GetLineageWithResponse(ctx context.Context, id ExecutionID, reqEditors ...RequestEditorFn) (*GetLineageResponse, error)
 
 	// ListLogsWithResponse Read or follow what the tasks of an execution logged
 	//
@@ -6078,6 +7308,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/executions/{id}/pause (the `PauseExecution` operationId).
 	PauseExecutionWithResponse(ctx context.Context, id ExecutionID, body PauseExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseExecutionResponse, error)
 
+	// ListRedrivesWithResponse List the redrives of an execution
+	//
+	// Oldest first, each with who asked for it and what it did.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/executions/{id}/redrives (the `ListRedrives` operationId).
+	ListRedrivesWithResponse(ctx context.Context, id ExecutionID, params *ListRedrivesParams, reqEditors ...RequestEditorFn) (*ListRedrivesResponse, error)
+
+	// RerunExecutionWithBodyWithResponse Run chosen tasks again, or everything
+	//
+	// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+	RerunExecutionWithBodyWithResponse(ctx context.Context, id ExecutionID, params *RerunExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RerunExecutionResponse, error)
+
+	// RerunExecutionWithResponse Run chosen tasks again, or everything
+	//
+	// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+	RerunExecutionWithResponse(ctx context.Context, id ExecutionID, params *RerunExecutionParams, body RerunExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*RerunExecutionResponse, error)
+
 	// ResumeExecutionWithBodyWithResponse Resume an execution, or answer what it waits for
 	//
 	// Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
@@ -6095,6 +7352,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/executions/{id}/resume (the `ResumeExecution` operationId).
 	ResumeExecutionWithResponse(ctx context.Context, id ExecutionID, body ResumeExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeExecutionResponse, error)
+
+	// RetryExecutionWithBodyWithResponse Run again what did not succeed
+	//
+	// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+	RetryExecutionWithBodyWithResponse(ctx context.Context, id ExecutionID, params *RetryExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryExecutionResponse, error)
+
+	// RetryExecutionWithResponse Run again what did not succeed
+	//
+	// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+	RetryExecutionWithResponse(ctx context.Context, id ExecutionID, params *RetryExecutionParams, body RetryExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryExecutionResponse, error)
 
 	// ListTasksWithResponse List the tasks of an execution
 	//
@@ -6123,25 +7398,34 @@ type ClientWithResponsesInterface interface {
 
 	// CompleteTaskWithBodyWithResponse End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-	CompleteTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
+	CompleteTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
 
 	// CompleteTaskWithResponse End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-	CompleteTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
+	CompleteTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
+
+	// DiffAttemptsWithResponse Compare two attempts of a task
+	//
+	// The diffs are JSON Patches (RFC 6902) that lead from the first to the second.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/executions/{id}/tasks/{ref}/diff (the `DiffAttempts` operationId).
+	DiffAttemptsWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *DiffAttemptsParams, reqEditors ...RequestEditorFn) (*DiffAttemptsResponse, error)
 
 	// FailTaskWithBodyWithResponse End a task as failed, by hand
 	//
-	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6150,7 +7434,7 @@ type ClientWithResponsesInterface interface {
 
 	// FailTaskWithResponse End a task as failed, by hand
 	//
-	// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+	// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6164,7 +7448,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-	SkipTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error)
+	SkipTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error)
 
 	// SkipTaskWithResponse Skip a task, by hand
 	//
@@ -6173,7 +7457,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-	SkipTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error)
+	SkipTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error)
 
 	// ListKeysWithResponse List API keys
 	//
@@ -6665,6 +7949,54 @@ func (r CancelExecutionResponse) ContentType() string {
 	return ""
 }
 
+type DiffExecutionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Comparison
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiffExecutionsResponse) GetJSON200() *Comparison {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiffExecutionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiffExecutionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiffExecutionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiffExecutionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiffExecutionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type StreamEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6802,6 +8134,54 @@ func (r ListHistoryResponse) ContentType() string {
 	return ""
 }
 
+type GetLineageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LineageTree
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetLineageResponse) GetJSON200() *LineageTree {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetLineageResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetLineageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetLineageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetLineageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetLineageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListLogsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6898,6 +8278,109 @@ func (r PauseExecutionResponse) ContentType() string {
 	return ""
 }
 
+type ListRedrivesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RedrivenList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRedrivesResponse) GetJSON200() *RedrivenList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRedrivesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRedrivesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRedrivesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRedrivesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRedrivesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RerunExecutionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Planned
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Redriving
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RerunExecutionResponse) GetJSON200() *Planned {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RerunExecutionResponse) GetJSON202() *Redriving {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RerunExecutionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RerunExecutionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RerunExecutionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RerunExecutionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RerunExecutionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ResumeExecutionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6940,6 +8423,61 @@ func (r ResumeExecutionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResumeExecutionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RetryExecutionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Planned
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Redriving
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RetryExecutionResponse) GetJSON200() *Planned {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RetryExecutionResponse) GetJSON202() *Redriving {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RetryExecutionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetryExecutionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryExecutionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryExecutionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetryExecutionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7094,13 +8632,13 @@ type CompleteTaskResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Settled
+	JSON200 *SettledOrPlanned
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CompleteTaskResponse) GetJSON200() *Settled {
+func (r CompleteTaskResponse) GetJSON200() *SettledOrPlanned {
 	return r.JSON200
 }
 
@@ -7132,6 +8670,54 @@ func (r CompleteTaskResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CompleteTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiffAttemptsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Comparison
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiffAttemptsResponse) GetJSON200() *Comparison {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiffAttemptsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiffAttemptsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiffAttemptsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiffAttemptsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiffAttemptsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7190,13 +8776,13 @@ type SkipTaskResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Settled
+	JSON200 *SettledOrPlanned
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SkipTaskResponse) GetJSON200() *Settled {
+func (r SkipTaskResponse) GetJSON200() *SettledOrPlanned {
 	return r.JSON200
 }
 
@@ -8923,6 +10509,21 @@ func (c *ClientWithResponses) CancelExecutionWithResponse(ctx context.Context, i
 	return ParseCancelExecutionResponse(rsp)
 }
 
+// DiffExecutionsWithResponse Compare an execution with another one
+//
+// Of the same project. The diffs are JSON Patches (RFC 6902) that lead from this one to the other.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/executions/{id}/diff (the `DiffExecutions` operationId).
+func (c *ClientWithResponses) DiffExecutionsWithResponse(ctx context.Context, id ExecutionID, params *DiffExecutionsParams, reqEditors ...RequestEditorFn) (*DiffExecutionsResponse, error) {
+	rsp, err := c.DiffExecutions(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiffExecutionsResponse(rsp)
+}
+
 // StreamEventsWithResponse Follow an execution as server-sent events
 //
 // Sends what happened so far and then what happens, each with `id`, `event` and `data` (an event of the history as JSON). Comments keep the connection alive. When the execution has ended the last event is `end`, with the status in its data. To go on after a broken connection send the last id as `Last-Event-ID`, or as `after`.
@@ -8966,6 +10567,21 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, id Ex
 		return nil, err
 	}
 	return ParseListHistoryResponse(rsp)
+}
+
+// GetLineageWithResponse Read the family of an execution
+//
+// The executions that redrives made from each other, with their sub-executions. It is the same from each of its members.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/executions/{id}/lineage (the `GetLineage` operationId).
+func (c *ClientWithResponses) GetLineageWithResponse(ctx context.Context, id ExecutionID, reqEditors ...RequestEditorFn) (*GetLineageResponse, error) {
+	rsp, err := c.GetLineage(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetLineageResponse(rsp)
 }
 
 // ListLogsWithResponse Read or follow what the tasks of an execution logged
@@ -9013,6 +10629,51 @@ func (c *ClientWithResponses) PauseExecutionWithResponse(ctx context.Context, id
 	return ParsePauseExecutionResponse(rsp)
 }
 
+// ListRedrivesWithResponse List the redrives of an execution
+//
+// Oldest first, each with who asked for it and what it did.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/executions/{id}/redrives (the `ListRedrives` operationId).
+func (c *ClientWithResponses) ListRedrivesWithResponse(ctx context.Context, id ExecutionID, params *ListRedrivesParams, reqEditors ...RequestEditorFn) (*ListRedrivesResponse, error) {
+	rsp, err := c.ListRedrives(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRedrivesResponse(rsp)
+}
+
+// RerunExecutionWithBodyWithResponse Run chosen tasks again, or everything
+//
+// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+func (c *ClientWithResponses) RerunExecutionWithBodyWithResponse(ctx context.Context, id ExecutionID, params *RerunExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RerunExecutionResponse, error) {
+	rsp, err := c.RerunExecutionWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRerunExecutionResponse(rsp)
+}
+
+// RerunExecutionWithResponse Run chosen tasks again, or everything
+//
+// The tasks in `from` run again, and what depends on them; without `from` everything does. Possible in any status but canceling (409 `execution_canceling`); an attempt that is under way and is to run again is superseded, its result refused. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/rerun (the `RerunExecution` operationId).
+func (c *ClientWithResponses) RerunExecutionWithResponse(ctx context.Context, id ExecutionID, params *RerunExecutionParams, body RerunExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*RerunExecutionResponse, error) {
+	rsp, err := c.RerunExecution(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRerunExecutionResponse(rsp)
+}
+
 // ResumeExecutionWithBodyWithResponse Resume an execution, or answer what it waits for
 //
 // Without `input` it lifts a pause. With `input`, null too, it answers a task that waits for one: an `approval`, or a `wait` with `external`. Of two answers at once one wins; the other is refused with 409 `gate_answered`.
@@ -9041,6 +10702,36 @@ func (c *ClientWithResponses) ResumeExecutionWithResponse(ctx context.Context, i
 		return nil, err
 	}
 	return ParseResumeExecutionResponse(rsp)
+}
+
+// RetryExecutionWithBodyWithResponse Run again what did not succeed
+//
+// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+func (c *ClientWithResponses) RetryExecutionWithBodyWithResponse(ctx context.Context, id ExecutionID, params *RetryExecutionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryExecutionResponse, error) {
+	rsp, err := c.RetryExecutionWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryExecutionResponse(rsp)
+}
+
+// RetryExecutionWithResponse Run again what did not succeed
+//
+// What failed, timed out or was canceled runs again, and what depends on it; what succeeded is kept. Possible when the execution is failed, timed_out or canceled (409 `not_retryable`; `nothing_to_retry` where everything succeeded). `from` may name only tasks that did not succeed. With `dry_run=true` the answer is 200 with the plan, and nothing changes.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/executions/{id}/retry (the `RetryExecution` operationId).
+func (c *ClientWithResponses) RetryExecutionWithResponse(ctx context.Context, id ExecutionID, params *RetryExecutionParams, body RetryExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryExecutionResponse, error) {
+	rsp, err := c.RetryExecution(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryExecutionResponse(rsp)
 }
 
 // ListTasksWithResponse List the tasks of an execution
@@ -9088,13 +10779,13 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id E
 
 // CompleteTaskWithBodyWithResponse End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-func (c *ClientWithResponses) CompleteTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error) {
-	rsp, err := c.CompleteTaskWithBody(ctx, id, ref, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CompleteTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error) {
+	rsp, err := c.CompleteTaskWithBody(ctx, id, ref, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9103,22 +10794,37 @@ func (c *ClientWithResponses) CompleteTaskWithBodyWithResponse(ctx context.Conte
 
 // CompleteTaskWithResponse End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Possible until the task has ended (409 `task_ended`).
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/complete (the `CompleteTask` operationId).
-func (c *ClientWithResponses) CompleteTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error) {
-	rsp, err := c.CompleteTask(ctx, id, ref, body, reqEditors...)
+func (c *ClientWithResponses) CompleteTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *CompleteTaskParams, body CompleteTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error) {
+	rsp, err := c.CompleteTask(ctx, id, ref, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseCompleteTaskResponse(rsp)
 }
 
+// DiffAttemptsWithResponse Compare two attempts of a task
+//
+// The diffs are JSON Patches (RFC 6902) that lead from the first to the second.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/executions/{id}/tasks/{ref}/diff (the `DiffAttempts` operationId).
+func (c *ClientWithResponses) DiffAttemptsWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *DiffAttemptsParams, reqEditors ...RequestEditorFn) (*DiffAttemptsResponse, error) {
+	rsp, err := c.DiffAttempts(ctx, id, ref, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiffAttemptsResponse(rsp)
+}
+
 // FailTaskWithBodyWithResponse End a task as failed, by hand
 //
-// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9133,7 +10839,7 @@ func (c *ClientWithResponses) FailTaskWithBodyWithResponse(ctx context.Context, 
 
 // FailTaskWithResponse End a task as failed, by hand
 //
-// It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
+// Possible until the task has ended (409 `task_ended`). It is not retried; what a failure means for the rest, the workflow says. Otherwise as `complete`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9153,8 +10859,8 @@ func (c *ClientWithResponses) FailTaskWithResponse(ctx context.Context, id Execu
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-func (c *ClientWithResponses) SkipTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error) {
-	rsp, err := c.SkipTaskWithBody(ctx, id, ref, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SkipTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error) {
+	rsp, err := c.SkipTaskWithBody(ctx, id, ref, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9168,8 +10874,8 @@ func (c *ClientWithResponses) SkipTaskWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/skip (the `SkipTask` operationId).
-func (c *ClientWithResponses) SkipTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error) {
-	rsp, err := c.SkipTask(ctx, id, ref, body, reqEditors...)
+func (c *ClientWithResponses) SkipTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *SkipTaskParams, body SkipTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipTaskResponse, error) {
+	rsp, err := c.SkipTask(ctx, id, ref, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9905,6 +11611,39 @@ func ParseCancelExecutionResponse(rsp *http.Response) (*CancelExecutionResponse,
 	return response, nil
 }
 
+// ParseDiffExecutionsResponse parses an HTTP response from a DiffExecutionsWithResponse call
+func ParseDiffExecutionsResponse(rsp *http.Response) (*DiffExecutionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiffExecutionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Comparison
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseStreamEventsResponse parses an HTTP response from a StreamEventsWithResponse call
 func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10000,6 +11739,39 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 	return response, nil
 }
 
+// ParseGetLineageResponse parses an HTTP response from a GetLineageWithResponse call
+func ParseGetLineageResponse(rsp *http.Response) (*GetLineageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetLineageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LineageTree
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListLogsResponse parses an HTTP response from a ListLogsWithResponse call
 func ParseListLogsResponse(rsp *http.Response) (*ListLogsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10069,6 +11841,79 @@ func ParsePauseExecutionResponse(rsp *http.Response) (*PauseExecutionResponse, e
 	return response, nil
 }
 
+// ParseListRedrivesResponse parses an HTTP response from a ListRedrivesWithResponse call
+func ParseListRedrivesResponse(rsp *http.Response) (*ListRedrivesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRedrivesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RedrivenList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRerunExecutionResponse parses an HTTP response from a RerunExecutionWithResponse call
+func ParseRerunExecutionResponse(rsp *http.Response) (*RerunExecutionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RerunExecutionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Planned
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Redriving
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseResumeExecutionResponse parses an HTTP response from a ResumeExecutionWithResponse call
 func ParseResumeExecutionResponse(rsp *http.Response) (*ResumeExecutionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10089,6 +11934,46 @@ func ParseResumeExecutionResponse(rsp *http.Response) (*ResumeExecutionResponse,
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetryExecutionResponse parses an HTTP response from a RetryExecutionWithResponse call
+func ParseRetryExecutionResponse(rsp *http.Response) (*RetryExecutionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryExecutionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Planned
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Redriving
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -10216,7 +12101,40 @@ func ParseCompleteTaskResponse(rsp *http.Response) (*CompleteTaskResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Settled
+		var dest SettledOrPlanned
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiffAttemptsResponse parses an HTTP response from a DiffAttemptsWithResponse call
+func ParseDiffAttemptsResponse(rsp *http.Response) (*DiffAttemptsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiffAttemptsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Comparison
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10282,7 +12200,7 @@ func ParseSkipTaskResponse(rsp *http.Response) (*SkipTaskResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Settled
+		var dest SettledOrPlanned
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

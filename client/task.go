@@ -34,10 +34,17 @@ func (c *Client) Attempts(ctx context.Context, id, ref string) iter.Seq2[Attempt
 }
 
 // CompleteTask ends a task as succeeded, by hand; a run that is under way is
-// told to stop and its result refused. An Output left out is null.
+// told to stop and its result refused. Of a task that ended it is a redrive. An
+// Output left out is null.
 func (c *Client) CompleteTask(ctx context.Context, id, ref string, r CompleteRequest) (*Task, error) {
-	t, _, err := read[Task](c.api.CompleteTask(ctx, id, ref, r))
+	t, _, err := read[Task](c.api.CompleteTask(ctx, id, ref, &CompleteTaskParams{}, r))
 	return t, err
+}
+
+// PlanComplete answers what CompleteTask would do to a task that ended.
+func (c *Client) PlanComplete(ctx context.Context, id, ref string, r CompleteRequest) (*Plan, error) {
+	p, _, err := read[Plan](c.api.CompleteTask(ctx, id, ref, &CompleteTaskParams{DryRun: dryRun()}, r))
+	return p, err
 }
 
 // FailTask ends a task as failed, by hand.
@@ -46,8 +53,14 @@ func (c *Client) FailTask(ctx context.Context, id, ref string, r FailRequest) (*
 	return t, err
 }
 
-// SkipTask skips a task, by hand.
+// SkipTask skips a task, by hand. Of a task that ended it is a redrive.
 func (c *Client) SkipTask(ctx context.Context, id, ref, reason string) (*Task, error) {
-	t, _, err := read[Task](c.api.SkipTask(ctx, id, ref, ControlRequest{Reason: reason}))
+	t, _, err := read[Task](c.api.SkipTask(ctx, id, ref, &SkipTaskParams{}, ControlRequest{Reason: reason}))
 	return t, err
+}
+
+// PlanSkip answers what SkipTask would do to a task that ended.
+func (c *Client) PlanSkip(ctx context.Context, id, ref, reason string) (*Plan, error) {
+	p, _, err := read[Plan](c.api.SkipTask(ctx, id, ref, &SkipTaskParams{DryRun: dryRun()}, ControlRequest{Reason: reason}))
+	return p, err
 }

@@ -44,21 +44,24 @@ func (s *Server) withinProjects(c *gin.Context, p *auth.Principal) error {
 	if project := c.Param("project"); project != "" {
 		return p.CheckProject(project)
 	}
-	var id string
+	var ids []string
 	switch {
 	case strings.HasPrefix(c.FullPath(), "/v1/executions/:id"):
-		id = c.Param("id")
+		ids = append(ids, c.Param("id"))
 	case strings.HasPrefix(c.FullPath(), "/v1/remote/:execution"):
-		id = c.Param("execution")
-	default:
-		return nil
+		ids = append(ids, c.Param("execution"))
 	}
-	x, err := s.options.Engine.Execution(c.Request.Context(), id)
-	if err != nil {
-		return err
+	if with := c.Query("with"); with != "" && c.FullPath() == "/v1/executions/:id/diff" {
+		ids = append(ids, with)
 	}
-	if !p.Sees(x.Project) {
-		return engine.NotFound("execution", id)
+	for _, id := range ids {
+		x, err := s.options.Engine.Execution(c.Request.Context(), id)
+		if err != nil {
+			return err
+		}
+		if !p.Sees(x.Project) {
+			return engine.NotFound("execution", id)
+		}
 	}
 	return nil
 }

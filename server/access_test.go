@@ -61,6 +61,12 @@ var matrix = map[string]string{
 	"POST /v1/executions/:id/cancel":                                  "113..4",
 	"POST /v1/executions/:id/pause":                                   "113..4",
 	"POST /v1/executions/:id/resume":                                  "113..4",
+	"POST /v1/executions/:id/retry":                                   "113..4",
+	"POST /v1/executions/:id/rerun":                                   "113..4",
+	"GET /v1/executions/:id/redrives":                                 "11...4",
+	"GET /v1/executions/:id/lineage":                                  "11...4",
+	"GET /v1/executions/:id/diff":                                     "11...4",
+	"GET /v1/executions/:id/tasks/:ref/diff":                          "11...4",
 	"GET /v1/queues":                                                  "11....",
 	"POST /v1/queues/:queue/pause":                                    "113..3",
 	"POST /v1/queues/:queue/resume":                                   "113..3",
@@ -142,8 +148,13 @@ func callOf(method, route, key string) call {
 	c := call{method: method, key: key, body: bodies[method+" "+route]}
 	c.path = strings.NewReplacer(":project", "default", ":name", "hello", ":version", "1", ":backfill", "1", ":id", idDefault, ":execution", idDefault,
 		":ref", "load", ":session", "7", ":queue", "default", ":key", "k1", "*path", "favicon.ico").Replace(route)
-	if strings.HasSuffix(route, "/workflows") {
+	switch {
+	case strings.HasSuffix(route, "/workflows"):
 		c.media = "application/yaml"
+	case route == "/v1/executions/:id/diff":
+		c.path += "?with=" + idDefault
+	case route == "/v1/executions/:id/tasks/:ref/diff":
+		c.path += "?from=1&to=2"
 	}
 	return c
 }

@@ -224,7 +224,7 @@ func TestAround(t *testing.T) {
 
 	w = r.do(call{path: "/docs"})
 	require.Equal(t, 200, w.Code)
-	for _, part := range []string{`id="startExecution"`, "each%5Beu%5D.load", "idempotency_key", "curl -H", "Problem"} {
+	for _, part := range []string{`id="startExecution"`, "each%5Beu%5D.load", "idempotency_key", "curl -H", "Problem", "/diff?with=WITH&#39;", "string or integer, 1 to 999999999"} {
 		require.Contains(t, w.Body.String(), part)
 	}
 	require.NotContains(t, w.Body.String(), "<script")

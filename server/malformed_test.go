@@ -137,7 +137,7 @@ func TestMalformed(t *testing.T) {
 		{"fail for good", call{method: "POST", path: x + "/tasks/load/fail", body: `{"error":{"retryable":false}}`}, 422, "request_invalid", "error.retryable", "code, message"},
 		{"skip with output", call{method: "POST", path: x + "/tasks/load/skip", body: `{"output":1}`}, 422, "request_invalid", "output", "reason"},
 		{"skip for long", call{method: "POST", path: x + "/tasks/load/skip", body: `{"reason":"` + strings.Repeat("r", 1025) + `"}`}, 422, "request_invalid", "reason", "0 to 1024"},
-		{"skip a long ref", call{method: "POST", path: x + "/tasks/" + strings.Repeat("r", 513) + "/skip"}, 422, "request_invalid", "ref", "1 to 512"},
+		{"fail a long ref", call{method: "POST", path: x + "/tasks/" + strings.Repeat("r", 513) + "/fail"}, 422, "request_invalid", "ref", "1 to 512"},
 		{"skip no UTF-8", call{method: "POST", path: x + "/tasks/a%FFb/skip"}, 422, "request_invalid", "ref", "UTF-8"},
 		{"skip what ended", call{method: "POST", path: x + "/tasks/ended/skip"}, 409, "task_ended", "", ""},
 		{"skip by GET", call{path: x + "/tasks/load/skip"}, 405, "method_not_allowed", "", ""},

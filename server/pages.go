@@ -180,6 +180,14 @@ func typeOf(ref *openapi3.SchemaRef) string {
 			words[i] = fmt.Sprint(v)
 		}
 		text = strings.Join(words, " | ")
+	case len(s.OneOf) > 0:
+		words := make([]string, len(s.OneOf))
+		for i, v := range s.OneOf {
+			words[i] = typeOf(v)
+		}
+		text = strings.Join(words, " or ")
+	case len(s.AllOf) == 1:
+		text = typeOf(s.AllOf[0])
 	case s.Type.Is("array"):
 		text = "list of " + typeOf(s.Items)
 	case s.Type.Is("object") && ref.Ref != "" && len(s.Properties) > 0:
@@ -214,7 +222,17 @@ func curl(o docOperation, example any) string {
 	if o.ID == "streamEvents" {
 		b.WriteString(" -N")
 	}
-	b.WriteString(" \\\n  http://127.0.0.1:8080" + path)
+	address := "http://127.0.0.1:8080" + path
+	var query []string
+	for _, p := range o.Parameters {
+		if p.In == "query" && p.Required {
+			query = append(query, p.Name+"="+strings.ToUpper(p.Name))
+		}
+	}
+	if len(query) > 0 {
+		address = "'" + address + "?" + strings.Join(query, "&") + "'" // the quotes keep the & from the shell
+	}
+	b.WriteString(" \\\n  " + address)
 	switch e := example.(type) {
 	case nil:
 	case string:

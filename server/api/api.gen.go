@@ -76,12 +76,18 @@ func (e ExecutionStatus) Valid() bool {
 
 // Defines values for LineageRelation.
 const (
+	RelationRerun       LineageRelation = "rerun"
+	RelationRetry       LineageRelation = "retry"
 	RelationSubWorkflow LineageRelation = "sub_workflow"
 )
 
 // Valid indicates whether the value is a known member of the LineageRelation enum.
 func (e LineageRelation) Valid() bool {
 	switch e {
+	case RelationRerun:
+		return true
+	case RelationRetry:
+		return true
 	case RelationSubWorkflow:
 		return true
 	default:
@@ -107,6 +113,156 @@ func (e LogLevel) Valid() bool {
 	case LogLevelInfo:
 		return true
 	case LogLevelWarn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanRowAction.
+const (
+	ActionCancel       PlanRowAction = "cancel"
+	ActionKeep         PlanRowAction = "keep"
+	ActionLeaveRunning PlanRowAction = "leave_running"
+	ActionPin          PlanRowAction = "pin"
+	ActionRun          PlanRowAction = "run"
+	ActionSkip         PlanRowAction = "skip"
+	ActionUndecided    PlanRowAction = "undecided"
+)
+
+// Valid indicates whether the value is a known member of the PlanRowAction enum.
+func (e PlanRowAction) Valid() bool {
+	switch e {
+	case ActionCancel:
+		return true
+	case ActionKeep:
+		return true
+	case ActionLeaveRunning:
+		return true
+	case ActionPin:
+		return true
+	case ActionRun:
+		return true
+	case ActionSkip:
+		return true
+	case ActionUndecided:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveIdentity.
+const (
+	InPlace      RedriveIdentity = "in_place"
+	NewExecution RedriveIdentity = "new_execution"
+)
+
+// Valid indicates whether the value is a known member of the RedriveIdentity enum.
+func (e RedriveIdentity) Valid() bool {
+	switch e {
+	case InPlace:
+		return true
+	case NewExecution:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveOperation.
+const (
+	OperationComplete RedriveOperation = "complete"
+	OperationRerun    RedriveOperation = "rerun"
+	OperationRetry    RedriveOperation = "retry"
+	OperationSkip     RedriveOperation = "skip"
+)
+
+// Valid indicates whether the value is a known member of the RedriveOperation enum.
+func (e RedriveOperation) Valid() bool {
+	switch e {
+	case OperationComplete:
+		return true
+	case OperationRerun:
+		return true
+	case OperationRetry:
+		return true
+	case OperationSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestBudget.
+const (
+	BudgetFull RedriveRequestBudget = "full"
+	BudgetOne  RedriveRequestBudget = "one"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestBudget enum.
+func (e RedriveRequestBudget) Valid() bool {
+	switch e {
+	case BudgetFull:
+		return true
+	case BudgetOne:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestInputMode.
+const (
+	InputMerge   RedriveRequestInputMode = "merge"
+	InputReplace RedriveRequestInputMode = "replace"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestInputMode enum.
+func (e RedriveRequestInputMode) Valid() bool {
+	switch e {
+	case InputMerge:
+		return true
+	case InputReplace:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestScope.
+const (
+	ScopeChanged    RedriveRequestScope = "changed"
+	ScopeDownstream RedriveRequestScope = "downstream"
+	ScopeOnly       RedriveRequestScope = "only"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestScope enum.
+func (e RedriveRequestScope) Valid() bool {
+	switch e {
+	case ScopeChanged:
+		return true
+	case ScopeDownstream:
+		return true
+	case ScopeOnly:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveRequestSubworkflows.
+const (
+	SubworkflowsRestart RedriveRequestSubworkflows = "restart"
+	SubworkflowsResume  RedriveRequestSubworkflows = "resume"
+)
+
+// Valid indicates whether the value is a known member of the RedriveRequestSubworkflows enum.
+func (e RedriveRequestSubworkflows) Valid() bool {
+	switch e {
+	case SubworkflowsRestart:
+		return true
+	case SubworkflowsResume:
 		return true
 	default:
 		return false
@@ -382,6 +538,27 @@ type BackfillRequest struct {
 	To time.Time `json:"to"`
 }
 
+// Comparison Two executions, or two attempts of a task, side by side. A diff is null where both are equal.
+type Comparison struct {
+	A Side `json:"a"`
+	B Side `json:"b"`
+
+	// Definition A JSON Patch (RFC 6902).
+	Definition JSONPatch `json:"definition"`
+
+	// Error A JSON Patch (RFC 6902).
+	Error JSONPatch `json:"error"`
+
+	// Input A JSON Patch (RFC 6902).
+	Input JSONPatch `json:"input"`
+
+	// Output A JSON Patch (RFC 6902).
+	Output JSONPatch `json:"output"`
+
+	// Tasks Of executions: the tasks that differ.
+	Tasks []TaskPair `json:"tasks"`
+}
+
 // CompleteRequest defines model for CompleteRequest.
 type CompleteRequest struct {
 	// Output Null when left out. A task that holds others takes none.
@@ -412,6 +589,20 @@ type CreatedKey struct {
 
 	// Secret Shown this once.
 	Secret string `json:"secret"`
+}
+
+// DefinitionDiff How the version that runs differs from the one before. Left out where it is the same.
+type DefinitionDiff struct {
+	// Added Paths of tasks.
+	Added   []string `json:"added"`
+	Changed []string `json:"changed"`
+
+	// From A version.
+	From    int      `json:"from"`
+	Removed []string `json:"removed"`
+
+	// To A version.
+	To int `json:"to"`
 }
 
 // Event defines model for Event.
@@ -570,6 +761,9 @@ type Heartbeat struct {
 // JSON Any JSON value.
 type JSON = json.RawMessage
 
+// JSONPatch A JSON Patch (RFC 6902).
+type JSONPatch = json.RawMessage
+
 // Key defines model for Key.
 type Key struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -604,15 +798,47 @@ type Lineage struct {
 	// Parent The id of the one that it comes from.
 	Parent *string `json:"parent"`
 
-	// Relation What it is to its parent.
+	// Relation What it is to its parent: a part of it, or what a redrive of it into a new execution made.
 	Relation *LineageRelation `json:"relation"`
 
 	// Root The id of the first one; its own where it has no parent.
 	Root string `json:"root"`
 }
 
-// LineageRelation What it is to its parent.
+// LineageRelation What it is to its parent: a part of it, or what a redrive of it into a new execution made.
 type LineageRelation string
+
+// LineageNode defines model for LineageNode.
+type LineageNode struct {
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+
+	// Execution Its id.
+	Execution string `json:"execution"`
+	Number    int64  `json:"number"`
+
+	// Parent The id of the one that it comes from; null for the root.
+	Parent   *string `json:"parent"`
+	Redrives int     `json:"redrives"`
+
+	// Relation What it is to its parent.
+	Relation *LineageRelation `json:"relation"`
+	Status   ExecutionStatus  `json:"status"`
+
+	// Task Of a sub-workflow: the ref of its task in the parent.
+	Task     string `json:"task,omitempty"`
+	Version  int    `json:"version"`
+	Workflow string `json:"workflow"`
+}
+
+// LineageTree defines model for LineageTree.
+type LineageTree struct {
+	// Nodes The root first, each behind the one that it comes from, older ones first.
+	Nodes []LineageNode `json:"nodes"`
+
+	// Root The id of the first one.
+	Root string `json:"root"`
+}
 
 // LogEntry defines model for LogEntry.
 type LogEntry struct {
@@ -637,6 +863,9 @@ type LogList struct {
 	NextCursor *string    `json:"next_cursor"`
 }
 
+// NestedRef defines model for NestedRef.
+type NestedRef = string
+
 // Parent The task that it is the sub-workflow of; null where nothing started it so.
 type Parent struct {
 	// Execution Its id.
@@ -654,6 +883,56 @@ type PauseRequest struct {
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
 }
+
+// Plan The exact effect of a redrive.
+type Plan struct {
+	// Acknowledge Refs of tasks with `effects` unsafe that must be acknowledged before it is executed.
+	Acknowledge []string `json:"acknowledge"`
+
+	// DefinitionDiff How the version that runs differs from the one before. Left out where it is the same.
+	DefinitionDiff *DefinitionDiff `json:"definition_diff,omitempty"`
+
+	// Execution The id of the execution that it was made for.
+	Execution string `json:"execution"`
+
+	// Identity Which execution runs, this one (in_place, the default) or a new one that takes over what is kept.
+	Identity RedriveIdentity `json:"identity"`
+
+	// InputDiff How the workflow's input changes. Left out where it does not.
+	InputDiff json.RawMessage  `json:"input_diff,omitempty"`
+	Operation RedriveOperation `json:"operation"`
+
+	// PlanHash Executes this plan and no other.
+	PlanHash string `json:"plan_hash"`
+
+	// Revision Of the execution that it rests on.
+	Revision int64     `json:"revision"`
+	Tasks    []PlanRow `json:"tasks"`
+	Warnings []string  `json:"warnings"`
+}
+
+// PlanRow defines model for PlanRow.
+type PlanRow struct {
+	// Action cancel: the attempt that runs is superseded, and the task runs again. pin: it takes the output that was given. undecided: it depends on what will be evaluated again.
+	Action PlanRowAction `json:"action"`
+
+	// Attempt The newest before it; 0 when there is none.
+	Attempt int    `json:"attempt"`
+	Effects string `json:"effects"`
+
+	// InputDiff How a `task_input` changes the input. Left out where none was given.
+	InputDiff json.RawMessage `json:"input_diff,omitempty"`
+	Reason    string          `json:"reason"`
+
+	// Ref Of a task inside a sub-workflow behind its task and a slash.
+	Ref string `json:"ref"`
+
+	// Status Before it. Left out where the task is new.
+	Status TaskStatus `json:"status,omitempty"`
+}
+
+// PlanRowAction cancel: the attempt that runs is superseded, and the task runs again. pin: it takes the output that was given. undecided: it depends on what will be evaluated again.
+type PlanRowAction string
 
 // PollRequest defines model for PollRequest.
 type PollRequest struct {
@@ -764,6 +1043,111 @@ type Queue struct {
 type QueueList struct {
 	Items      []Queue `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+}
+
+// RedriveIdentity Which execution runs, this one (in_place, the default) or a new one that takes over what is kept.
+type RedriveIdentity string
+
+// RedriveOperation defines model for RedriveOperation.
+type RedriveOperation string
+
+// RedriveRequest defines model for RedriveRequest.
+type RedriveRequest struct {
+	// Acknowledge Refs of tasks with `effects` unsafe that may run again.
+	Acknowledge []NestedRef `json:"acknowledge,omitempty"`
+
+	// AttemptName Of a new execution in a session, retry-<n> when left out.
+	AttemptName string `json:"attempt_name,omitempty"`
+
+	// Budget How many tries a task has that runs again: all of its own (full, the default), or one more where it had used them up.
+	Budget RedriveRequestBudget `json:"budget,omitempty"`
+
+	// CorrelationID Kept when left out.
+	CorrelationID *string `json:"correlation_id,omitempty"`
+
+	// Definition Which version of the workflow runs: `same` (the default), `latest`, or the number of one.
+	Definition VersionChoice `json:"definition,omitempty"`
+
+	// From Refs of the tasks to start from: also an item `each[eu]`, an iteration `loop[3].check`, or a task of a sub-workflow `child/load`. Left out, a retry starts from all that did not succeed, a rerun from the beginning.
+	From []NestedRef `json:"from,omitempty"`
+
+	// IdempotencyKey The same key again answers with the first result.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+
+	// Identity Which execution runs, this one (in_place, the default) or a new one that takes over what is kept.
+	Identity RedriveIdentity `json:"identity,omitempty"`
+
+	// InputMode What `workflow_input` and `task_input` do: replace (the default), or merge, as a JSON Merge Patch (RFC 7396).
+	InputMode RedriveRequestInputMode `json:"input_mode,omitempty"`
+	Metadata  StringMap               `json:"metadata,omitempty"`
+
+	// Outputs By ref, an output that is taken instead of a run of that task.
+	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
+
+	// PlanHash Execute only if the plan is still this one; otherwise 409 `plan_changed`.
+	PlanHash string `json:"plan_hash,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+
+	// Scope How far it reaches: the tasks and all that depends on them (downstream, the default), just the tasks (only), or of all these what would see something else than last time (changed).
+	Scope RedriveRequestScope `json:"scope,omitempty"`
+
+	// Subworkflows What becomes of a sub-workflow that runs again: it goes on in place (resume, the default of a retry) or starts afresh (restart, that of a rerun).
+	Subworkflows RedriveRequestSubworkflows `json:"subworkflows,omitempty"`
+
+	// TaskInput By ref, what takes the place of the input (`with`) of that task, or patches it; it stays with the task for later redrives, and null takes it away again.
+	TaskInput map[string]json.RawMessage `json:"task_input,omitempty"`
+
+	// WorkflowInput Takes the place of the workflow's input, or patches it. Left out, the input is kept as it was given.
+	WorkflowInput json.RawMessage `json:"workflow_input,omitempty"`
+}
+
+// RedriveRequestBudget How many tries a task has that runs again: all of its own (full, the default), or one more where it had used them up.
+type RedriveRequestBudget string
+
+// RedriveRequestInputMode What `workflow_input` and `task_input` do: replace (the default), or merge, as a JSON Merge Patch (RFC 7396).
+type RedriveRequestInputMode string
+
+// RedriveRequestScope How far it reaches: the tasks and all that depends on them (downstream, the default), just the tasks (only), or of all these what would see something else than last time (changed).
+type RedriveRequestScope string
+
+// RedriveRequestSubworkflows What becomes of a sub-workflow that runs again: it goes on in place (resume, the default of a retry) or starts afresh (restart, that of a rerun).
+type RedriveRequestSubworkflows string
+
+// Redriven One redrive of an execution.
+type Redriven struct {
+	At time.Time `json:"at"`
+	By string    `json:"by,omitempty"`
+
+	// Definition SHA-256 of the canonical definition that ran.
+	Definition string `json:"definition"`
+
+	// Into Of a redrive into a new execution: its id.
+	Into string `json:"into,omitempty"`
+
+	// Kept How many tasks it kept or left running.
+	Kept int `json:"kept"`
+
+	// Number 1, 2, 3 ...
+	Number    int              `json:"number"`
+	Operation RedriveOperation `json:"operation"`
+
+	// Plan What it did. Its rows are those of tasks that it changed.
+	Plan   *Plan  `json:"plan"`
+	Reason string `json:"reason,omitempty"`
+
+	// Request As it was asked.
+	Request json.RawMessage `json:"request"`
+
+	// Version The version of the workflow that ran.
+	Version int `json:"version"`
+}
+
+// RedrivenList defines model for RedrivenList.
+type RedrivenList struct {
+	Items      []Redriven `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
 }
 
 // RemoteCompleteRequest defines model for RemoteCompleteRequest.
@@ -1005,6 +1389,27 @@ type SessionList struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
+// Side defines model for Side.
+type Side struct {
+	// Attempt Of an attempt: its number.
+	Attempt int `json:"attempt,omitempty"`
+
+	// DurationSeconds From the start to the end.
+	DurationSeconds *float64   `json:"duration_seconds"`
+	Error           *TaskError `json:"error"`
+
+	// Execution Its id.
+	Execution string `json:"execution"`
+
+	// Redrive Of an attempt the redrive that it belongs to, of an execution how many it has.
+	Redrive int `json:"redrive"`
+
+	// Ref Of an attempt: its task.
+	Ref     string `json:"ref,omitempty"`
+	Status  string `json:"status"`
+	Version int    `json:"version"`
+}
+
 // StartRequest defines model for StartRequest.
 type StartRequest struct {
 	// AttemptName Names a further attempt of the session.
@@ -1088,6 +1493,36 @@ type TaskError struct {
 type TaskList struct {
 	Items      []Task  `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+}
+
+// TaskOrPlan defines model for TaskOrPlan.
+type TaskOrPlan struct {
+	union json.RawMessage
+}
+
+// TaskPair defines model for TaskPair.
+type TaskPair struct {
+	// A Null where the task is not there.
+	A *TaskSide `json:"a"`
+
+	// B Null where the task is not there.
+	B *TaskSide `json:"b"`
+
+	// Error It differs.
+	Error bool `json:"error,omitempty"`
+
+	// Input It differs.
+	Input bool `json:"input,omitempty"`
+
+	// Output It differs.
+	Output bool   `json:"output,omitempty"`
+	Ref    string `json:"ref"`
+}
+
+// TaskSide Null where the task is not there.
+type TaskSide struct {
+	DurationSeconds *float64   `json:"duration_seconds"`
+	Status          TaskStatus `json:"status"`
 }
 
 // TaskStatus defines model for TaskStatus.
@@ -1211,6 +1646,9 @@ type ExecutionID = string
 // Limit defines model for Limit.
 type Limit = int
 
+// PlanOnly defines model for PlanOnly.
+type PlanOnly = bool
+
 // ProjectName defines model for ProjectName.
 type ProjectName = string
 
@@ -1235,11 +1673,29 @@ type WorkflowName = string
 // Controlled defines model for Controlled.
 type Controlled = Execution
 
+// Planned The exact effect of a redrive.
+type Planned = Plan
+
+// Redriving defines model for Redriving.
+type Redriving = Execution
+
 // Settled defines model for Settled.
 type Settled = Task
 
+// SettledOrPlanned defines model for SettledOrPlanned.
+type SettledOrPlanned = TaskOrPlan
+
 // Control defines model for Control.
 type Control = ControlRequest
+
+// Redrive defines model for Redrive.
+type Redrive = RedriveRequest
+
+// DiffExecutionsParams defines parameters for DiffExecutions.
+type DiffExecutionsParams struct {
+	// With The id of the other execution, or its number.
+	With string `form:"with" json:"with"`
+}
 
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
@@ -1292,6 +1748,27 @@ type ListLogsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListRedrivesParams defines parameters for ListRedrives.
+type ListRedrivesParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// RerunExecutionParams defines parameters for RerunExecution.
+type RerunExecutionParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// RetryExecutionParams defines parameters for RetryExecution.
+type RetryExecutionParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
 // ListTasksParams defines parameters for ListTasks.
 type ListTasksParams struct {
 	// Cursor The `next_cursor` of the page before.
@@ -1308,6 +1785,27 @@ type ListAttemptsParams struct {
 
 	// Limit How many items at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CompleteTaskParams defines parameters for CompleteTask.
+type CompleteTaskParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// DiffAttemptsParams defines parameters for DiffAttempts.
+type DiffAttemptsParams struct {
+	// From The number of the first attempt.
+	From int `form:"from" json:"from"`
+
+	// To The number of the second attempt.
+	To int `form:"to" json:"to"`
+}
+
+// SkipTaskParams defines parameters for SkipTask.
+type SkipTaskParams struct {
+	// DryRun Only answer the plan.
+	DryRun *PlanOnly `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -1427,8 +1925,14 @@ type CancelExecutionJSONRequestBody = ControlRequest
 // PauseExecutionJSONRequestBody defines body for PauseExecution for application/json ContentType.
 type PauseExecutionJSONRequestBody = PauseRequest
 
+// RerunExecutionJSONRequestBody defines body for RerunExecution for application/json ContentType.
+type RerunExecutionJSONRequestBody = RedriveRequest
+
 // ResumeExecutionJSONRequestBody defines body for ResumeExecution for application/json ContentType.
 type ResumeExecutionJSONRequestBody = ResumeRequest
+
+// RetryExecutionJSONRequestBody defines body for RetryExecution for application/json ContentType.
+type RetryExecutionJSONRequestBody = RedriveRequest
 
 // CompleteTaskJSONRequestBody defines body for CompleteTask for application/json ContentType.
 type CompleteTaskJSONRequestBody = CompleteRequest
@@ -1472,6 +1976,68 @@ type HeartbeatRemoteJSONRequestBody = RemoteHeartbeatRequest
 // LogRemoteJSONRequestBody defines body for LogRemote for application/json ContentType.
 type LogRemoteJSONRequestBody = RemoteLogRequest
 
+// AsTask returns the union data inside the TaskOrPlan as a Task
+func (t TaskOrPlan) AsTask() (Task, error) {
+	var body Task
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromTask overwrites any union data inside the TaskOrPlan as the provided Task
+func (t *TaskOrPlan) FromTask(v Task) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeTask performs a merge with any union data inside the TaskOrPlan, using the provided Task
+func (t *TaskOrPlan) MergeTask(v Task) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPlan returns the union data inside the TaskOrPlan as a Plan
+func (t TaskOrPlan) AsPlan() (Plan, error) {
+	var body Plan
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPlan overwrites any union data inside the TaskOrPlan as the provided Plan
+func (t *TaskOrPlan) FromPlan(v Plan) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergePlan performs a merge with any union data inside the TaskOrPlan, using the provided Plan
+func (t *TaskOrPlan) MergePlan(v Plan) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t TaskOrPlan) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *TaskOrPlan) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetExecution Read an execution
@@ -1480,6 +2046,9 @@ type ServerInterface interface {
 	// CancelExecution Cancel an execution
 	// (POST /v1/executions/{id}/cancel)
 	CancelExecution(c *gin.Context, id ExecutionID)
+	// DiffExecutions Compare an execution with another one
+	// (GET /v1/executions/{id}/diff)
+	DiffExecutions(c *gin.Context, id ExecutionID, params DiffExecutionsParams)
 	// StreamEvents Follow an execution as server-sent events
 	// (GET /v1/executions/{id}/events)
 	StreamEvents(c *gin.Context, id ExecutionID, params StreamEventsParams)
@@ -1489,15 +2058,27 @@ type ServerInterface interface {
 	// ListHistory List what happened to an execution
 	// (GET /v1/executions/{id}/history)
 	ListHistory(c *gin.Context, id ExecutionID, params ListHistoryParams)
+	// GetLineage Read the family of an execution
+	// (GET /v1/executions/{id}/lineage)
+	GetLineage(c *gin.Context, id ExecutionID)
 	// ListLogs Read or follow what the tasks of an execution logged
 	// (GET /v1/executions/{id}/logs)
 	ListLogs(c *gin.Context, id ExecutionID, params ListLogsParams)
 	// PauseExecution Pause an execution
 	// (POST /v1/executions/{id}/pause)
 	PauseExecution(c *gin.Context, id ExecutionID)
+	// ListRedrives List the redrives of an execution
+	// (GET /v1/executions/{id}/redrives)
+	ListRedrives(c *gin.Context, id ExecutionID, params ListRedrivesParams)
+	// RerunExecution Run chosen tasks again, or everything
+	// (POST /v1/executions/{id}/rerun)
+	RerunExecution(c *gin.Context, id ExecutionID, params RerunExecutionParams)
 	// ResumeExecution Resume an execution, or answer what it waits for
 	// (POST /v1/executions/{id}/resume)
 	ResumeExecution(c *gin.Context, id ExecutionID)
+	// RetryExecution Run again what did not succeed
+	// (POST /v1/executions/{id}/retry)
+	RetryExecution(c *gin.Context, id ExecutionID, params RetryExecutionParams)
 	// ListTasks List the tasks of an execution
 	// (GET /v1/executions/{id}/tasks)
 	ListTasks(c *gin.Context, id ExecutionID, params ListTasksParams)
@@ -1509,13 +2090,16 @@ type ServerInterface interface {
 	ListAttempts(c *gin.Context, id ExecutionID, ref Ref, params ListAttemptsParams)
 	// CompleteTask End a task as succeeded, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/complete)
-	CompleteTask(c *gin.Context, id ExecutionID, ref Ref)
+	CompleteTask(c *gin.Context, id ExecutionID, ref NestedRef, params CompleteTaskParams)
+	// DiffAttempts Compare two attempts of a task
+	// (GET /v1/executions/{id}/tasks/{ref}/diff)
+	DiffAttempts(c *gin.Context, id ExecutionID, ref NestedRef, params DiffAttemptsParams)
 	// FailTask End a task as failed, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/fail)
 	FailTask(c *gin.Context, id ExecutionID, ref Ref)
 	// SkipTask Skip a task, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/skip)
-	SkipTask(c *gin.Context, id ExecutionID, ref Ref)
+	SkipTask(c *gin.Context, id ExecutionID, ref NestedRef, params SkipTaskParams)
 	// ListKeys List API keys
 	// (GET /v1/keys)
 	ListKeys(c *gin.Context, params ListKeysParams)
@@ -1679,6 +2263,42 @@ func (siw *ServerInterfaceWrapper) CancelExecution(c *gin.Context) {
 	siw.Handler.CancelExecution(c, id)
 }
 
+// DiffExecutions operation middleware
+func (siw *ServerInterfaceWrapper) DiffExecutions(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffExecutionsParams
+
+	// ------------- Required query parameter "with" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "with", c.Request.URL.Query(), &params.With, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter with: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DiffExecutions(c, id, params)
+}
+
 // StreamEvents operation middleware
 func (siw *ServerInterfaceWrapper) StreamEvents(c *gin.Context) {
 
@@ -1816,6 +2436,31 @@ func (siw *ServerInterfaceWrapper) ListHistory(c *gin.Context) {
 	siw.Handler.ListHistory(c, id, params)
 }
 
+// GetLineage operation middleware
+func (siw *ServerInterfaceWrapper) GetLineage(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetLineage(c, id)
+}
+
 // ListLogs operation middleware
 func (siw *ServerInterfaceWrapper) ListLogs(c *gin.Context) {
 
@@ -1938,6 +2583,86 @@ func (siw *ServerInterfaceWrapper) PauseExecution(c *gin.Context) {
 	siw.Handler.PauseExecution(c, id)
 }
 
+// ListRedrives operation middleware
+func (siw *ServerInterfaceWrapper) ListRedrives(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRedrivesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListRedrives(c, id, params)
+}
+
+// RerunExecution operation middleware
+func (siw *ServerInterfaceWrapper) RerunExecution(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RerunExecutionParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RerunExecution(c, id, params)
+}
+
 // ResumeExecution operation middleware
 func (siw *ServerInterfaceWrapper) ResumeExecution(c *gin.Context) {
 
@@ -1961,6 +2686,42 @@ func (siw *ServerInterfaceWrapper) ResumeExecution(c *gin.Context) {
 	}
 
 	siw.Handler.ResumeExecution(c, id)
+}
+
+// RetryExecution operation middleware
+func (siw *ServerInterfaceWrapper) RetryExecution(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryExecutionParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RetryExecution(c, id, params)
 }
 
 // ListTasks operation middleware
@@ -2110,11 +2871,22 @@ func (siw *ServerInterfaceWrapper) CompleteTask(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "ref" -------------
-	var ref Ref
+	var ref NestedRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteTaskParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -2125,7 +2897,60 @@ func (siw *ServerInterfaceWrapper) CompleteTask(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CompleteTask(c, id, ref)
+	siw.Handler.CompleteTask(c, id, ref, params)
+}
+
+// DiffAttempts operation middleware
+func (siw *ServerInterfaceWrapper) DiffAttempts(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "ref" -------------
+	var ref NestedRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffAttemptsParams
+
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Required query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "to", c.Request.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DiffAttempts(c, id, ref, params)
 }
 
 // FailTask operation middleware
@@ -2178,11 +3003,22 @@ func (siw *ServerInterfaceWrapper) SkipTask(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "ref" -------------
-	var ref Ref
+	var ref NestedRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter ref: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SkipTaskParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -2193,7 +3029,7 @@ func (siw *ServerInterfaceWrapper) SkipTask(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.SkipTask(c, id, ref)
+	siw.Handler.SkipTask(c, id, ref, params)
 }
 
 // ListKeys operation middleware
@@ -3446,6 +4282,12 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/executions/:id/cancel", wrapper.CancelExecution)
 	router.POST(options.BaseURL+"/v1/executions/:id/pause", wrapper.PauseExecution)
 	router.POST(options.BaseURL+"/v1/executions/:id/resume", wrapper.ResumeExecution)
+	router.POST(options.BaseURL+"/v1/executions/:id/retry", wrapper.RetryExecution)
+	router.POST(options.BaseURL+"/v1/executions/:id/rerun", wrapper.RerunExecution)
+	router.GET(options.BaseURL+"/v1/executions/:id/redrives", wrapper.ListRedrives)
+	router.GET(options.BaseURL+"/v1/executions/:id/lineage", wrapper.GetLineage)
+	router.GET(options.BaseURL+"/v1/executions/:id/diff", wrapper.DiffExecutions)
+	router.GET(options.BaseURL+"/v1/executions/:id/tasks/:ref/diff", wrapper.DiffAttempts)
 	router.GET(options.BaseURL+"/v1/projects/:project/schedules", wrapper.ListSchedules)
 	router.DELETE(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.DeleteSchedule)
 	router.GET(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.GetSchedule)
@@ -3471,9 +4313,23 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 
 type ControlledJSONResponse Execution
 
+type PlannedJSONResponse Plan
+
 type ProblemApplicationProblemPlusJSONResponse Problem
 
+type RedrivingJSONResponse Execution
+
 type SettledJSONResponse Task
+
+type SettledOrPlannedJSONResponse TaskOrPlan
+
+func (t SettledOrPlannedJSONResponse) MarshalJSON() ([]byte, error) {
+	return TaskOrPlan(t).MarshalJSON()
+}
+
+func (t *SettledOrPlannedJSONResponse) UnmarshalJSON(b []byte) error {
+	return (*TaskOrPlan)(t).UnmarshalJSON(b)
+}
 
 type GetExecutionRequestObject struct {
 	ID ExecutionID `json:"id"`
@@ -3543,6 +4399,46 @@ type CancelExecutiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelExecutiondefaultApplicationProblemPlusJSONResponse) VisitCancelExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffExecutionsRequestObject struct {
+	ID     ExecutionID `json:"id"`
+	Params DiffExecutionsParams
+}
+
+type DiffExecutionsResponseObject interface {
+	VisitDiffExecutionsResponse(w http.ResponseWriter) error
+}
+
+type DiffExecutions200JSONResponse Comparison
+
+func (response DiffExecutions200JSONResponse) VisitDiffExecutionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffExecutionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffExecutionsdefaultApplicationProblemPlusJSONResponse) VisitDiffExecutionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3763,6 +4659,45 @@ func (response ListHistorydefaultApplicationProblemPlusJSONResponse) VisitListHi
 	return err
 }
 
+type GetLineageRequestObject struct {
+	ID ExecutionID `json:"id"`
+}
+
+type GetLineageResponseObject interface {
+	VisitGetLineageResponse(w http.ResponseWriter) error
+}
+
+type GetLineage200JSONResponse LineageTree
+
+func (response GetLineage200JSONResponse) VisitGetLineageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLineagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetLineagedefaultApplicationProblemPlusJSONResponse) VisitGetLineageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLogsRequestObject struct {
 	ID     ExecutionID `json:"id"`
 	Params ListLogsParams
@@ -3886,6 +4821,101 @@ func (response PauseExecutiondefaultApplicationProblemPlusJSONResponse) VisitPau
 	return err
 }
 
+type ListRedrivesRequestObject struct {
+	ID     ExecutionID `json:"id"`
+	Params ListRedrivesParams
+}
+
+type ListRedrivesResponseObject interface {
+	VisitListRedrivesResponse(w http.ResponseWriter) error
+}
+
+type ListRedrives200JSONResponse RedrivenList
+
+func (response ListRedrives200JSONResponse) VisitListRedrivesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRedrivesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRedrivesdefaultApplicationProblemPlusJSONResponse) VisitListRedrivesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RerunExecutionRequestObject struct {
+	ID     ExecutionID `json:"id"`
+	Params RerunExecutionParams
+	Body   *RerunExecutionJSONRequestBody
+}
+
+type RerunExecutionResponseObject interface {
+	VisitRerunExecutionResponse(w http.ResponseWriter) error
+}
+
+type RerunExecution200JSONResponse struct{ PlannedJSONResponse }
+
+func (response RerunExecution200JSONResponse) VisitRerunExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RerunExecution202JSONResponse struct{ RedrivingJSONResponse }
+
+func (response RerunExecution202JSONResponse) VisitRerunExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RerunExecutiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RerunExecutiondefaultApplicationProblemPlusJSONResponse) VisitRerunExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResumeExecutionRequestObject struct {
 	ID   ExecutionID `json:"id"`
 	Body *ResumeExecutionJSONRequestBody
@@ -3915,6 +4945,61 @@ type ResumeExecutiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResumeExecutiondefaultApplicationProblemPlusJSONResponse) VisitResumeExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecutionRequestObject struct {
+	ID     ExecutionID `json:"id"`
+	Params RetryExecutionParams
+	Body   *RetryExecutionJSONRequestBody
+}
+
+type RetryExecutionResponseObject interface {
+	VisitRetryExecutionResponse(w http.ResponseWriter) error
+}
+
+type RetryExecution200JSONResponse struct{ PlannedJSONResponse }
+
+func (response RetryExecution200JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution202JSONResponse struct{ RedrivingJSONResponse }
+
+func (response RetryExecution202JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecutiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryExecutiondefaultApplicationProblemPlusJSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4048,16 +5133,17 @@ func (response ListAttemptsdefaultApplicationProblemPlusJSONResponse) VisitListA
 }
 
 type CompleteTaskRequestObject struct {
-	ID   ExecutionID `json:"id"`
-	Ref  Ref         `json:"ref"`
-	Body *CompleteTaskJSONRequestBody
+	ID     ExecutionID `json:"id"`
+	Ref    NestedRef   `json:"ref"`
+	Params CompleteTaskParams
+	Body   *CompleteTaskJSONRequestBody
 }
 
 type CompleteTaskResponseObject interface {
 	VisitCompleteTaskResponse(w http.ResponseWriter) error
 }
 
-type CompleteTask200JSONResponse struct{ SettledJSONResponse }
+type CompleteTask200JSONResponse struct{ SettledOrPlannedJSONResponse }
 
 func (response CompleteTask200JSONResponse) VisitCompleteTaskResponse(w http.ResponseWriter) error {
 
@@ -4077,6 +5163,47 @@ type CompleteTaskdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CompleteTaskdefaultApplicationProblemPlusJSONResponse) VisitCompleteTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffAttemptsRequestObject struct {
+	ID     ExecutionID `json:"id"`
+	Ref    NestedRef   `json:"ref"`
+	Params DiffAttemptsParams
+}
+
+type DiffAttemptsResponseObject interface {
+	VisitDiffAttemptsResponse(w http.ResponseWriter) error
+}
+
+type DiffAttempts200JSONResponse Comparison
+
+func (response DiffAttempts200JSONResponse) VisitDiffAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffAttemptsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffAttemptsdefaultApplicationProblemPlusJSONResponse) VisitDiffAttemptsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4130,16 +5257,17 @@ func (response FailTaskdefaultApplicationProblemPlusJSONResponse) VisitFailTaskR
 }
 
 type SkipTaskRequestObject struct {
-	ID   ExecutionID `json:"id"`
-	Ref  Ref         `json:"ref"`
-	Body *SkipTaskJSONRequestBody
+	ID     ExecutionID `json:"id"`
+	Ref    NestedRef   `json:"ref"`
+	Params SkipTaskParams
+	Body   *SkipTaskJSONRequestBody
 }
 
 type SkipTaskResponseObject interface {
 	VisitSkipTaskResponse(w http.ResponseWriter) error
 }
 
-type SkipTask200JSONResponse struct{ SettledJSONResponse }
+type SkipTask200JSONResponse struct{ SettledOrPlannedJSONResponse }
 
 func (response SkipTask200JSONResponse) VisitSkipTaskResponse(w http.ResponseWriter) error {
 
@@ -5592,6 +6720,9 @@ type StrictServerInterface interface {
 	// CancelExecution Cancel an execution
 	// (POST /v1/executions/{id}/cancel)
 	CancelExecution(ctx context.Context, request CancelExecutionRequestObject) (CancelExecutionResponseObject, error)
+	// DiffExecutions Compare an execution with another one
+	// (GET /v1/executions/{id}/diff)
+	DiffExecutions(ctx context.Context, request DiffExecutionsRequestObject) (DiffExecutionsResponseObject, error)
 	// StreamEvents Follow an execution as server-sent events
 	// (GET /v1/executions/{id}/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -5601,15 +6732,27 @@ type StrictServerInterface interface {
 	// ListHistory List what happened to an execution
 	// (GET /v1/executions/{id}/history)
 	ListHistory(ctx context.Context, request ListHistoryRequestObject) (ListHistoryResponseObject, error)
+	// GetLineage Read the family of an execution
+	// (GET /v1/executions/{id}/lineage)
+	GetLineage(ctx context.Context, request GetLineageRequestObject) (GetLineageResponseObject, error)
 	// ListLogs Read or follow what the tasks of an execution logged
 	// (GET /v1/executions/{id}/logs)
 	ListLogs(ctx context.Context, request ListLogsRequestObject) (ListLogsResponseObject, error)
 	// PauseExecution Pause an execution
 	// (POST /v1/executions/{id}/pause)
 	PauseExecution(ctx context.Context, request PauseExecutionRequestObject) (PauseExecutionResponseObject, error)
+	// ListRedrives List the redrives of an execution
+	// (GET /v1/executions/{id}/redrives)
+	ListRedrives(ctx context.Context, request ListRedrivesRequestObject) (ListRedrivesResponseObject, error)
+	// RerunExecution Run chosen tasks again, or everything
+	// (POST /v1/executions/{id}/rerun)
+	RerunExecution(ctx context.Context, request RerunExecutionRequestObject) (RerunExecutionResponseObject, error)
 	// ResumeExecution Resume an execution, or answer what it waits for
 	// (POST /v1/executions/{id}/resume)
 	ResumeExecution(ctx context.Context, request ResumeExecutionRequestObject) (ResumeExecutionResponseObject, error)
+	// RetryExecution Run again what did not succeed
+	// (POST /v1/executions/{id}/retry)
+	RetryExecution(ctx context.Context, request RetryExecutionRequestObject) (RetryExecutionResponseObject, error)
 	// ListTasks List the tasks of an execution
 	// (GET /v1/executions/{id}/tasks)
 	ListTasks(ctx context.Context, request ListTasksRequestObject) (ListTasksResponseObject, error)
@@ -5622,6 +6765,9 @@ type StrictServerInterface interface {
 	// CompleteTask End a task as succeeded, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/complete)
 	CompleteTask(ctx context.Context, request CompleteTaskRequestObject) (CompleteTaskResponseObject, error)
+	// DiffAttempts Compare two attempts of a task
+	// (GET /v1/executions/{id}/tasks/{ref}/diff)
+	DiffAttempts(ctx context.Context, request DiffAttemptsRequestObject) (DiffAttemptsResponseObject, error)
 	// FailTask End a task as failed, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/fail)
 	FailTask(ctx context.Context, request FailTaskRequestObject) (FailTaskResponseObject, error)
@@ -5822,6 +6968,35 @@ func (sh *strictHandler) CancelExecution(ctx *gin.Context, id ExecutionID) {
 	}
 }
 
+// DiffExecutions operation middleware
+func (sh *strictHandler) DiffExecutions(ctx *gin.Context, id ExecutionID, params DiffExecutionsParams) {
+	var request DiffExecutionsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.DiffExecutions(ctx.Request.Context(), request.(DiffExecutionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffExecutions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DiffExecutionsResponseObject); ok {
+		if err := validResponse.VisitDiffExecutionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // StreamEvents operation middleware
 func (sh *strictHandler) StreamEvents(ctx *gin.Context, id ExecutionID, params StreamEventsParams) {
 	var request StreamEventsRequestObject
@@ -5909,6 +7084,34 @@ func (sh *strictHandler) ListHistory(ctx *gin.Context, id ExecutionID, params Li
 	}
 }
 
+// GetLineage operation middleware
+func (sh *strictHandler) GetLineage(ctx *gin.Context, id ExecutionID) {
+	var request GetLineageRequestObject
+
+	request.ID = id
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.GetLineage(ctx.Request.Context(), request.(GetLineageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetLineage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetLineageResponseObject); ok {
+		if err := validResponse.VisitGetLineageResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLogs operation middleware
 func (sh *strictHandler) ListLogs(ctx *gin.Context, id ExecutionID, params ListLogsParams) {
 	var request ListLogsRequestObject
@@ -5973,6 +7176,71 @@ func (sh *strictHandler) PauseExecution(ctx *gin.Context, id ExecutionID) {
 	}
 }
 
+// ListRedrives operation middleware
+func (sh *strictHandler) ListRedrives(ctx *gin.Context, id ExecutionID, params ListRedrivesParams) {
+	var request ListRedrivesRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListRedrives(ctx.Request.Context(), request.(ListRedrivesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRedrives")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListRedrivesResponseObject); ok {
+		if err := validResponse.VisitListRedrivesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RerunExecution operation middleware
+func (sh *strictHandler) RerunExecution(ctx *gin.Context, id ExecutionID, params RerunExecutionParams) {
+	var request RerunExecutionRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body RerunExecutionJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.RerunExecution(ctx.Request.Context(), request.(RerunExecutionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RerunExecution")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RerunExecutionResponseObject); ok {
+		if err := validResponse.VisitRerunExecutionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ResumeExecution operation middleware
 func (sh *strictHandler) ResumeExecution(ctx *gin.Context, id ExecutionID) {
 	var request ResumeExecutionRequestObject
@@ -6001,6 +7269,42 @@ func (sh *strictHandler) ResumeExecution(ctx *gin.Context, id ExecutionID) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ResumeExecutionResponseObject); ok {
 		if err := validResponse.VisitResumeExecutionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryExecution operation middleware
+func (sh *strictHandler) RetryExecution(ctx *gin.Context, id ExecutionID, params RetryExecutionParams) {
+	var request RetryExecutionRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body RetryExecutionJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.RetryExecution(ctx.Request.Context(), request.(RetryExecutionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryExecution")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RetryExecutionResponseObject); ok {
+		if err := validResponse.VisitRetryExecutionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6097,11 +7401,12 @@ func (sh *strictHandler) ListAttempts(ctx *gin.Context, id ExecutionID, ref Ref,
 }
 
 // CompleteTask operation middleware
-func (sh *strictHandler) CompleteTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+func (sh *strictHandler) CompleteTask(ctx *gin.Context, id ExecutionID, ref NestedRef, params CompleteTaskParams) {
 	var request CompleteTaskRequestObject
 
 	request.ID = id
 	request.Ref = ref
+	request.Params = params
 
 	var body CompleteTaskJSONRequestBody
 	if err := ctx.ShouldBindJSON(&body); err != nil {
@@ -6125,6 +7430,36 @@ func (sh *strictHandler) CompleteTask(ctx *gin.Context, id ExecutionID, ref Ref)
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(CompleteTaskResponseObject); ok {
 		if err := validResponse.VisitCompleteTaskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiffAttempts operation middleware
+func (sh *strictHandler) DiffAttempts(ctx *gin.Context, id ExecutionID, ref NestedRef, params DiffAttemptsParams) {
+	var request DiffAttemptsRequestObject
+
+	request.ID = id
+	request.Ref = ref
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.DiffAttempts(ctx.Request.Context(), request.(DiffAttemptsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffAttempts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DiffAttemptsResponseObject); ok {
+		if err := validResponse.VisitDiffAttemptsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6169,11 +7504,12 @@ func (sh *strictHandler) FailTask(ctx *gin.Context, id ExecutionID, ref Ref) {
 }
 
 // SkipTask operation middleware
-func (sh *strictHandler) SkipTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+func (sh *strictHandler) SkipTask(ctx *gin.Context, id ExecutionID, ref NestedRef, params SkipTaskParams) {
 	var request SkipTaskRequestObject
 
 	request.ID = id
 	request.Ref = ref
+	request.Params = params
 
 	var body SkipTaskJSONRequestBody
 	if err := ctx.ShouldBindJSON(&body); err != nil {

@@ -29,6 +29,11 @@ func checkQuery(op *operation, r *http.Request) workflow.Problems {
 		}
 	}
 	var wrong workflow.Problems
+	for _, p := range op.params {
+		if p.In == "query" && p.Required && len(query[p.Name]) == 0 {
+			wrong = append(wrong, missing(p.Name))
+		}
+	}
 	split := false
 	for _, name := range sortedKeys(query) {
 		schema, ok := known[name]

@@ -29,10 +29,13 @@ func pattern(text string) *regexp.Regexp {
 // that led to it, "" for the body itself.
 func checkValue(s *openapi3.Schema, field string, value any) workflow.Problems {
 	if value == nil {
-		if s.Nullable || schemaType(s) == "" {
+		if s.Nullable {
 			return nil
 		}
 		return wrongType(field, s, "is null")
+	}
+	if len(s.OneOf) > 0 {
+		return checkChoice(s, field, value)
 	}
 	switch schemaType(s) {
 	case "object":
@@ -71,6 +74,16 @@ func checkValue(s *openapi3.Schema, field string, value any) workflow.Problems {
 	return nil
 }
 
+// checkChoice checks a value that may be written in several ways.
+func checkChoice(s *openapi3.Schema, field string, value any) workflow.Problems {
+	for _, way := range s.OneOf {
+		if len(checkValue(way.Value, field, value)) == 0 {
+			return nil
+		}
+	}
+	return wrongType(field, s, fmt.Sprintf("%v is not known", value))
+}
+
 func checkObject(s *openapi3.Schema, field string, object map[string]any) workflow.Problems {
 	var wrong workflow.Problems
 	for _, name := range s.Required {
@@ -87,7 +100,7 @@ func checkObject(s *openapi3.Schema, field string, object map[string]any) workfl
 		case property != nil:
 			wrong = append(wrong, checkValue(property.Value, path, object[name])...)
 		case s.AdditionalProperties.Schema != nil:
-			wrong = append(wrong, checkKey(path, name)...)
+			wrong = append(wrong, checkKey(path, name, longestKey(s))...)
 			wrong = append(wrong, checkValue(s.AdditionalProperties.Schema.Value, path, object[name])...)
 		case s.AdditionalProperties.Has != nil && !*s.AdditionalProperties.Has:
 			wrong = append(wrong, unknown(path, "unknown_field", "field", sortedKeys(s.Properties)))
@@ -99,9 +112,17 @@ func checkObject(s *openapi3.Schema, field string, object map[string]any) workfl
 // maxKey bounds the names of labels and metadata, in bytes.
 const maxKey = 255
 
-func checkKey(path, name string) workflow.Problems {
-	if name == "" || len(name) > maxKey {
-		return workflow.Problems{{Field: path, Code: "length", Message: fmt.Sprintf("has a name of %d bytes", len(name)), Allowed: fmt.Sprintf("1 to %d", maxKey)}}
+// longestKey is the bound of the names in an object that says it by itself, or maxKey.
+func longestKey(s *openapi3.Schema) int {
+	if own, ok := s.Extensions["x-max-key"].(float64); ok {
+		return int(own)
+	}
+	return maxKey
+}
+
+func checkKey(path, name string, longest int) workflow.Problems {
+	if name == "" || len(name) > longest {
+		return workflow.Problems{{Field: path, Code: "length", Message: fmt.Sprintf("has a name of %d bytes", len(name)), Allowed: fmt.Sprintf("1 to %d", longest)}}
 	}
 	return nil
 }
@@ -119,7 +140,12 @@ func checkArray(s *openapi3.Schema, field string, list []any) workflow.Problems 
 
 func wrongType(field string, s *openapi3.Schema, message string) workflow.Problems {
 	allowed := schemaType(s)
+	own, _ := s.Extensions["x-allowed"].(string)
 	switch {
+	case own != "":
+		allowed = own
+	case allowed == "":
+		allowed = "any value but null"
 	case len(s.Enum) > 0:
 		allowed = enumText(s)
 	case allowed == "integer":
@@ -128,7 +154,7 @@ func wrongType(field string, s *openapi3.Schema, message string) workflow.Proble
 		allowed = "true or false"
 	case allowed == "object" && len(s.Properties) > 0:
 		allowed = "an object with " + strings.Join(sortedKeys(s.Properties), ", ")
-	case allowed != "":
+	default:
 		allowed = map[string]string{"object": "an object", "array": "an array", "string": "a string"}[allowed]
 	}
 	if field == "" {

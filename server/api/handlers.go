@@ -19,6 +19,8 @@ type Engine interface {
 	Logs
 	Graphs
 	Controls
+	Redrives
+	Lineages
 	Schedules
 	Queues
 	Workers
@@ -48,6 +50,8 @@ type Handlers struct {
 	logs
 	graphs
 	control
+	redrives
+	lineages
 	schedules
 	queues
 	workers
@@ -71,6 +75,8 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		logs:       logs{engine: e, options: o, slots: slots},
 		graphs:     graphs{e},
 		control:    control{e},
+		redrives:   redrives{e},
+		lineages:   lineages{e},
 		schedules:  schedules{e},
 		queues:     queues{e},
 		workers:    workers{e},

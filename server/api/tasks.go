@@ -21,6 +21,7 @@ type Tasks interface {
 	Task(ctx context.Context, id, ref string) (*engine.Task, error)
 	Attempts(ctx context.Context, id, ref string, page engine.Page) ([]engine.Attempt, string, error)
 	SettleByHand(ctx context.Context, id, ref string, r engine.HandRequest) (*engine.Task, error)
+	PlanByHand(ctx context.Context, id, ref string, r engine.HandRequest) (*workflow.Plan, error)
 }
 
 type tasks struct{ engine Tasks }
@@ -64,11 +65,12 @@ func (h tasks) ListAttempts(ctx context.Context, r ListAttemptsRequestObject) (L
 
 // CompleteTask ends a task as succeeded.
 func (h tasks) CompleteTask(ctx context.Context, r CompleteTaskRequestObject) (CompleteTaskResponseObject, error) {
-	t, err := h.settle(ctx, r.ID, r.Ref, engine.HandRequest{To: workflow.TaskSucceeded, Output: r.Body.Output, Reason: r.Body.Reason})
+	q := engine.HandRequest{To: workflow.TaskSucceeded, Output: r.Body.Output, Reason: r.Body.Reason}
+	a, err := h.settleOrPlan(ctx, r.ID, r.Ref, q, wanted(r.Params.DryRun))
 	if err != nil {
 		return nil, err
 	}
-	return CompleteTask200JSONResponse{t}, nil
+	return CompleteTask200JSONResponse{a}, nil
 }
 
 // FailTask ends a task as failed.
@@ -81,23 +83,42 @@ func (h tasks) FailTask(ctx context.Context, r FailTaskRequestObject) (FailTaskR
 	if err != nil {
 		return nil, err
 	}
-	return FailTask200JSONResponse{t}, nil
+	return FailTask200JSONResponse{SettledJSONResponse(t)}, nil
 }
 
 // SkipTask skips a task.
 func (h tasks) SkipTask(ctx context.Context, r SkipTaskRequestObject) (SkipTaskResponseObject, error) {
-	t, err := h.settle(ctx, r.ID, r.Ref, engine.HandRequest{To: workflow.TaskSkipped, Reason: r.Body.Reason})
+	q := engine.HandRequest{To: workflow.TaskSkipped, Reason: r.Body.Reason}
+	a, err := h.settleOrPlan(ctx, r.ID, r.Ref, q, wanted(r.Params.DryRun))
 	if err != nil {
 		return nil, err
 	}
-	return SkipTask200JSONResponse{t}, nil
+	return SkipTask200JSONResponse{a}, nil
 }
 
-func (h tasks) settle(ctx context.Context, id, ref string, q engine.HandRequest) (SettledJSONResponse, error) {
+func (h tasks) settle(ctx context.Context, id, ref string, q engine.HandRequest) (Task, error) {
 	q.By = auth.From(ctx).By()
 	t, err := h.engine.SettleByHand(ctx, id, ref, q)
 	if err != nil {
-		return SettledJSONResponse{}, err
+		return Task{}, err
 	}
-	return SettledJSONResponse(wireTask(*t)), nil
+	return wireTask(*t), nil
+}
+
+// settleOrPlan answers the task or, for a dry run, the plan.
+func (h tasks) settleOrPlan(ctx context.Context, id, ref string, q engine.HandRequest, dryRun bool) (SettledOrPlannedJSONResponse, error) {
+	var answer TaskOrPlan
+	if dryRun {
+		q.By = auth.From(ctx).By()
+		p, err := h.engine.PlanByHand(ctx, id, ref, q)
+		if err == nil {
+			err = answer.FromPlan(wirePlan(*p))
+		}
+		return SettledOrPlannedJSONResponse(answer), err
+	}
+	t, err := h.settle(ctx, id, ref, q)
+	if err == nil {
+		err = answer.FromTask(t)
+	}
+	return SettledOrPlannedJSONResponse(answer), err
 }

@@ -86,6 +86,10 @@ func wireExecution(x engine.Execution) Execution {
 		wire.Parent = &Parent{Execution: p.Execution, Task: p.Task}
 		wire.Lineage.Parent, wire.Lineage.Relation = &p.Execution, &relation
 	}
+	if o := x.Origin; o != nil {
+		relation := LineageRelation(o.Relation)
+		wire.Lineage.Parent, wire.Lineage.Relation = &o.Execution, &relation
+	}
 	if !x.StartAt.IsZero() {
 		at := x.StartAt.UTC()
 		wire.StartAt = &at
