@@ -17,6 +17,7 @@ type Store interface {
 	Decisions
 	Holders
 	Insides
+	Lineages
 	Shards
 	Fleet
 	Remote

@@ -130,6 +130,20 @@ type Insides interface {
 	Outputs(ctx context.Context, id string, refs []string, limit int) ([]json.RawMessage, error)
 }
 
+// Lineages finds executions that belong together.
+type Lineages interface {
+	// Family answers the ids of the executions that redrives made in a lineage, oldest first, at most so many.
+	Family(ctx context.Context, project, root string, most int) ([]string, error)
+	// Branches reads many executions without their values; one that is gone is nil.
+	Branches(ctx context.Context, ids []string) ([]*Branch, error)
+}
+
+// Branch is an execution with the ids of its sub-executions, oldest first.
+type Branch struct {
+	Execution
+	Children []string
+}
+
 // TaskStatusError says in which status a task is that forbids an operation.
 type TaskStatusError struct{ Ref, Status string }
 

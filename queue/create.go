@@ -96,7 +96,13 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
 		"metadata", string(metadata), "labels", string(labels))
 	if x.Parent != nil {
-		args = append(args, "parent", x.Parent.Execution, "parent_task", x.Parent.Task, "path", x.Path, "depth", x.Depth)
+		args = append(args, "parent", x.Parent.Execution, "parent_task", x.Parent.Task)
+	}
+	if x.Path != "" {
+		args = append(args, "path", x.Path, "depth", x.Depth)
+	}
+	if x.Origin != nil {
+		args = append(args, "origin", x.Origin.Execution, "relation", string(x.Origin.Relation))
 	}
 	if !x.StartAt.IsZero() {
 		args = append(args, "start_at", x.StartAt.UnixMilli())

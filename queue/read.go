@@ -68,6 +68,9 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	if f["parent"] != "" {
 		x.Parent = &engine.Parent{Execution: f["parent"], Task: f["parent_task"]}
 	}
+	if f["origin"] != "" {
+		x.Origin = &engine.Origin{Execution: f["origin"], Relation: engine.Relation(f["relation"])}
+	}
 	if at := moment(atoi(f["start_at"])); at != nil {
 		x.StartAt = *at
 	}
@@ -291,6 +294,9 @@ func lists(x *engine.Execution) []string {
 	all := []string{listKey(x.Project, "all"), listKey(x.Project, "workflow:"+x.Workflow)}
 	if x.CorrelationID != "" {
 		all = append(all, listKey(x.Project, "correlation:"+x.CorrelationID))
+	}
+	if x.Origin != nil {
+		all = append(all, lineageList(x.Project, x.Root))
 	}
 	for k, v := range x.Labels {
 		all = append(all, listKey(x.Project, "label:"+k+"="+v))

@@ -194,6 +194,7 @@ func TestKeyMap(t *testing.T) {
 	line("HASH", indexedKey("default"))
 	line("ZSET", listKey("default", "all"))
 	line("ZSET", statusList("default", "running"))
+	line("ZSET", lineageList("default", id))
 	line("ZSET", slotsKey("default", "etl"))
 	line("ZSET", waitingKey("default", "etl"))
 	line("ZSET", dueKey("default"))

@@ -137,6 +137,8 @@ var behaviours = map[string]func(*testing.T, *house){
 	"large items":                                          largeItems,
 	"values are limited":                                   valuesAreLimited,
 	"a line and a session":                                 aLine,
+	"a lineage":                                            aLineage,
+	"executions with their sub-executions":                 branches,
 	"lines of a log":                                       aLog,
 	"a log is cut":                                         aLogIsCut,
 	"the logs of an execution are cut":                     logsOfAnExecutionAreCut,
