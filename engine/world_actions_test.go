@@ -98,7 +98,7 @@ func (g *globe) doClaim() {
 		c.move(ref, workflow.EventClaim)
 		t.leased = w.now + w.lease
 		at := c.place(ref)
-		input, _ = at.Recorded(c.scope(at, at.InputReads, false))
+		input, _ = c.recorded(at)
 		return nil
 	}, func(p *process) error {
 		r, err := p.Claim(g.ctx, f, "w")
@@ -129,7 +129,7 @@ func (g *globe) withRun(do func(c *course, r *engine.Run, holds bool)) {
 
 func (g *globe) doComplete() {
 	g.withRun(func(_ *course, r *engine.Run, holds bool) {
-		output := json.RawMessage(rapid.SampledFrom([]string{`{"v":1}`, `[]`, `null`, `"x"`, `9007199254740993`}).Draw(g.t, "output"))
+		output := json.RawMessage(rapid.SampledFrom([]string{`{"v":1}`, `[]`, `["a","c"]`, `null`, `"x"`, `9007199254740993`}).Draw(g.t, "output"))
 		g.do("complete", func(w *world) error {
 			if !holds {
 				return errNo
@@ -237,7 +237,7 @@ func (c *course) fire(ref string, kind engine.TimerKind) {
 		t.due = 0
 		if t.control {
 			c.move(ref, workflow.EventRearm)
-			c.open[ref] = true
+			c.open[ref], t.rearmed = true, true
 			break
 		}
 		c.move(ref, workflow.EventRetry)
@@ -290,6 +290,10 @@ func (g *globe) doAnswer() {
 func (g *globe) doHand() {
 	c, ref := g.pickTask(func(t *act) bool { return !t.status.Ended() })
 	id, to := c.id, rapid.SampledFrom([]workflow.TaskStatus{workflow.TaskSucceeded, workflow.TaskFailed, workflow.TaskSkipped}).Draw(g.t, "to")
+	if redrives && c.tasks[ref].status.Ended() {
+		g.doHandAgain(c, ref, to)
+		return
+	}
 	word := map[workflow.TaskStatus]string{workflow.TaskSucceeded: "complete by hand", workflow.TaskFailed: "fail by hand", workflow.TaskSkipped: "skip by hand"}[to]
 	var output json.RawMessage
 	if to == workflow.TaskSucceeded && !c.place(ref).Holds() {
@@ -406,6 +410,10 @@ func (g *globe) doDeadline() {
 }
 
 func (g *globe) doRedrive() {
+	if redrives {
+		g.doAnyRedrive()
+		return
+	}
 	id := g.anyCourse().id
 	g.do("redrive", func(w *world) error {
 		c := w.find(id)
@@ -456,7 +464,7 @@ func (c *course) redrive() error {
 // drain lets everything come to its end.
 func (g *globe) drain() {
 	for range 300 {
-		if g.root.status.Ended() {
+		if !slices.ContainsFunc(g.root.all(), func(c *course) bool { return !c.status.Ended() }) {
 			break
 		}
 		moved := false

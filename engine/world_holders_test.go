@@ -52,7 +52,7 @@ func (c *course) decideHolder(at workflow.Place, paused bool) bool {
 		c.add(next)
 		if n := c.tasks[next]; n.status.Ended() {
 			c.move(next, workflow.EventReset)
-			*n = act{status: workflow.TaskPending, attempt: n.attempt}
+			c.clear(next, 0)
 		}
 		c.reach(next)
 		return true

@@ -30,6 +30,7 @@ type globe struct {
 	clock *clock
 	runs  []*engine.Run
 	count *tally
+	seen  ledger
 }
 
 // TestWorld drives random definitions of every construct, sub-workflows among
@@ -43,10 +44,13 @@ func TestWorld(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		g := &globe{t: t, ctx: ctx, procs: procs, clock: c, count: count}
+		g := &globe{t: t, ctx: ctx, procs: procs, clock: c, count: count, seen: ledger{}}
 		g.begin()
 		g.live()
 		g.drain()
+		if redrives {
+			g.remember()
+		}
 		g.purge()
 	})
 	for _, op := range slices.Sorted(maps.Keys(count.taken)) {
@@ -123,8 +127,7 @@ func (s *scribe) kind(t *workflow.Task, depth int, loop bool) {
 	}
 	kind := s.pick("kind", weights...)
 	if depth < 2 && chance(s.t, "for_each", 3) {
-		items, _ := json.Marshal([]string{"a", "b", "c"}[:rapid.IntRange(0, 3).Draw(s.t, "items")])
-		t.ForEach = &workflow.ForEach{Items: items, MaxParallel: rapid.IntRange(1, 3).Draw(s.t, "parallel")}
+		t.ForEach = &workflow.ForEach{Items: s.items(t), MaxParallel: rapid.IntRange(1, 3).Draw(s.t, "parallel")}
 		if chance(s.t, "stop", 3) {
 			t.ForEach.OnItemFailure = workflow.OnItemFailureStop
 		}
@@ -147,9 +150,21 @@ func (s *scribe) kind(t *workflow.Task, depth int, loop bool) {
 		t.Type, t.With = workflow.TypeApproval, json.RawMessage(`{"input_schema":{"type":"object"}}`)
 	case 5:
 		t.Type = workflow.TypeWorkflow
-		t.With = json.RawMessage(fmt.Sprintf(`{"name":%q,"input":{"n":"${workflow.input.n}"}}`, rapid.SampledFrom(s.subs).Draw(s.t, "sub")))
+		t.With = json.RawMessage(fmt.Sprintf(`{"name":%q,"input":{"n":"${workflow.input.n}","list":"${workflow.input.list}"}}`, rapid.SampledFrom(s.subs).Draw(s.t, "sub")))
 	}
 	s.course(t, kind)
+}
+
+// items draws the list of a for_each: written down, given to the workflow, or what another task gives.
+func (s *scribe) items(t *workflow.Task) json.RawMessage {
+	items, _ := json.Marshal([]string{"a", "b", "c"}[:rapid.IntRange(0, 3).Draw(s.t, "items")])
+	switch from := s.pick("list", 6, 3, 1); {
+	case from == 1:
+		return json.RawMessage(`"${workflow.input.list}"`)
+	case from == 2 && len(t.Needs) > 0:
+		return json.RawMessage(fmt.Sprintf(`"${tasks.%s.output}"`, t.Needs[0]))
+	}
+	return items
 }
 
 // course draws when the task runs and what follows its failure.
@@ -209,7 +224,7 @@ func (g *globe) begin() {
 			s.subs = append(s.subs, name)
 		}
 	}
-	input := json.RawMessage(fmt.Sprintf(`{"n":%d}`, rapid.IntRange(0, 1).Draw(g.t, "n")))
+	input := json.RawMessage(fmt.Sprintf(`{"n":%d,"list":["a","b"]}`, rapid.IntRange(0, 1).Draw(g.t, "n")))
 	request := engine.StartRequest{Workflow: "top", IdempotencyKey: uuid.NewString(), Input: input}
 	crashed := g.arm(g.procs[0])
 	x, _, err := g.procs[0].Start(g.ctx, "default", request)
@@ -256,23 +271,24 @@ func (g *globe) sweep(id string) {
 
 // do applies an operation to both sides. Where the process crashed at it, only
 // sweeps of another one follow, after which all must be as before it, or as after.
-func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) {
+func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) (crashed bool) {
 	p := rapid.SampledFrom(g.procs).Draw(g.t, "process")
 	before := g.clone()
 	want := apply(g.world)
-	crashed := g.arm(p)
+	armed := g.arm(p)
 	got := call(p)
-	if crashed && p.faults.Disarm() {
+	if armed && p.faults.Disarm() {
 		g.count.add("crash", nil)
 		p.Forget()
 		g.recover(op, before)
-		return
+		return true
 	}
 	g.count.add(op, want)
 	if (got == nil) != (want == nil) {
 		g.t.Fatalf("%s answered %v; by the rules it is %v", op, got, want)
 	}
 	g.compare(op)
+	return false
 }
 
 func (g *globe) recover(op string, before *world) {

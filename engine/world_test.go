@@ -55,6 +55,13 @@ type act struct {
 	item                   *workflow.Item
 	leased, due, limit     time.Duration
 	child                  *course
+
+	given          json.RawMessage // as its input, by a redrive
+	stale          bool            // what it holds is of an attempt before
+	rearmed        bool            // its back-off is over
+	reopen, relist bool            // it begins again with what it holds, its list evaluated again
+	resume         *cut            // what runs again in its sub-execution when it begins
+	budget         workflow.Budget // then
 }
 
 func newCourse(w *world, p *workflow.Program, input json.RawMessage) *course {
@@ -119,6 +126,7 @@ func (c *course) begin(ref string) *act {
 	t.try++
 	t.dispatch, t.redrive, t.due, t.limit = 1, c.epoch, 0, 0
 	t.continued, t.timed, t.to, t.err = false, false, "", nil
+	t.stale, t.rearmed = false, false
 	return t
 }
 
@@ -182,7 +190,7 @@ func (c *course) slide(each string) {
 	for t.next < len(t.keys) {
 		ref := workflow.ItemRef(each, t.keys[t.next])
 		t.next++
-		if c.tasks[ref].status == workflow.TaskPending {
+		if c.tasks[ref].status == workflow.TaskPending && !c.open[ref] {
 			c.reach(ref)
 			return
 		}
@@ -294,7 +302,7 @@ func (c *course) decide(ref string) bool {
 
 func (c *course) decidePending(at workflow.Place) {
 	t := c.tasks[at.Ref]
-	if t.try == 0 || !at.Control() && at.Each == nil {
+	if !t.reopen && !t.rearmed {
 		needs := func(ref string) workflow.TaskState { return workflow.TaskState{Status: c.tasks[ref].status} }
 		switch v := at.Decide(needs, c.scope(at, at.IfReads, false)); v.Action {
 		case workflow.ActionSkip:
@@ -311,6 +319,10 @@ func (c *course) decidePending(at workflow.Place) {
 		c.enqueue(at.Ref)
 		return
 	}
+	if t.reopen {
+		c.goOn(at)
+		return
+	}
 	c.beginControl(at)
 }
 
@@ -325,7 +337,7 @@ func (c *course) renew(holder string) {
 	for _, ref := range c.within(holder) {
 		if t := c.tasks[ref]; t.status != workflow.TaskPending {
 			c.move(ref, workflow.EventReset)
-			*t = act{status: workflow.TaskPending, attempt: t.attempt}
+			c.clear(ref, 0)
 		}
 	}
 }
@@ -377,65 +389,6 @@ func (c *course) beginControl(at workflow.Place) {
 		}
 	}
 	c.rests(at.Ref)
-}
-
-func (c *course) beginEach(at workflow.Place, items []workflow.Item) {
-	t := c.tasks[at.Ref]
-	t.size, t.keys, t.next = len(items), nil, 0
-	for i := range items {
-		ref := items[i].Ref(at.Ref)
-		t.keys = append(t.keys, workflow.Key(ref))
-		c.add(ref)
-		c.tasks[ref].item = &items[i]
-	}
-	for range min(at.Each.MaxParallel, len(items)) {
-		c.slide(at.Ref)
-	}
-}
-
-func (c *course) beginGate(at workflow.Place) {
-	input, bad := at.Recorded(c.scope(at, at.InputReads, false))
-	if bad != nil {
-		c.failPending(at, bad)
-		return
-	}
-	gate, bad := at.Gate(input)
-	if bad != nil {
-		c.failPending(at, bad)
-		return
-	}
-	c.move(at.Ref, workflow.EventArm)
-	t := c.begin(at.Ref)
-	t.control, t.asked = true, gate.Open
-	if !gate.Open {
-		t.due = c.w.now + gate.For
-	}
-	if gate.Timeout > 0 {
-		t.limit = c.w.now + gate.Timeout
-	}
-}
-
-func (c *course) beginChild(at workflow.Place) {
-	input, bad := at.Recorded(c.scope(at, at.InputReads, false))
-	if bad != nil {
-		c.failPending(at, bad)
-		return
-	}
-	asked, bad := at.Child(input)
-	if bad != nil {
-		c.failPending(at, bad)
-		return
-	}
-	c.move(at.Ref, workflow.EventBegin)
-	t := c.begin(at.Ref)
-	t.control = true
-	if at.Timeout > 0 {
-		t.limit = c.w.now + at.Timeout
-	}
-	t.child = newCourse(c.w, c.w.programs[asked.Name], asked.Input)
-	t.child.parent, t.child.parentTask = c, at.Ref
-	c.children = append(c.children, t.child)
-	t.child.settle()
 }
 
 func (c *course) decideChild(at workflow.Place) {

@@ -1,0 +1,76 @@
+package engine_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue/queuetest"
+)
+
+// ledger is what was seen of attempts that were over, by execution, ref and number.
+type ledger map[string]map[string]map[int]engine.Attempt
+
+// attempts reads every attempt of a task, which are numbered without gaps.
+func (g *globe) attempts(c *course, ref string) []engine.Attempt {
+	all, _, err := g.procs[0].Attempts(g.ctx, c.id, ref, engine.Page{Limit: 1000})
+	require.NoError(g.t, err)
+	require.Len(g.t, all, c.tasks[ref].attempt, "the attempts of %s", ref)
+	for i, a := range all {
+		require.Equal(g.t, i+1, a.Attempt, "the attempts of %s", ref)
+	}
+	return all
+}
+
+// remember notes every attempt that is over.
+func (g *globe) remember() {
+	for _, c := range g.root.all() {
+		if g.seen[c.id] == nil {
+			g.seen[c.id] = map[string]map[int]engine.Attempt{}
+		}
+		for _, ref := range slices.Sorted(maps.Keys(c.tasks)) {
+			for _, a := range g.attempts(c, ref) {
+				if a.Status.Ended() && a.EndedAt != nil {
+					g.enter(c.id, ref, a)
+				}
+			}
+		}
+	}
+}
+
+func (g *globe) enter(id, ref string, a engine.Attempt) {
+	if g.seen[id][ref] == nil {
+		g.seen[id][ref] = map[int]engine.Attempt{}
+	}
+	if before, known := g.seen[id][ref][a.Attempt]; known {
+		require.Equal(g.t, before, a, "an attempt of %s that was over", ref)
+	}
+	g.seen[id][ref][a.Attempt] = a
+}
+
+// dump is everything that is stored, but what belongs to processes.
+func (g *globe) dump() map[string]string {
+	client := g.procs[0].store.Client()
+	keys, err := queuetest.Keys(g.ctx, client, "")
+	require.NoError(g.t, err)
+	keys = slices.DeleteFunc(keys, func(key string) bool {
+		return strings.HasPrefix(key, "redrive:worker") || strings.HasPrefix(key, "asynq:servers") || strings.HasPrefix(key, "asynq:workers")
+	})
+	dumps := make([]*redis.StringCmd, len(keys))
+	_, err = client.Pipelined(g.ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			dumps[i] = p.Dump(g.ctx, key)
+		}
+		return nil
+	})
+	require.NoError(g.t, err)
+	all := make(map[string]string, len(keys))
+	for i, key := range keys {
+		all[key] = dumps[i].Val()
+	}
+	return all
+}
