@@ -42,6 +42,7 @@ type Execution struct {
 	Parent         *Parent                     `json:"parent"` // of a sub-workflow
 	Origin         *Origin                     `json:"origin"` // of one that a redrive made
 	Root           string                      `json:"root"`   // of the lineage; the execution itself where it has no parent
+	Definitions    string                      `json:"-"`      // that it ran before a redrive changed it: "<last redrive>:<hash>" each, with spaces
 	Path           string                      `json:"-"`      // as Document.Path
 	Depth          int                         `json:"-"`      // as Document.Depth
 	Status         workflow.ExecutionStatus    `json:"status"`
@@ -92,6 +93,17 @@ func (x *Execution) parentID() string {
 		return ""
 	}
 	return x.Parent.Execution
+}
+
+// definitionAt answers the hash of the definition that an execution ran in a redrive.
+func (x *Execution) definitionAt(redrive int) string {
+	for _, entry := range strings.Fields(x.Definitions) {
+		last, hash, _ := strings.Cut(entry, ":")
+		if n, err := strconv.Atoi(last); err == nil && redrive <= n {
+			return hash
+		}
+	}
+	return x.DefinitionHash
 }
 
 // Parent is the task that an execution is the sub-workflow of.
