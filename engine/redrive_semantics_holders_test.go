@@ -53,7 +53,7 @@ func TestSemantics08ItemsAreMatchedByKey(t *testing.T) {
 		s.gave(x, "sum", `[70,9,30,1]`)
 		gone := s.task(x, "each[k0]")
 		require.Equal(t, workflow.TaskSkipped, gone.Status)
-		require.Equal(t, engine.ReasonNotInside, gone.Reason)
+		require.Equal(t, workflow.ReasonNotInside, gone.Reason)
 		require.Equal(t, 4, s.task(x, "each").Size)
 		s.ends(x, workflow.ExecutionSucceeded)
 	})
