@@ -28,6 +28,7 @@ type cut struct {
 type shears struct {
 	r    workflow.Redrive
 	cuts map[*course]*cut
+	top  *course // the outermost one that goes on with the one that was asked
 }
 
 func (s *shears) of(c *course) *cut {
@@ -53,9 +54,12 @@ func unsuccessful(t *act) bool {
 
 // cut says what a redrive of this execution does, to it and to those around and in it.
 func (c *course) cut(r workflow.Redrive) (*shears, error) {
-	s := &shears{r: r, cuts: map[*course]*cut{}}
+	s := &shears{r: r, cuts: map[*course]*cut{}, top: c}
+	for s.top.leads() {
+		s.top = s.top.parent
+	}
 	switch {
-	case r.Operation == workflow.OperationRetry && c.status == workflow.ExecutionSucceeded:
+	case r.Operation == workflow.OperationRetry && c.status == workflow.ExecutionSucceeded && r.From == nil:
 		return nil, refusal("nothing_to_retry")
 	case r.Operation == workflow.OperationRetry && !c.status.Ended():
 		return nil, refusal("not_retryable")
@@ -70,7 +74,18 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 	for x, k := range s.cuts {
 		s.trim(x, k)
 	}
-	return s, s.reachable()
+	return s, s.possible()
+}
+
+// leads says whether the execution around this one ended its task with it, and goes on when this one does.
+func (c *course) leads() bool {
+	if c.parent == nil {
+		return false
+	}
+	t := c.parent.tasks[c.parentTask]
+	byHand := t.status == workflow.TaskSucceeded && c.status != workflow.ExecutionSucceeded
+	over := t.status.Ended() || t.status == workflow.TaskRetrying
+	return t.child == c && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
 }
 
 // whole lets an execution end once more, whatever runs again in it.
@@ -79,10 +94,38 @@ func (s *shears) whole(c *course) {
 	s.outside(c)
 }
 
-// outside reopens the task that waits for the execution, or ended with it.
+// outside reopens the task that ended with the execution; one that runs goes on.
 func (s *shears) outside(c *course) {
-	if p := c.parent; p != nil && p.tasks[c.parentTask].child == c {
-		s.reopen(p, c.parentTask)
+	switch {
+	case c == s.top:
+	case c.parent.tasks[c.parentTask].status == workflow.TaskRunning:
+		s.of(c.parent).open[c.parentTask] = true
+		s.hold(c.parent, c.parentTask)
+	default:
+		s.reopen(c.parent, c.parentTask)
+	}
+}
+
+// hold notes that something in what holds a task is cut.
+func (s *shears) hold(c *course, ref string) {
+	holder := workflow.Outside(ref)
+	if holder == "" {
+		s.outside(c)
+		return
+	}
+	s.loop(c, ref)
+	s.reopen(c, holder)
+}
+
+// loop notes at which iteration a loop goes on.
+func (s *shears) loop(c *course, ref string) {
+	if c.place(ref).Role != workflow.RoleIteration {
+		return
+	}
+	n, _ := strconv.Atoi(workflow.Key(ref))
+	k, holder := s.of(c), workflow.Outside(ref)
+	if first, ok := k.first[holder]; !ok || n < first {
+		k.first[holder] = n
 	}
 }
 
@@ -155,6 +198,8 @@ func (s *shears) find(c *course, path string) (*course, string, error) {
 			return c, ref, nil
 		case t.child == nil:
 			return nil, "", refusal("unknown_ref")
+		case t.reopen:
+			return nil, "", refusal("execution_busy")
 		default:
 			c, path = t.child, inner
 		}
@@ -251,8 +296,7 @@ func (s *shears) start(c *course, ref string) {
 // ripple is what follows from a task that does not stay as it is: what depends on
 // it runs again, and what holds it goes on.
 func (s *shears) ripple(c *course, ref string) {
-	at, k := c.place(ref), s.of(c)
-	holder := workflow.Outside(ref)
+	at, k, holder := c.place(ref), s.of(c), workflow.Outside(ref)
 	if !at.Inner() {
 		for _, sibling := range at.Siblings(at.Dependents) {
 			next := workflow.Inside(holder, sibling.Task.Name)
@@ -262,17 +306,7 @@ func (s *shears) ripple(c *course, ref string) {
 			}
 		}
 	}
-	if holder == "" {
-		s.outside(c)
-		return
-	}
-	if at.Role == workflow.RoleIteration {
-		n, _ := strconv.Atoi(workflow.Key(ref))
-		if first, ok := k.first[holder]; !ok || n < first {
-			k.first[holder] = n
-		}
-	}
-	s.reopen(c, holder)
+	s.hold(c, ref)
 }
 
 // reopen lets a task go on that holds something which does not stay as it is.
@@ -331,8 +365,8 @@ func (k *cut) later(c *course, ref string) bool {
 	return goesOn && n > first
 }
 
-// reachable refuses a start at a task that nothing would ever reach.
-func (s *shears) reachable() error {
+// possible refuses a start at a task that nothing would ever reach, and an input for one that does not run again.
+func (s *shears) possible() error {
 	for c, k := range s.cuts {
 		for ref := range k.named {
 			at := c.place(ref)
@@ -341,6 +375,11 @@ func (s *shears) reachable() error {
 				if k.again[ref] && !k.again[need] && !k.open[need] && !ends && c.tasks[need].status.Ended() && !c.endedWell(need) {
 					return refusal("not_reached")
 				}
+			}
+		}
+		for ref := range k.given {
+			if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.touches(c, ref)) {
+				return refusal("not_run")
 			}
 		}
 	}

@@ -10,13 +10,8 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// apply does what a redrive of this execution does, to those around it too.
-func (s *shears) apply(c *course) {
-	for p := c.parent; p != nil && s.cuts[p] != nil && s.cuts[p].inner[c.parentTask] == s.cuts[c]; p = c.parent {
-		c = p
-	}
-	s.applyTo(c)
-}
+// apply does what a redrive does, to all executions that it changes.
+func (s *shears) apply() { s.applyTo(s.top) }
 
 func (s *shears) applyTo(c *course) {
 	k := s.cuts[c]
@@ -77,6 +72,7 @@ func (c *course) again(k *cut, budget workflow.Budget) {
 	if c.tasks[workflow.HandlersPath] != nil {
 		c.reset(workflow.HandlersPath, budget)
 	}
+	c.queue(k)
 	for ref := range k.again {
 		c.reset(ref, budget)
 	}
@@ -94,8 +90,29 @@ func (c *course) again(k *cut, budget workflow.Budget) {
 	}
 	for _, ref := range slices.Sorted(maps.Keys(k.open)) {
 		c.wake(ref)
+		c.rests(ref)
+	}
+	for _, ref := range slices.Sorted(maps.Keys(k.open)) {
 		c.fill(ref)
 		c.rests(ref)
+	}
+}
+
+// queue lets items of a for_each that runs take their turns behind those that have not begun.
+func (c *course) queue(k *cut) {
+	for each := range k.open {
+		t := c.tasks[each]
+		if c.place(each).Role != workflow.RoleEach || t.status != workflow.TaskRunning {
+			continue
+		}
+		items := c.items(each)
+		slices.Reverse(items)
+		for _, item := range items {
+			began := c.tasks[item].status != workflow.TaskPending
+			if (k.again[item] || k.open[item] && c.tasks[item].status != workflow.TaskRunning) && (began || t.next == len(t.keys)) {
+				t.keys = append(t.keys, workflow.Key(item))
+			}
+		}
 	}
 }
 
@@ -121,7 +138,7 @@ func (c *course) clear(ref string, used int) {
 	t := c.tasks[ref]
 	child := t.child
 	alive := t.status == workflow.TaskRunning
-	*t = act{status: workflow.TaskPending, attempt: t.attempt, try: used, item: t.item, given: t.given, size: t.size, stale: true}
+	*t = act{status: workflow.TaskPending, attempt: t.attempt, try: used, item: t.item, given: t.given, stale: true}
 	delete(c.open, ref)
 	if child != nil && alive {
 		child.cancel()
@@ -161,11 +178,10 @@ func (c *course) endAs(ref string, output json.RawMessage) {
 	t := c.tasks[ref]
 	old := *t
 	c.reset(ref, workflow.BudgetFull)
-	t.size, t.keys, t.try, t.dispatch, t.stale = old.size, old.keys, old.try, old.dispatch, old.stale
-	t.status = workflow.TaskSkipped
+	t.size, t.keys, t.stale = old.size, old.keys, old.stale
+	t.attempt++
+	t.dispatch, t.redrive, t.status = 1, c.epoch, workflow.TaskSkipped
 	if output != nil {
-		t.attempt++
-		t.dispatch, t.redrive = 1, c.epoch
 		t.status, t.output = workflow.TaskSucceeded, output
 	}
 }
@@ -193,7 +209,6 @@ func (c *course) fill(each string) {
 	if at.Role != workflow.RoleEach || t.status != workflow.TaskRunning {
 		return
 	}
-	t.next = 0
 	room := at.Each.MaxParallel
 	for _, item := range c.items(each) {
 		if i := c.tasks[item]; i.status.Active() || i.status == workflow.TaskPending && c.open[item] {
@@ -233,6 +248,10 @@ func (c *course) goOn(at workflow.Place) {
 	case items != nil:
 		c.beginEach(at, items)
 	case at.Role == workflow.RoleEach:
+		t.keys, t.next = nil, 0
+		for _, item := range c.items(at.Ref) {
+			t.keys = append(t.keys, workflow.Key(item))
+		}
 		c.fill(at.Ref)
 	case at.Role == workflow.RoleLoop:
 		c.wake(workflow.IterationRef(at.Ref, t.size))
