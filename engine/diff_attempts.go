@@ -79,10 +79,7 @@ func (e *Engine) attempted(ctx context.Context, x *Execution, t placed, former [
 	if err != nil {
 		return attempted{}, err
 	}
-	hash, version, err := e.definitionOf(ctx, x, rec.Redrive)
-	if err != nil {
-		return attempted{}, err
-	}
+	hash, version := x.definitionAt(rec.Redrive)
 	p, err := e.program(ctx, x.Project, hash)
 	if err != nil {
 		return attempted{}, err
@@ -99,9 +96,4 @@ func (e *Engine) attempted(ctx context.Context, x *Execution, t placed, former [
 		a.definition = n.Task
 	}
 	return a, nil
-}
-
-// definitionOf answers which definition an execution ran since a redrive, 0 = its start.
-func (e *Engine) definitionOf(_ context.Context, x *Execution, _ int) (hash string, version int, err error) {
-	return x.DefinitionHash, x.Version, nil
 }

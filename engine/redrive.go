@@ -197,7 +197,7 @@ func (e *Engine) planChanged(ctx context.Context, m *redriving, hash string) err
 			Field: "plan_hash", Code: "format", Message: "is not the hash of a plan", Allowed: "the plan_hash that a dry run answered, as it is",
 		})
 	}
-	events, err := e.store.Events(ctx, m.top.ID, from, shown+1)
+	events, err := e.store.Events(ctx, m.asked.ID, from, shown+1)
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func (m *redriving) fields(f *facts) map[string]string {
 	fields := map[string]string{}
 	if m.target.Hash != f.x.DefinitionHash {
 		fields["definition"], fields["version"] = m.target.Hash, itoa(m.version)
-		fields["definitions"] = strings.TrimSpace(fmt.Sprintf("%s %d:%s", f.x.Definitions, f.x.Redrives, f.x.DefinitionHash))
+		fields["definitions"] = strings.TrimSpace(fmt.Sprintf("%s %d:%d:%s", f.x.Definitions, f.x.Redrives, f.x.Version, f.x.DefinitionHash))
 	}
 	if m.r.CorrelationID != nil && *m.r.CorrelationID != f.x.CorrelationID {
 		fields["correlation_id"] = *m.r.CorrelationID
@@ -313,7 +313,7 @@ func (e *Engine) resumeChild(ctx context.Context, u *undecided) error {
 	return nil
 }
 
-// Redrives answers the redrives of an execution, oldest first.
+// Redrives answers the redrives of an execution, oldest first, those into new executions behind them.
 func (e *Engine) Redrives(ctx context.Context, id string, page Page) ([]Redriven, string, error) {
 	x, err := e.Execution(ctx, id)
 	if err != nil {
@@ -344,5 +344,38 @@ func (e *Engine) Redrives(ctx context.Context, id string, page Page) ([]Redriven
 	if till < x.Redrives {
 		return all, itoa(till), nil
 	}
-	return all, "", nil
+	branches, err := e.redrivenInto(ctx, x)
+	return append(all, branches...), "", err
+}
+
+// redrivenInto answers the redrives of an execution that made new ones.
+func (e *Engine) redrivenInto(ctx context.Context, x *Execution) ([]Redriven, error) {
+	ids, err := e.store.Family(ctx, x.Project, x.Root, maxFamily)
+	if err != nil {
+		return nil, err
+	}
+	family, err := e.store.Branches(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var all []Redriven
+	for _, b := range family {
+		if b == nil || b.Origin == nil || b.Origin.Execution != x.ID {
+			continue
+		}
+		records, times, err := e.store.RedriveRecords(ctx, b.ID, 0, 0)
+		if err != nil {
+			return nil, err
+		}
+		if records[0] == nil {
+			continue
+		}
+		var r Redriven
+		if err := json.Unmarshal(records[0], &r); err != nil {
+			return nil, fmt.Errorf("engine: what %s was made by cannot be read: %w", b.ID, err)
+		}
+		r.At, r.Into = times[0], b.ID
+		all = append(all, r)
+	}
+	return all, nil
 }

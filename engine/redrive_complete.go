@@ -13,7 +13,8 @@ import (
 // complete adds to a plan what is read for people: differences and warnings.
 func (e *Engine) complete(ctx context.Context, m *redriving) error {
 	p := &m.planned.Plan
-	events, err := e.store.EventCount(ctx, m.top.ID)
+	p.Execution, p.Revision = m.asked.ID, m.asked.Revision
+	events, err := e.store.EventCount(ctx, m.asked.ID)
 	if err != nil {
 		return err
 	}
@@ -21,7 +22,12 @@ func (e *Engine) complete(ctx context.Context, m *redriving) error {
 	if m.input != nil {
 		content = hashOf(append([]byte(content), m.input...))[:32]
 	}
-	p.PlanHash = planHash(m.top.Revision, events, content)
+	if m.r.Identity == workflow.NewExecution {
+		if content, err = e.countBranches(ctx, m, content); err != nil {
+			return err
+		}
+	}
+	p.PlanHash = planHash(m.asked.Revision, events, content)
 	for _, row := range p.Tasks {
 		if row.Attempt >= maxAttempts && row.Action != workflow.PlanKeep && row.Action != workflow.PlanLeaveRunning {
 			return Conflict("history_full", "task %s has %d attempts, and no more are kept; start a new execution", row.Ref, row.Attempt)
@@ -34,8 +40,29 @@ func (e *Engine) complete(ctx context.Context, m *redriving) error {
 	}
 	m.compareDefinitions()
 	m.warn()
-	return e.compareInputs(ctx, m)
+	if err := e.compareInputs(ctx, m); err != nil {
+		return err
+	}
+	for i := range p.Tasks {
+		p.Tasks[i].Ref = m.relative(p.Tasks[i].Ref)
+	}
+	for i := range p.Acknowledge {
+		p.Acknowledge[i] = m.relative(p.Acknowledge[i])
+	}
+	return nil
 }
+
+// countBranches tells a plan for a further new execution from one that made the former.
+func (e *Engine) countBranches(ctx context.Context, m *redriving, content string) (string, error) {
+	family, err := e.store.Family(ctx, m.asked.Project, m.asked.Root, maxFamily)
+	if err != nil {
+		return "", err
+	}
+	return hashOf(fmt.Appendf(nil, "%s %d", content, len(family)))[:32], nil
+}
+
+// maxFamily bounds how many executions of a lineage are looked at.
+const maxFamily = 1000
 
 // compareDefinitions says how the version that is to run differs.
 func (m *redriving) compareDefinitions() {

@@ -68,7 +68,7 @@ func (e *Engine) compareVersions(ctx context.Context, f *facts, c *workflow.Case
 		if !ok || past.Attempt == 0 {
 			continue
 		}
-		former := f.x.definitionAt(f.recs[ref].Redrive)
+		former, _ := f.x.definitionAt(f.recs[ref].Redrive)
 		if former == f.p.Hash {
 			continue
 		}

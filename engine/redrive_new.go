@@ -97,7 +97,7 @@ func (e *Engine) nextAttempt(ctx context.Context, m *redriving, entry *Entry) er
 			return nil
 		}
 		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
-			Field: "attempt_name", Code: "not_allowed", Message: "execution " + m.asked.ID + " is in no session", Allowed: "a name only for an execution with a session_time",
+			Field: "attempt_name", Code: "no_session", Message: "execution " + m.asked.ID + " is in no session", Allowed: "a name only for an execution with a session_time",
 		})
 	}
 	name := m.r.AttemptName

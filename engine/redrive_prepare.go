@@ -46,6 +46,10 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 		return nil, err
 	}
 	m := &redriving{r: r, asked: x, top: x, cases: map[*workflow.Case]*facts{}}
+	if problems := r.Check(); len(problems) > 0 {
+		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
+	}
+	m.r = r
 	if err := allowed(x, &r); err != nil {
 		return nil, err
 	}
@@ -111,9 +115,10 @@ func (e *Engine) targetOf(ctx context.Context, m *redriving) error {
 			return err
 		}
 		if head.Hash == "" {
-			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
-				Field: "definition", Code: "unknown_version", Message: fmt.Sprintf("workflow %s has no version %s", m.asked.Workflow, d), Allowed: "a version that was published",
-			})
+			if _, err := e.Workflow(ctx, m.asked.Project, m.asked.Workflow, version); err != nil {
+				return err // it says what is missing
+			}
+			return ErrMoved
 		}
 		hash, m.version = head.Hash, head.Version
 	}
@@ -212,9 +217,36 @@ func (m *redriving) within() *workflow.Redrive {
 	r.TaskInput, r.Outputs = under(r.TaskInput), under(r.Outputs)
 	r.Acknowledge = nil
 	for _, ref := range m.r.Acknowledge {
-		r.Acknowledge = append(r.Acknowledge, m.path+ref)
+		r.Acknowledge = append(r.Acknowledge, m.absolute(ref))
 	}
 	return &r
+}
+
+// up leads from the refs of an execution to those of the one that it is a part of.
+const up = "../"
+
+// absolute is a ref of the execution that was named as one of the outermost execution.
+func (m *redriving) absolute(ref string) string {
+	steps := strings.Split(strings.TrimSuffix(m.path, "/"), "/")
+	if m.path == "" {
+		steps = nil
+	}
+	for strings.HasPrefix(ref, up) && len(steps) > 0 {
+		ref, steps = ref[len(up):], steps[:len(steps)-1]
+	}
+	return strings.Join(append(steps, ref), "/")
+}
+
+// relative is a ref of the outermost execution as the one that was named sees it.
+func (m *redriving) relative(ref string) string {
+	if m.path == "" {
+		return ref
+	}
+	steps := strings.Split(strings.TrimSuffix(m.path, "/"), "/")
+	for len(steps) > 0 && strings.HasPrefix(ref, steps[0]+"/") {
+		ref, steps = ref[len(steps[0])+1:], steps[1:]
+	}
+	return strings.Repeat(up, len(steps)) + ref
 }
 
 // loadCase reads what the planner needs of an execution, and of the sub-executions that the request reaches.

@@ -181,6 +181,7 @@ func TestSemantics17OnlyTheOutputOrTheDeadlineFailed(t *testing.T) {
 	require.JSONEq(t, `{"v": 7}`, string(s.ends(x, workflow.ExecutionSucceeded).Output))
 
 	x = s.start("name: late\ntimeout: 1h\ntasks: [{ name: a, type: noop }, { name: b, needs: [a], type: wait, with: { external: true } }]", `{}`)
+	s.settle()
 	s.pass(2 * time.Hour)
 	s.ends(x, workflow.ExecutionTimedOut)
 	d = s.retry(x)

@@ -47,7 +47,7 @@ func (g *globe) fence(c *course, ref string) engine.Fence {
 func (g *globe) live() {
 	actions := map[string]func(){
 		"claim": g.doClaim, "complete": g.doComplete, "fail": g.doFail, "expire": g.doExpire, "timer": g.doTimer,
-		"answer": g.doAnswer, "hand": g.doHand, "redrive": g.doRedrive, "deadline": g.doDeadline, "control": g.doControl,
+		"answer": g.doAnswer, "hand": g.doHand, "redrive": g.doAnyRedrive, "deadline": g.doDeadline, "control": g.doControl,
 		"jump": func() {
 			g.clock.offset += machineJump
 			g.now += machineJump

@@ -84,6 +84,13 @@ func (r *Redrive) choose(top *Case) (*choice, Problems) {
 	for _, path := range slices.Sorted(maps.Keys(r.TaskInput)) {
 		h.input("task_input."+path, path)
 	}
+	for i, path := range r.Acknowledge {
+		first, _, _ := strings.Cut(path, "/")
+		bare, _ := stripKeys(first)
+		if top.Target.Node(bare) == nil {
+			h.add(fmt.Sprintf("acknowledge[%d]", i), "unknown_ref", top.refs(""), "there is no task %q", path)
+		}
+	}
 	if len(r.From) == 0 && r.Operation == OperationRetry {
 		h.unsuccessful(top, h.choice, "")
 		h.choice.goesOn = true

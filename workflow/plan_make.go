@@ -13,7 +13,7 @@ import (
 // steps that do it. It looks at nothing but its arguments, and decides the same
 // from the same. The problems name fields of the request.
 func (r *Redrive) Make(top *Case) (*Planned, Problems) {
-	if problems := r.check(); len(problems) > 0 {
+	if problems := r.Check(); len(problems) > 0 {
 		return nil, problems
 	}
 	ch, problems := r.choose(top)
@@ -138,8 +138,8 @@ func (r *Redrive) hash(top *Case, rows []PlanRow) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
-// check compares a request with what its fields may be, and fills in what is left out.
-func (r *Redrive) check() Problems {
+// Check compares a request with what its fields may be, and fills in what is left out.
+func (r *Redrive) Check() Problems {
 	var problems Problems
 	one := func(field, value string, allowed ...string) {
 		if !slices.Contains(allowed, value) {
@@ -163,6 +163,18 @@ func (r *Redrive) check() Problems {
 	one("identity", string(r.Identity), string(InPlace), string(NewExecution))
 	one("budget", string(r.Budget), string(BudgetFull), string(BudgetOne))
 	one("subworkflows", string(r.Subworkflows), string(SubworkflowsResume), string(SubworkflowsRestart))
+	valid := func(field string, value json.RawMessage) {
+		if value != nil && !json.Valid(value) {
+			problems = append(problems, Problem{Field: field, Code: CodeSyntax, Message: "is not JSON", Allowed: "a JSON value"})
+		}
+	}
+	valid("workflow_input", r.WorkflowInput)
+	for _, ref := range slices.Sorted(maps.Keys(r.TaskInput)) {
+		valid("task_input."+ref, r.TaskInput[ref])
+	}
+	for _, ref := range slices.Sorted(maps.Keys(r.Outputs)) {
+		valid("outputs."+ref, r.Outputs[ref])
+	}
 	return problems
 }
 

@@ -16,9 +16,9 @@ if last and #rows <= most then x.applying = nil end -- what is ready now goes ou
 local relay, out = apply(KEYS, x, id, now, function()
   if follow == 0 then
     if taken >= most then return nil end
-    local row = rows[used + 1]
-    if not row then return nil end
-    local t = cjson.decode(row)
+    local raw = rows[used + 1]
+    if not raw then return nil end
+    local t = cjson.decode(raw)
     follow = (t.v and 1 or 0) + (t.g and 1 or 0)
     taken = taken + 1
   else

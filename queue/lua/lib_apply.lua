@@ -68,7 +68,7 @@ local function await(k, t)
 end
 
 local function restart(K, k, x, id, t, rec, now, out, list)
-  local fresh = rec == nil or rec.status == 'pending'
+  local fresh = not rec or rec.status == 'pending'
   local hash = t.y and rec and rec.hash or nil
   local next = renew(K, k, x, id, t.r, rec, now, out)
   next.keep, next.size, next.try, next.child, next.plan, next.maybe, next.hash = t.k, t.z, t.t, t.c, t.q, hash and '1' or nil, hash

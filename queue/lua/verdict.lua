@@ -12,7 +12,7 @@ if not going(x) or x.epoch ~= ARGV[4] or not rec or rec.status ~= 'pending'
 local onward = action == 'skip' or action == 'keep' or (action == 'fail' and ARGV[8] == 'continue')
 local list = onward and successors(KEYS[2], KEYS[5], ref, 11) or {}
 local k = keys(KEYS)
-local former = action == 'keep' and call('HGET', KEYS[4], ref .. '#' .. (rec.attempt or 0))
+local former = action == 'keep' and record(KEYS[4], ref .. '#' .. (rec.attempt or 0))
 if action == 'keep' and not (rec.maybe and former) then return {-5} end
 -- writes follow
 call('SREM', KEYS[6], ref)
@@ -21,7 +21,6 @@ if action == 'run' then
   relay = release(k, x, id, '', {{ref = ref, mode = 'run', rec = rec}}, now)
 elseif action == 'keep' then
   local place = ref .. '#' .. rec.attempt
-  former = cjson.decode(former)
   former.status, former.outcome = 'pending', nil
   move(x, former, 'succeeded')
   local output = call('HGET', KEYS[3], 'o:' .. place)
