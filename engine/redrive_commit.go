@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/workflow"
@@ -158,17 +158,28 @@ func (m *redriving) fields(f *facts) map[string]string {
 	fields := map[string]string{}
 	if m.target.Hash != f.x.DefinitionHash {
 		fields["definition"], fields["version"] = m.target.Hash, itoa(m.version)
-		fields["definitions"] = strings.TrimSpace(fmt.Sprintf("%s %d:%d:%s", f.x.Definitions, f.x.Redrives, f.x.Version, f.x.DefinitionHash))
+		former := append(slices.Clone(f.x.Definitions), FormerDefinition{Last: f.x.Redrives, Version: f.x.Version, Hash: f.x.DefinitionHash})
+		fields["definitions"] = encoded(former)
 	}
 	if m.r.CorrelationID != nil && *m.r.CorrelationID != f.x.CorrelationID {
 		fields["correlation_id"] = *m.r.CorrelationID
-	}
-	if m.r.Metadata != nil {
-		if b, err := json.Marshal(m.r.Metadata); err == nil {
-			fields["metadata"] = string(b)
+		if f.x.CorrelationID != "" {
+			fields["correlations"] = encoded(append(slices.Clone(f.x.Correlations), f.x.CorrelationID))
 		}
 	}
+	if m.r.Metadata != nil {
+		fields["metadata"] = encoded(m.r.Metadata)
+	}
 	return fields
+}
+
+// encoded is a value of strings and numbers as JSON.
+func encoded(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }
 
 // record is what the history of an execution keeps of the redrive.

@@ -73,6 +73,7 @@ func (w *planner) relisted(at Place, in setting) {
 		from := len(w.out.Plan.Tasks)
 		w.task(ref, in)
 		for i := from; !known && i < len(w.out.Plan.Tasks); i++ {
+			w.out.Plan.Tasks[i].Stays = w.out.Plan.Tasks[i].Action == PlanKeep
 			w.out.Plan.Tasks[i].Action = PlanUndecided
 			w.out.Plan.Tasks[i].Reason += ", if it is still on the list"
 		}

@@ -35,7 +35,7 @@ for _, p in ipairs(parts) do
   local i = p.first
   while i < p.first + p.rows do
     local t = cjson.decode(ARGV[i])
-    if t.d ~= 'give' and not as_planned(record(K[2], t.r), t) then return {-5} end
+    if not as_planned(record(K[2], t.r), t) then return {-5} end
     i = i + 1 + (t.v and 1 or 0) + (t.g and 1 or 0)
   end
   p.x = x
@@ -80,7 +80,7 @@ for n, p in ipairs(parts) do
   mark(K[11], id, now)
   if x.status == 'running' then call('HSETNX', K[1], 'started', now) end
   if p.status == 'queued' then -- what is ready is held until its turn comes: see begin.lua
-    call('HSET', K[1], 'waits', 1)
+    call('HSET', K[1], 'waits', x.epoch)
     event(K[8], now, 'execution.queued')
     state = 0
   else
