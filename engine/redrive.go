@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -241,6 +242,7 @@ func (e *Engine) planChanged(ctx context.Context, m *redriving, hash string) err
 		return err
 	}
 	var since []string
+	var problems workflow.Problems
 	for i, ev := range events {
 		if i == shown {
 			since = append(since, "...")
@@ -251,12 +253,15 @@ func (e *Engine) planChanged(ctx context.Context, m *redriving, hash string) err
 			text += " " + ev.Ref
 		}
 		since = append(since, text)
+		problems = append(problems, workflow.Problem{Field: ev.Ref, Code: ev.Type, Message: "at " + ev.At.Format(time.RFC3339Nano)})
 	}
-	what := "the request is another one"
+	what := "nothing in this execution: the request is another one"
 	if len(since) > 0 {
 		what = strings.Join(since, ", ")
 	}
-	return Conflict("plan_changed", "the plan is no longer the one that was looked at; since then: %s. Look at the new plan, and execute that", what)
+	changed := Conflict("plan_changed", "the plan is no longer the one that was looked at; since then: %s. Look at the new plan, and execute that", what)
+	changed.Problems = problems
+	return changed
 }
 
 // RetryJob is what "run" on the archived job of a failed attempt means: retry that task.

@@ -52,8 +52,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token string) error {
 			}
 			continue
 		}
-		f := m.cases[p.Case]
-		if p != parts[0] && !p.Moves() || p == parts[0] && !p.Moves() && len(parts) > 1 && !f.x.Status.Ended() {
+		if p != parts[0] && !p.Moves() {
 			continue
 		}
 		part, err := e.partOf(ctx, m, p, token)

@@ -183,6 +183,8 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 			return nil
 		case rec.Status == workflow.TaskSucceeded && m.top.Status != workflow.ExecutionSucceeded: // by hand
 			return nil
+		case rec.Status == workflow.TaskPending:
+			return Conflict("about_to_run", "execution %s goes on as soon as its task %s in execution %s has its turn; redrive it when it has ended", m.top.ID, m.top.Parent.Task, above.ID)
 		case !rec.Status.Ended() && m.top.Status.Ended(): // it is told just now, or about to go on
 			if err := e.Advance(ctx, above.ID); err != nil {
 				return err
@@ -326,6 +328,11 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		}
 		if c.Children[ref], err = e.loadCase(ctx, m, x, path+ref+"/", r); err != nil {
 			return err
+		}
+	}
+	if rest, ok := strings.CutPrefix(m.path, path); ok && rest != "" {
+		if task, _, _ := strings.Cut(rest, "/"); c.Children[task] == nil {
+			return errAgain // it moved on since the way up was found
 		}
 	}
 	return nil
