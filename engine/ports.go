@@ -266,6 +266,7 @@ type Agenda struct {
 	Ending  workflow.ExecutionStatus // it is to end so as soon as nothing runs; "" = as its tasks say
 
 	Applying bool // steps of its redrive are still to be applied: before anything else
+	Holding  bool // instead of that, nothing starts for a moment, while a redrive of it is planned
 }
 
 // Record is the state of one task as it is stored.

@@ -59,8 +59,10 @@ func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Exe
 		return made, err
 	}
 	before := x.Redrives
-	for range planTries {
-		made, err := e.redriveOnce(ctx, x, before, once, r)
+	h := &hold{}
+	defer h.end(ctx, e)
+	for try := range planTries {
+		made, err := e.redriveOnce(ctx, x, before, once, h, r)
 		if err == nil {
 			return made, nil
 		}
@@ -70,11 +72,14 @@ func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Exe
 		if !errors.Is(err, ErrMoved) {
 			return nil, err
 		}
+		if try >= holdAfter {
+			h.begin(ctx, e)
+		}
 	}
 	return nil, busy(x.ID)
 }
 
-func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once *once, r RedriveRequest) (*Execution, error) {
+func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once *once, h *hold, r RedriveRequest) (*Execution, error) {
 	m, err := e.prepare(ctx, x.ID, r)
 	if err != nil {
 		return nil, err
@@ -95,9 +100,11 @@ func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once
 	if r.Identity == workflow.NewExecution {
 		return e.redriveAnew(ctx, m, token)
 	}
-	if err := e.commit(ctx, m, token); err != nil {
+	h.id = m.top.ID
+	if err := e.commit(ctx, m, token, h.token); err != nil {
 		return nil, err
 	}
+	h.token = "" // it ended with that
 	return e.Execution(ctx, x.ID)
 }
 
