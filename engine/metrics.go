@@ -18,7 +18,6 @@ type Metrics struct {
 	refused    *prometheus.CounterVec
 	repairs    *prometheus.CounterVec
 	ticks      *prometheus.CounterVec
-	redrives   *prometheus.CounterVec
 }
 
 // NewMetrics makes the counters and registers them, unless reg is nil.
@@ -47,12 +46,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		ticks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "redrive_schedule_ticks_total", Help: "Ticks of schedules and backfills, by what became of them: started, skipped, failed (to start).",
 		}, []string{"outcome"}),
-		redrives: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "redrive_redrives_total", Help: "Redrives of executions, by operation: retry, rerun, complete, skip.",
-		}, []string{"operation"}),
-	}
-	for _, operation := range workflow.Operations {
-		m.redrives.WithLabelValues(string(operation))
 	}
 	for _, outcome := range []TickOutcome{TickStarted, TickSkipped, TickFailed} {
 		m.ticks.WithLabelValues(string(outcome))
@@ -69,7 +62,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs, m.ticks, m.redrives)
+		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs, m.ticks)
 	}
 	return m
 }
@@ -81,10 +74,6 @@ func (m *Metrics) ended(s workflow.ExecutionStatus) { m.executions.WithLabelValu
 func (m *Metrics) task(taskType string, status workflow.TaskStatus, took time.Duration) {
 	m.tasks.WithLabelValues(taskType, string(status)).Inc()
 	m.durations.WithLabelValues(taskType).Observe(took.Seconds())
-}
-
-func (m *Metrics) redriven(operation workflow.Operation) {
-	m.redrives.WithLabelValues(string(operation)).Inc()
 }
 
 func (m *Metrics) fenced(operation string) { m.refused.WithLabelValues(operation).Inc() }

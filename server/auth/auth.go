@@ -18,7 +18,6 @@ type Principal struct {
 	Name     string
 	Scope    engine.Scope
 	Projects []string // empty = all
-	Through  string   // the wire dialect that is spoken; empty = the native API
 }
 
 // Anybody is the principal of every request to an open server.
@@ -34,14 +33,10 @@ func (p *Principal) Sees(project string) bool {
 
 // By is the name that goes into histories and audit entries.
 func (p *Principal) By() string {
-	by := p.Name
-	if p.ID != "" {
-		by += " (" + p.ID + ")"
+	if p.ID == "" {
+		return p.Name
 	}
-	if p.Through != "" {
-		by = p.Through + ":" + by
-	}
-	return by
+	return p.Name + " (" + p.ID + ")"
 }
 
 // Rule is what a route asks of its caller. The zero Rule refuses everybody.
