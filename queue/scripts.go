@@ -51,7 +51,6 @@ var (
 	scriptPostpone   = script("postpone")
 	scriptNote       = script("note")
 	scriptSweep      = script("sweep")
-	scriptDoom       = script("doom")
 	scriptPurge      = script("purge")
 	scriptReserve    = script("reserve")
 	scriptPublish    = script("publish", "lib_slots")

@@ -76,13 +76,24 @@ func (w *planner) handlers() {
 	w.stop(at, true)
 }
 
-// gave refuses an input for a task that does not run again.
+// gave refuses an input for a task that does not run again, and an output for one that cannot have it.
 func (w *planner) gave() {
-	given := maps.Clone(w.ch.given)
+	given, ends := maps.Clone(w.ch.given), maps.Clone(w.ch.pins)
+	for ref := range w.ch.skips {
+		ends[ref] = nil
+	}
 	for _, s := range w.part.Steps {
 		if s.Given != nil {
 			delete(given, s.Ref)
 		}
+		if s.Do == StepPin || s.Do == StepSkip {
+			delete(ends, s.Ref)
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(ends)) {
+		w.out.problems = append(w.out.problems, Problem{
+			Field: "outputs." + w.prefix + ref, Code: "not_allowed", Message: "what holds task " + w.prefix + ref + " runs again as a whole, or has not begun", Allowed: "tasks that run again by themselves",
+		})
 	}
 	for _, ref := range slices.Sorted(maps.Keys(given)) {
 		past := w.c.Tasks[ref]
@@ -153,7 +164,11 @@ func (r *Redrive) Check() Problems {
 			r.Subworkflows = SubworkflowsResume
 		}
 	}
-	one("operation", string(r.Operation), string(OperationRetry), string(OperationRerun), string(OperationComplete), string(OperationSkip))
+	operations := make([]string, len(Operations))
+	for i, operation := range Operations {
+		operations[i] = string(operation)
+	}
+	one("operation", string(r.Operation), operations...)
 	one("scope", string(r.Scope), string(ScopeDownstream), string(ScopeOnly), string(ScopeChanged))
 	one("input_mode", string(r.InputMode), string(InputReplace), string(InputMerge))
 	one("identity", string(r.Identity), string(InPlace), string(NewExecution))

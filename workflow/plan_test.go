@@ -56,7 +56,7 @@ func done(t require.TestingT, source string) *workflow.Case {
 	var add func(holder string, nodes []*workflow.Node)
 	one := func(ref string, size int) {
 		c.Tasks[ref] = workflow.Past{
-			TaskState: workflow.TaskState{Status: workflow.TaskSucceeded, Attempt: 1}, Try: 1, Size: size, Hash: "h", Same: true,
+			TaskState: workflow.TaskState{Status: workflow.TaskSucceeded, Attempt: 1}, Try: 1, Size: size, Hash: "h", Same: true, Began: true,
 		}
 	}
 	inside := func(ref string, n *workflow.Node) {
@@ -162,7 +162,7 @@ func TestPlansOfEveryConstruct(t *testing.T) {
 			rows{"poll": run, "poll[2]": run, "poll[2].then": run, "poll[3]": undecided, "poll[3].check": undecided, "poll[3].then": undecided, "end": run}},
 		"a task of a sub-workflow": {"", workflow.Redrive{Operation: rerun, From: []string{"sub/y"}},
 			rows{"sub": run, "sub/y": run, "end": run}},
-		"only itself": {"", workflow.Redrive{Operation: rerun, From: []string{"load"}, Scope: workflow.ScopeOnly}, rows{"load": run}},
+		"only itself":               {"", workflow.Redrive{Operation: rerun, From: []string{"load"}, Scope: workflow.ScopeOnly}, rows{"load": run}},
 		"a branch with a condition": {"", workflow.Redrive{Operation: rerun, From: []string{"maybe"}}, rows{"maybe": run, "end": run}},
 		"what is downstream of a condition": {"", workflow.Redrive{Operation: rerun, From: []string{"load"}, Acknowledge: []string{"each.put"}},
 			rows{

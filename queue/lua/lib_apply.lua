@@ -34,20 +34,18 @@ local function renew(K, k, x, id, ref, rec, now, out)
   return kept
 end
 
--- Whether an item of a for_each that runs begins at once, because there is room; else it takes its turn behind those
--- that have not begun.
-local function turn(k, ref, reached)
+-- An item of a for_each that runs takes its turn behind those that have not begun.
+local function append(k, ref, fresh)
   local each = outside(ref)
   local next, total, parallel, mode = string.match(call('HGET', k.holders, each .. '#') or '', '^(%d+) (%d+) (%d+) (%S+)$')
-  if not next or not reached and next + 0 < total + 0 then return false end -- its turn is to come
-  if (call('HGET', k.holders, each) or 0) + 0 < parallel + 0 then return true end
+  if not next or fresh and next + 0 < total + 0 then return end -- it has not begun, and will
   call('HSET', k.holders, each .. '#' .. total, string.match(ref, '%[([^%[]*)%]$'), each .. '#', next .. ' ' .. total + 1 .. ' ' .. parallel .. ' ' .. mode)
-  return false
+  call('SADD', k.open, '>' .. each)
 end
 
--- Writes what a task waits for, and says whether that is nothing, and whether any of it was skipped.
+-- Writes what a task waits for, and says whether that is nothing.
 local function await(k, t)
-  local open, set, gone, skipped = 0, {}, {}, false
+  local open, set, gone = 0, {}, {}
   for _, need in ipairs(t.n or {}) do
     open = open + 1
     set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
@@ -56,7 +54,6 @@ local function await(k, t)
     local rec = record(k.tasks, need)
     if rec and (rec.status == 'succeeded' or rec.status == 'skipped' or rec.continued) then
       gone[#gone + 1] = t.r .. ' ' .. need
-      skipped = skipped or rec.status == 'skipped'
     else
       open = open + 1
       set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
@@ -67,22 +64,11 @@ local function await(k, t)
     for from = 1, #set, 1000 do call('HSET', k.preds, unpack(set, from, math.min(from + 999, #set))) end
     call('HSET', k.preds, '#' .. t.r, open)
   end
-  return open == 0, skipped
-end
-
--- Keeps the steps that a sub-execution goes on with when its task begins, for as long as it lives, instead of those that it was
--- to go on with before. They share a shard.
-local function entrust(k, child, plan)
-  local steps = string.sub(k.decide, 1, -#'decide' - 1) .. 'q:' .. child
-  local redrives = string.sub(k.decide, 1, -#'decide' - 1) .. 'r:' .. child
-  if call('PERSIST', steps .. ':' .. plan) == 0 then return end
-  local former = call('HGET', redrives, 'next')
-  if former then call('DEL', steps .. ':' .. former) end
-  call('HSET', redrives, 'next', plan)
+  return open == 0
 end
 
 local function restart(K, k, x, id, t, rec, now, out, list)
-  local reached = rec and rec.status ~= 'pending' or call('SISMEMBER', k.open, t.r) == 1
+  local fresh = not rec or rec.status == 'pending' and call('SISMEMBER', k.open, t.r) == 0
   local hash = t.y and rec and rec.hash or nil
   local next = renew(K, k, x, id, t.r, rec, now, out)
   next.keep, next.size, next.try, next.child, next.plan, next.maybe, next.hash = t.k, t.z, t.t, t.c, t.q, hash and '1' or nil, hash
@@ -94,30 +80,24 @@ local function restart(K, k, x, id, t, rec, now, out, list)
     keep(K[3], 'w:' .. t.r, t.input)
   end
   call('HSET', k.tasks, t.r, cjson.encode(next))
-  if t.q then entrust(k, t.c, t.q) end
-  local ready, skipped = t.i and turn(k, t.r, reached), false
-  if t.p then ready, skipped = await(k, t) end
-  if ready then
-    list[#list + 1] = {ref = t.r, mode = (t.m == 'decide' or hash or skipped) and 'decide' or 'run', rec = next}
+  if t.i then append(k, t.r, fresh) end
+  if t.p and await(k, t) then
+    list[#list + 1] = {ref = t.r, mode = (t.m == 'decide' or hash) and 'decide' or 'run', rec = next}
     stir(k, t.r, 1)
   end
 end
 
 -- Ends a task as the redrive says: pinned, skipped, or not a part of it any more.
-local function conclude(K, k, x, id, t, rec, now, out, list)
-  local moved = rec and not rec.ended and (rec.status ~= 'pending' or call('SISMEMBER', k.open, t.r) == 1)
+local function conclude(K, k, x, id, t, rec, now, out)
+  local size = rec and rec.size
   local next = renew(K, k, x, id, t.r, rec, now, out)
+  next.size = t.u ~= 'not_inside' and size or nil
   if t.d == 'pin' or t.u == 'by_hand' then next.attempt, next.dispatch, next.redrive, next.queued = (next.attempt or 0) + 1 .. '', '1', x.epoch, now .. '' end
   move(x, next, t.d == 'pin' and 'succeeded' or 'skipped')
   next.ended, next.reason = now .. '', t.d == 'pin' and 'pinned' or t.u
   if t.value then keep(K[3], 'o:' .. t.r, t.value) end
   call('HSET', k.tasks, t.r, cjson.encode(next))
   event(k.events, now, 'task.' .. next.status, t.r, next.attempt, nil, next.reason)
-  local turn = moved and string.sub(t.r, -1) == ']' and slide(k, outside(t.r)) -- the next item takes its place
-  if turn then
-    list[#list + 1] = turn
-    stir(k, turn.ref, 1)
-  end
 end
 
 -- A task goes on that holds others, now that tasks in it were set in motion, or superseded.
@@ -127,8 +107,11 @@ local function touch(k, t, rec)
     rec.size = t.z
     call('HSET', k.tasks, t.r, cjson.encode(rec))
   end
+  local next, total, parallel = string.match(call('HGET', k.holders, t.r .. '#') or '', '^(%d+) (%d+) (%d+)')
+  if next and next + 0 < total + 0 and (call('HGET', k.holders, t.r) or 0) + 0 < parallel + 0 then call('SADD', k.open, '>' .. t.r) end -- a place may be free
   if rec.timed or rec.hand then return end
-  call((call('HGET', k.holders, t.r) or '0') == '0' and 'SADD' or 'SREM', k.open, t.r)
+  local idle = (call('HGET', k.holders, t.r) or '0') == '0' and call('SISMEMBER', k.open, '>' .. t.r) == 0
+  call(idle and 'SADD' or 'SREM', k.open, t.r)
 end
 
 -- Applies steps, of which rows answers the next (nil = none), and what follows a step. Answers what release does, and
@@ -149,7 +132,7 @@ local function apply(K, x, id, now, rows)
         if t.input == '' then call('HDEL', K[3], 'w:' .. t.r) else keep(K[3], 'w:' .. t.r, t.input) end
         call('HSET', k.tasks, t.r, cjson.encode(rec))
       end
-    else conclude(K, k, x, id, t, rec, now, out, list) end
+    else conclude(K, k, x, id, t, rec, now, out) end
     t = rows()
   end
   return release(k, x, id, '', list, now), out

@@ -26,7 +26,6 @@ for _, p in ipairs(parts) do
   if not x then return {-1} end
   local done = call('HGET', K[17], 't:' .. token)
   if done then return {2, tonumber(done)} end
-  if call('HEXISTS', K[1], 'doomed') == 1 then return {-1} end
   if x.status == 'canceling' then return {-6, x.status} end
   local live = going(x) or x.status == 'queued'
   if live ~= (p.status == '') then return {-6, x.status} end
@@ -82,11 +81,6 @@ for n, p in ipairs(parts) do
       return i < p.first + p.rows and ARGV[i] or nil
     end)
   end
-  local next = call('HGET', K[17], 'next') -- steps that it was to go on with: it does, or never will
-  if next then
-    call('HDEL', K[17], 'next')
-    call('DEL', K[16] .. ':' .. next)
-  end
   mark(K[11], id, now)
   if x.status == 'running' then call('HSETNX', K[1], 'started', now) end
   if p.status == 'queued' then -- what is ready is held until its turn comes: see begin.lua
@@ -96,7 +90,8 @@ for n, p in ipairs(parts) do
   else
     call('ZADD', K[10], 'NX', now, id)
   end
-  save(x, 'status', x.status, 'epoch', x.epoch, 'reason', p.reason, unpack(p.fields))
+  if x.status ~= 'paused' then call('HSET', K[1], 'reason', p.reason) end -- why it is paused stays
+  save(x, 'status', x.status, 'epoch', x.epoch, unpack(p.fields))
   reply[n + 2] = {id, state, relay, out}
 end
 return reply
