@@ -89,9 +89,9 @@ end
 
 -- Ends a task as the redrive says: pinned, skipped, or not a part of it any more.
 local function conclude(K, k, x, id, t, rec, now, out)
-  local size = rec and rec.size
+  local size, control = rec and rec.size, rec and rec.control
   local next = renew(K, k, x, id, t.r, rec, now, out)
-  next.size = t.u ~= 'not_inside' and size or nil
+  if t.u ~= 'not_inside' then next.size, next.control = size, control end
   if t.d == 'pin' or t.u == 'by_hand' then next.attempt, next.dispatch, next.redrive, next.queued = (next.attempt or 0) + 1 .. '', '1', x.epoch, now .. '' end
   move(x, next, t.d == 'pin' and 'succeeded' or 'skipped')
   next.ended, next.reason = now .. '', t.d == 'pin' and 'pinned' or t.u
