@@ -33,6 +33,7 @@ elseif action == 'keep' then
   relay, moved = release(k, x, id, ref, list, now, former)
   stir(k, ref, moved - 1)
 else
+  if rec.keep then rec.control = '1' end -- what it holds is still its own
   rec.maybe, rec.keep = nil, nil
   move(x, rec, action == 'skip' and 'skipped' or 'failed')
   rec.ended, rec.reason = now .. '', ARGV[6]
