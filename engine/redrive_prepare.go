@@ -68,6 +68,10 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 		return nil, err
 	}
 	planned, problems := request.Make(c)
+	for i := range problems { // refs as they were asked
+		p := &problems[i]
+		p.Field, p.Message, p.Allowed = strings.ReplaceAll(p.Field, m.path, ""), strings.ReplaceAll(p.Message, m.path, ""), strings.ReplaceAll(p.Allowed, m.path, "")
+	}
 	if len(problems) > 0 {
 		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
 	}
