@@ -281,6 +281,12 @@ func (m *redriving) relative(ref string) string {
 
 // loadCase reads what the planner needs of an execution, and of the sub-executions that the request reaches.
 func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path string, r *workflow.Redrive) (*workflow.Case, error) {
+	if x.Applying { // a plan rests on the whole of the redrive before
+		if err := e.Advance(ctx, x.ID); err != nil {
+			return nil, err
+		}
+		return nil, errAgain
+	}
 	p, err := e.program(ctx, x.Project, x.DefinitionHash)
 	if err != nil {
 		return nil, err

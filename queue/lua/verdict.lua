@@ -22,7 +22,7 @@ if action == 'run' then
   relay = release(k, x, id, '', {{ref = ref, mode = 'run', rec = rec}}, now)
 elseif action == 'keep' then
   local place = ref .. '#' .. rec.attempt
-  former.status, former.outcome = 'pending', nil
+  former.status, former.outcome, former.given = 'pending', nil, rec.given
   move(x, former, 'succeeded')
   local output = call('HGET', KEYS[3], 'o:' .. place)
   if output then call('HSET', KEYS[3], 'o:' .. ref, output) end
