@@ -48,8 +48,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 	}
 	c := Commit{Token: token, Draft: draft}
 	parts := m.planned.Parts
-	for i := len(parts) - 1; i >= 0; i-- { // what is written inside others is named in them
-		p := parts[i]
+	for _, p := range slices.Backward(parts) { // what is written inside others is named in them
 		if p.Task != "" {
 			if err := e.writeChild(ctx, m, p, draft); err != nil {
 				return err
