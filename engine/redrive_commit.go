@@ -308,7 +308,7 @@ func (e *Engine) resumeChild(ctx context.Context, u *undecided) error {
 		return err
 	}
 	part := CommitPart{
-		Execution: x.ID, Epoch: h.Epoch, Revision: -1, By: h.By, Reason: h.Reason, Deadline: time.Duration(p.Definition.Timeout),
+		Execution: x.ID, Epoch: h.Epoch, Revision: -1, By: h.By, Reason: h.Reason, Deadline: x.timeout(p),
 		Record: h.Record, Input: h.Input, Fields: maps.Clone(h.Fields), Written: rows, Grows: h.Grows,
 	}
 	got, err := e.enter(ctx, Entry{Project: x.Project, Workflow: x.Workflow, Execution: x.ID, Number: x.Number, Epoch: h.Epoch + 1, Tasks: 1})

@@ -397,4 +397,4 @@ func reaches(r *workflow.Redrive, task string, rec Record) bool {
 }
 
 // deadline of an execution that is redriven.
-func (f *facts) deadline() time.Duration { return time.Duration(f.p.Definition.Timeout) }
+func (f *facts) deadline() time.Duration { return f.x.timeout(f.p) }
