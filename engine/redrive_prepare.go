@@ -346,7 +346,10 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		if err != nil {
 			return err
 		}
-		if rec.Status != workflow.TaskRetrying && !rec.Status.Ended() && x.Status.Ended() || rec.Status == workflow.TaskPending {
+		if rec.Status == workflow.TaskPending {
+			return Conflict("about_to_run", "execution %s goes on as soon as its task %s in execution %s has its turn; redrive it when it has ended", x.ID, ref, c.Execution)
+		}
+		if rec.Status != workflow.TaskRetrying && !rec.Status.Ended() && x.Status.Ended() {
 			if err := e.Advance(ctx, c.Execution); err != nil { // it is told just now, or about to go on
 				return err
 			}
