@@ -82,6 +82,7 @@ func (w *planner) relisted(at Place, in setting) {
 		if !on[key] {
 			item, _ := w.c.Target.Place(ItemRef(at.Ref, key))
 			w.row(item, w.c.Tasks[item.Ref], PlanSkip, "it is no longer on the list")
+			w.within(item.Ref, func(at Place, past Past) { w.row(at, past, PlanSkip, "its item is no longer on the list") })
 		}
 	}
 }
