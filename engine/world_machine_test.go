@@ -213,6 +213,7 @@ func (g *globe) begin() {
 	g.world = &world{programs: map[string]*workflow.Program{}, lease: machineLease, now: time.Hour}
 	for _, name := range []string{"low", "sub", "top"} {
 		source := s.definition(name).Canonical()
+		g.t.Logf("%s", source)
 		for _, p := range g.procs {
 			_, err := p.Publish(g.ctx, "default", source, false)
 			require.NoError(g.t, err, string(source))

@@ -22,6 +22,8 @@ func (g *globe) doAnyRedrive() {
 	c := g.anyCourse()
 	r := engine.RedriveRequest{Redrive: g.request(c), Reason: "because", By: "ann"}
 	s, refused := c.cut(r.Redrive)
+	asked, _ := json.Marshal(r.Redrive)
+	g.t.Logf("%s of %s: %s", r.Operation, c.p.Definition.Name, asked)
 	plan := g.preview(c.id, r, s, refused)
 	if refused != nil || chance(g.t, "only a preview", 5) {
 		return
@@ -35,16 +37,11 @@ func (g *globe) doAnyRedrive() {
 	if rapid.Bool().Draw(g.t, "remember") {
 		g.remember()
 	}
-	crashed := g.redrive(c.id, r)
-	if r.PlanHash == "" && r.IdempotencyKey == "" {
-		return
+	id, epoch := c.id, c.epoch
+	crashed := g.redrive(id, r)
+	if r.PlanHash != "" || r.IdempotencyKey != "" { // whoever asks again finds out what became of it
+		g.calmly(id, r, crashed && g.find(id).epoch == epoch)
 	}
-	if crashed { // whoever asks again, with the same plan or key, finds out
-		before := g.find(c.id).epoch
-		g.calmly(c.id, r, before == c.epoch)
-		return
-	}
-	g.calmly(c.id, r, false)
 }
 
 // redrive does what the request says, on both sides.
