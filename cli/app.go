@@ -26,6 +26,7 @@ const (
 // program is one run of the command line: where it reads and writes.
 type program struct {
 	version  string
+	args     []string // without the program's name
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
@@ -45,7 +46,7 @@ func Main(version string, args []string, in io.Reader, out, errOut io.Writer) in
 
 // Run is Main without signals.
 func Run(ctx context.Context, version string, args []string, in io.Reader, out, errOut io.Writer) int {
-	p := &program{version: version, in: in, out: out, err: errOut, now: time.Now}
+	p := &program{version: version, args: args[min(1, len(args)):], in: in, out: out, err: errOut, now: time.Now}
 	app := p.app()
 	err := checkFlags(app, args)
 	if err == nil {
@@ -79,6 +80,7 @@ func (p *program) app() *cli.App {
 		Flags:          globalFlags(),
 		Commands: slices.Concat(
 			[]*cli.Command{p.workflowCommand(), p.runCommand(), p.executionCommand(), p.sessionCommand(), p.scheduleCommand()},
+			p.redriveCommands(),
 			p.controlCommands(),
 			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.completionCommand()},
 			p.processCommands(),

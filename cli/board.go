@@ -114,8 +114,11 @@ func (b *board) apply(e client.Event) {
 		if status != "" {
 			b.status = status
 		}
-		if isEnded(b.status) {
+		switch {
+		case isEnded(b.status):
 			b.end = e.At
+		case e.Type == redriven:
+			b.begin, b.end = e.At, time.Time{}
 		}
 		return
 	}

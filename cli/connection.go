@@ -131,6 +131,14 @@ func nextOf(refusal *client.Error) string {
 		return "Name one with --task REF; `redrive execution get ID` shows them."
 	case refusal.Code == "no_gate":
 		return "`redrive execution tasks ID` shows what the execution does; to lift a pause leave --input out."
+	case refusal.Code == "plan_changed":
+		return "Look at it as it is now with --dry-run, which shows the command that executes that plan."
+	case refusal.Code == "acknowledge_required":
+		return "Let them run again with --acknowledge REF; --dry-run shows what would happen."
+	case refusal.Code == "nothing_to_retry":
+		return "To run it again all the same: redrive rerun ID, with --from REF for a part of it."
+	case refusal.Code == "not_retryable":
+		return "In any status but canceling it can be run again with: redrive rerun ID"
 	case refusal.Code == "not_paused":
 		return "`redrive execution get ID` shows what it waits for; that is answered with `redrive resume ID --input JSON`."
 	case refusal.Code == "workflow_not_found":

@@ -44,6 +44,7 @@ func (p *program) executionCommand() *cli.Command {
 			Action: p.history,
 		}, []string{"redrive execution history 12 --limit 0 -o wide"}, exitNotFound),
 		p.logsCommand(),
+		p.redrivesCommand(), p.lineageCommand(), p.diffCommand(),
 		explained(&cli.Command{
 			Name: "tasks", Usage: "list the tasks of an execution", ArgsUsage: "ID", Flags: []cli.Flag{limitFlag()},
 			Action: p.tasks,
@@ -131,7 +132,9 @@ func (s *session) printAround(x client.Execution, a *around) error {
 		{title: "tasks", value: func(x e) string { return summary(x.TasksSummary) }},
 		{title: "failed", value: func(x e) string { return a.whatFailed(x) }},
 		{title: "waits for", value: func(x e) string { return a.waitsFor(s.printer, x) }},
+		{title: "redrives", value: func(x e) string { return number(x.Redrives) }},
 		{title: "parent", value: parentText},
+		{title: "origin", value: originText},
 		{title: "children", value: func(x e) string { return a.started(s.printer, x) }},
 		{title: "session", value: sessionText},
 		{title: "start at", value: func(x e) string { return absolute(at(x.StartAt)) }},

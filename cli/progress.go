@@ -41,7 +41,7 @@ func (s *session) follow(ctx context.Context, x *client.Execution, w io.Writer) 
 		}
 		return task.Size
 	}
-	show := shower(&lines{w: w, style: styleFor(w), size: size, tallies: map[string]*tally{}})
+	show := shower(&lines{w: w, style: styleFor(w), size: size, tallies: map[string]*tally{}, before: x.Redrives})
 	if tty {
 		board, err := s.newBoard(ctx, x, w, width, height)
 		if err != nil {
@@ -81,18 +81,32 @@ func (s *session) pump(events <-chan client.Event, failed <-chan error, show sho
 	}
 }
 
+// redriven is the event of a redrive.
+const redriven = "execution.redriven"
+
 // lines writes events as lines, for logs and pipes; of many inside a for_each or
-// a loop only how far it is, and what is in trouble.
+// a loop only how far it is, and what is in trouble. What was before the last
+// redrive was told before.
 type lines struct {
 	w       io.Writer
 	style   style
 	size    func(ref string) int
 	tallies map[string]*tally
+	before  int // redrives to come until anything is written
 }
 
 func (l *lines) apply(e client.Event) {
 	status := statusOf(e)
 	unit := unitOf(e.Ref)
+	if e.Type == redriven {
+		l.before--
+	}
+	if l.before > 0 {
+		if unit != "" {
+			l.tally(unit).see(e.Ref, status)
+		}
+		return
+	}
 	if unit == "" {
 		progress := ""
 		if t := l.tallies[e.Ref]; t != nil && isEnded(status) {
@@ -102,11 +116,7 @@ func (l *lines) apply(e client.Event) {
 		l.write(e, e.Ref, status, progress)
 		return
 	}
-	t := l.tallies[unit]
-	if t == nil {
-		t = newTally()
-		l.tallies[unit] = t
-	}
+	t := l.tally(unit)
 	t.see(e.Ref, status)
 	switch {
 	case t.lines < fewLines:
@@ -120,6 +130,15 @@ func (l *lines) apply(e client.Event) {
 		t.measure(unit, l.size)
 		l.write(client.Event{At: e.At}, unit, "running", t.String())
 	}
+}
+
+func (l *lines) tally(unit string) *tally {
+	t := l.tallies[unit]
+	if t == nil {
+		t = newTally()
+		l.tallies[unit] = t
+	}
+	return t
 }
 
 func (l *lines) write(e client.Event, what, status, progress string) {

@@ -91,3 +91,34 @@ func TestTallyFollowsRetries(t *testing.T) {
 	require.Equal(t, "0/5", c.String())
 	require.Equal(t, 6, c.all())
 }
+
+// A redriven execution tells its history from the beginning; only what is since the last redrive is news.
+func TestProgressOfARedrive(t *testing.T) {
+	at := time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)
+	tell := func(kind, ref string, attempt int) client.Event {
+		at = at.Add(time.Second)
+		return client.Event{Type: kind, Ref: ref, At: at, Attempt: attempt}
+	}
+	var events []client.Event
+	for i := range 2 {
+		events = append(events, tell("task.running", "year[b]", i+1), tell("task.failed", "year[b]", i+1), tell("task.failed", "year", i+1), tell("execution.failed", "", 0), tell(redriven, "", 0))
+	}
+	events = append(events, tell("task.running", "year", 3), tell("task.running", "year[b]", 3))
+
+	var b bytes.Buffer
+	l := &lines{w: &b, tallies: map[string]*tally{}, before: 2}
+	for _, e := range events {
+		l.apply(e)
+	}
+	require.Equal(t, 3, strings.Count(b.String(), "\n"), b.String())
+	require.NotContains(t, b.String(), "failed")
+	require.Equal(t, 1, l.tallies["year"].items, "what was before is counted")
+
+	board := &board{width: 100, index: map[string]*boardRow{}, size: func(string) int { return 1 }, begin: at.Add(-time.Hour)}
+	for _, e := range events {
+		board.apply(e)
+	}
+	text := strings.Join(board.render(at.Add(time.Second), 50), "\n")
+	require.Contains(t, text, "▶ running  0 of 2 tasks, 3.0s", "it runs since the redrive")
+	require.Contains(t, text, "attempt 3")
+}

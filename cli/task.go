@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,9 +22,13 @@ func (p *program) taskCommand() *cli.Command {
 			Action: p.listAttempts,
 		}, []string{"redrive task attempts 12 load -o wide"}, exitNotFound),
 		p.settleCommand("complete", "end a task as succeeded, by hand",
-			"Possible until it has ended. A run that is under way is told to stop and its result refused; what depends on the task goes on.",
-			[]cli.Flag{&cli.StringFlag{Name: "result", Usage: "its output as `JSON`, or @file, or @- for standard input; null when left out"}},
-			[]string{`redrive task complete 12 load --result '{"rows": 1204}' --reason "loaded by hand"`, "redrive task complete 12 'year[2013].load' --result @rows.json"},
+			"A run that is under way is told to stop and its result refused; what depends on the task goes on. Of a task that\nended, or whose execution did, it is a redrive: what depends on it runs again.",
+			[]cli.Flag{&cli.StringFlag{Name: "result", Usage: "its output as `JSON`, or @file, or @- for standard input; null when left out"}, settlingPlan()},
+			[]string{
+				`redrive task complete 12 load --result '{"rows": 1204}' --reason "loaded by hand"`,
+				"redrive task complete 12 'year[2013].load' --result @rows.json",
+				"redrive task complete 12 child/load --dry-run",
+			},
 			p.completeTask),
 		p.settleCommand("fail", "end a task as failed, by hand",
 			"Possible until it has ended. It is not retried; what a failure means for the rest, the workflow says.",
@@ -34,14 +39,25 @@ func (p *program) taskCommand() *cli.Command {
 			[]string{`redrive task fail 12 load --code bad_file --message "the file of March is broken"`},
 			p.failTask),
 		p.settleCommand("skip", "skip a task, by hand",
-			"Possible until it has ended. What depends on it goes on as after a skipped task.",
-			nil, []string{`redrive task skip 12 notify --reason "nobody is there to read it"`},
+			"What depends on it goes on as after a skipped task. Of a task that ended, or whose execution did, it is a redrive.",
+			[]cli.Flag{settlingPlan()},
+			[]string{`redrive task skip 12 notify --reason "nobody is there to read it"`, "redrive task skip 12 notify --dry-run"},
 			p.skipTask),
 	)
 }
 
+func settlingPlan() cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", Usage: "of a task that ended: show the plan and do nothing"}
+}
+
+// settled is what became of one task that was ended by hand, or the plan of that.
+type settled struct {
+	task *client.Task
+	plan func(ctx context.Context, id string) (*client.Plan, error)
+}
+
 // settling ends one task by hand.
-type settling func(c *cli.Context, s *session, id, ref string) (*client.Task, error)
+type settling func(c *cli.Context, s *session, id, ref string) (settled, error)
 
 func (p *program) settleCommand(name, usage, description string, flags []cli.Flag, examples []string, settle settling) *cli.Command {
 	return explained(&cli.Command{
@@ -54,33 +70,49 @@ func (p *program) settleCommand(name, usage, description string, flags []cli.Fla
 			if err != nil {
 				return err
 			}
-			task, err := settle(c, s, c.Args().Get(0), c.Args().Get(1))
+			done, err := settle(c, s, c.Args().Get(0), c.Args().Get(1))
 			if err != nil {
 				return fieldsOf(err)
 			}
-			return s.printTask(*task)
+			if done.plan != nil {
+				return s.plans(c, c.Args().Slice()[:1], done.plan)
+			}
+			return s.printTask(*done.task)
 		},
 	}, examples, exitNotFound, exitConflict)
 }
 
-func (p *program) completeTask(c *cli.Context, s *session, id, ref string) (*client.Task, error) {
+func (p *program) completeTask(c *cli.Context, s *session, id, ref string) (settled, error) {
 	output, err := p.jsonFlag(c, "result")
 	if err != nil {
-		return nil, err
+		return settled{}, err
 	}
-	return s.api.CompleteTask(c.Context, id, ref, client.CompleteRequest{Output: output, Reason: c.String("reason")})
+	r := client.CompleteRequest{Output: output, Reason: c.String("reason")}
+	if c.Bool("dry-run") {
+		return settled{plan: func(ctx context.Context, id string) (*client.Plan, error) { return s.api.PlanComplete(ctx, id, ref, r) }}, nil
+	}
+	task, err := s.api.CompleteTask(c.Context, id, ref, r)
+	return settled{task: task}, err
 }
 
-func (p *program) failTask(c *cli.Context, s *session, id, ref string) (*client.Task, error) {
+func (p *program) failTask(c *cli.Context, s *session, id, ref string) (settled, error) {
 	r := client.FailRequest{Reason: c.String("reason")}
 	if c.IsSet("code") || c.IsSet("message") {
 		r.Error = &client.HandError{Code: c.String("code"), Message: c.String("message")}
 	}
-	return s.api.FailTask(c.Context, id, ref, r)
+	task, err := s.api.FailTask(c.Context, id, ref, r)
+	return settled{task: task}, err
 }
 
-func (p *program) skipTask(c *cli.Context, s *session, id, ref string) (*client.Task, error) {
-	return s.api.SkipTask(c.Context, id, ref, c.String("reason"))
+func (p *program) skipTask(c *cli.Context, s *session, id, ref string) (settled, error) {
+	reason := c.String("reason")
+	if c.Bool("dry-run") {
+		return settled{plan: func(ctx context.Context, id string) (*client.Plan, error) {
+			return s.api.PlanSkip(ctx, id, ref, reason)
+		}}, nil
+	}
+	task, err := s.api.SkipTask(c.Context, id, ref, reason)
+	return settled{task: task}, err
 }
 
 func (p *printer) taskColumns() []column[client.Task] {

@@ -117,6 +117,15 @@ func parentText(x client.Execution) string {
 	return fmt.Sprintf("%s  its task %s", x.Parent.Execution, x.Parent.Task)
 }
 
+// originText says which execution a redrive made this one of.
+func originText(x client.Execution) string {
+	l := x.Lineage
+	if l.Parent == nil || l.Relation == nil || *l.Relation == client.RelationSubWorkflow {
+		return ""
+	}
+	return fmt.Sprintf("%s  this is its %s", *l.Parent, *l.Relation)
+}
+
 type gateInput struct {
 	Message     string          `json:"message"`
 	InputSchema json.RawMessage `json:"input_schema"`

@@ -68,6 +68,9 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	if err != nil {
 		return false, err
 	}
+	if a.Applying && a.Status != workflow.ExecutionCanceling {
+		return false, e.applyRest(ctx, a, p)
+	}
 	if orphans, err := e.cancelOrphans(ctx, a); orphans || err != nil {
 		return false, err
 	}
@@ -218,7 +221,32 @@ func (e *Engine) decideTask(ctx context.Context, a *Agenda, p *program, at workf
 	if err != nil {
 		return err
 	}
+	if v.Action == workflow.ActionRun && a.Epoch > 0 {
+		recs, err := e.store.Records(ctx, a.ID, []string{at.Ref})
+		if err != nil {
+			return err
+		}
+		u.rec = recs[at.Ref]
+		if v, err = e.unlessSame(ctx, u, v); err != nil {
+			return err
+		}
+	}
 	return e.applyVerdict(ctx, u, v)
+}
+
+// unlessSame keeps a task as it was that would see the same as before.
+func (e *Engine) unlessSame(ctx context.Context, u *undecided, v workflow.Verdict) (workflow.Verdict, error) {
+	if u.rec.Maybe == "" {
+		return v, nil
+	}
+	input, err := e.recorded(ctx, u)
+	if _, failed := errors.AsType[*workflow.Error](err); failed {
+		return v, nil //nolint:nilerr // it runs, and fails with that
+	}
+	if err == nil && hashOf(input) == u.rec.Hash {
+		v.Action = workflow.ActionKeep
+	}
+	return v, err
 }
 
 // verdict evaluates what a task that was reached depends on.

@@ -12,10 +12,14 @@ import (
 // beginChild begins a sub-workflow: first the task says which execution it will
 // be, then that is made under this id. Whoever finds the one without the other makes it.
 func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
-	input, err := e.recorded(ctx, u, &b)
+	if u.rec.Keep != workflow.KeepNothing && u.rec.Child != "" {
+		return e.reopenChild(ctx, u, b)
+	}
+	input, err := e.recorded(ctx, u)
 	if err != nil {
 		return err
 	}
+	b.Input, b.InputHash = input, hashOf(input)
 	child, bad := u.at.Child(input)
 	if bad != nil {
 		return bad
@@ -120,6 +124,15 @@ func (e *Engine) awaitChild(ctx context.Context, u *undecided) error {
 func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 	if u.rec.Timed != "" || u.rec.Hand != "" {
 		return e.cutOff(ctx, u)
+	}
+	if u.rec.Plan != "" {
+		err := e.resumeChild(ctx, u)
+		if refused, ok := errors.AsType[*Error](err); ok && refused.Kind == KindConflict { // it is full, and says to refuse then
+			return e.failControl(ctx, u, &workflow.Error{Code: refused.Code, Message: refused.Message, Retryable: true}, false, CloseAlways)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	x, err := e.store.Execution(ctx, u.rec.Child, true)
 	if errors.Is(err, ErrGone) {

@@ -71,7 +71,7 @@ func (e *Engine) claim(ctx context.Context, f Fence, worker string, lease time.D
 		Fence: f, At: at, Project: d.Project, Workflow: d.Workflow, Number: d.Number, Try: c.Try,
 		StartedAt: c.Now, Sent: c.Sent, document: d, program: p,
 	}
-	return r, e.resolve(ctx, r, c.Reads)
+	return r, e.resolve(ctx, r, c)
 }
 
 // readsOf answers the refs of what the input of a task reads.
@@ -98,7 +98,7 @@ func (e *Engine) reread(ctx context.Context, f Fence, p *program, at workflow.Pl
 	return reads, err
 }
 
-func (e *Engine) resolve(ctx context.Context, r *Run, reads []Read) error {
+func (e *Engine) resolve(ctx context.Context, r *Run, c *Claimed) error {
 	s := r.document.scope(r.Execution)
 	s.Secret = func(name string) (string, error) {
 		value, err := e.o.Secrets(name)
@@ -110,7 +110,7 @@ func (e *Engine) resolve(ctx context.Context, r *Run, reads []Read) error {
 	if names := r.At.InputReads.Tasks; len(names) > 0 {
 		s.Tasks = make(map[string]workflow.TaskScope, len(names))
 		for i, name := range names {
-			s.Tasks[name] = taskScope(reads[i])
+			s.Tasks[name] = taskScope(c.Reads[i])
 		}
 	}
 	err := e.around(ctx, r.Execution, r.program, sight{at: r.At, reads: r.At.InputReads}, &s)
@@ -121,16 +121,28 @@ func (e *Engine) resolve(ctx context.Context, r *Run, reads []Read) error {
 		return err
 	}
 	if r.Err == nil {
-		if r.recorded, r.Err = r.At.Recorded(s); r.Err == nil {
-			r.Input = r.recorded
-			if len(r.At.InputReads.Secrets) > 0 {
-				r.Input, r.Err = r.At.Input(s)
-			}
-		}
+		r.Err = r.resolveInput(s, c.Given)
 	}
 	r.hash = hashOf(r.recorded)
 	r.IdempotencyKey = r.document.Root + ":" + r.document.Path + r.Ref + ":" + r.hash[:16]
 	return nil
+}
+
+func (r *Run) resolveInput(s workflow.Scope, given json.RawMessage) (bad *workflow.Error) {
+	if given != nil {
+		if r.recorded, bad = r.At.Given(s, false, given); bad == nil {
+			r.Input, bad = r.At.Given(s, true, given)
+		}
+		return bad
+	}
+	if r.recorded, bad = r.At.Recorded(s); bad != nil {
+		return bad
+	}
+	r.Input = r.recorded
+	if len(r.At.InputReads.Secrets) > 0 {
+		r.Input, bad = r.At.Input(s)
+	}
+	return bad
 }
 
 func (r *Run) result() Result {

@@ -51,8 +51,8 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 	if err := checkHand(at, &r); err != nil {
 		return nil, err
 	}
-	if x.Status.Ended() || x.Status == workflow.ExecutionCanceling {
-		return nil, Conflict("execution_ended", "execution %s is %s; a task can be settled by hand while its execution is queued, running or paused", x.ID, x.Status)
+	if x.Status == workflow.ExecutionCanceling {
+		return nil, Conflict("execution_ended", "execution %s is being canceled; a task can be settled by hand before that, or when it is canceled", x.ID)
 	}
 	recs, err := e.store.Records(ctx, x.ID, []string{ref})
 	if err != nil {
@@ -63,7 +63,13 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 		return nil, NotFound("task", ref)
 	}
 	if rec.Status.Ended() {
-		return nil, taskEnded(ref, string(rec.Status))
+		if !handable(r.To, rec) {
+			return nil, taskEnded(ref, string(rec.Status))
+		}
+		if _, err := e.Redrive(ctx, x.ID, handRedrive(ref, r)); err != nil {
+			return nil, err
+		}
+		return e.Task(ctx, x.ID, ref)
 	}
 	h := hand{To: r.To, Output: r.Output, Error: r.Error, Reason: r.Reason, By: orOperator(r.By)}
 	if rec.Control != "" && rec.Status == workflow.TaskRunning {
@@ -82,7 +88,38 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 
 // PlanByHand answers what SettleByHand would do to a task that ended; that is a redrive.
 func (e *Engine) PlanByHand(ctx context.Context, id, ref string, r HandRequest) (*workflow.Plan, error) {
-	return nil, nil
+	t, err := e.Task(ctx, id, ref)
+	if err != nil {
+		return nil, err
+	}
+	if !t.Status.Ended() {
+		return nil, Conflict("task_active", "task %s is %s: settling it by hand is no redrive, and there is no plan of it", ref, t.Status)
+	}
+	if !handable(r.To, Record{Status: t.Status}) {
+		return nil, taskEnded(ref, string(t.Status))
+	}
+	return e.Plan(ctx, id, handRedrive(ref, r))
+}
+
+// handable reports whether an operator may settle a task anew that ended: one that did not succeed.
+func handable(to workflow.TaskStatus, rec Record) bool {
+	return to != workflow.TaskFailed && rec.Status != workflow.TaskSucceeded && rec.Status != workflow.TaskSkipped
+}
+
+// handRedrive is the redrive that an operator asks for who settles a task that ended.
+func handRedrive(ref string, r HandRequest) RedriveRequest {
+	q := RedriveRequest{Reason: r.Reason, By: orOperator(r.By)}
+	switch r.To {
+	case workflow.TaskSkipped:
+		q.Operation, q.From = workflow.OperationSkip, []string{ref}
+	case workflow.TaskSucceeded:
+		output := r.Output
+		if len(output) == 0 {
+			output = json.RawMessage("null")
+		}
+		q.Operation, q.Outputs = workflow.OperationComplete, map[string]json.RawMessage{ref: output}
+	}
+	return q
 }
 
 func orOperator(by string) string {

@@ -67,7 +67,7 @@ func (e *Engine) decideControl(ctx context.Context, a *Agenda, p *program, at wo
 
 // beginTask decides whether a task that no worker runs is to begin, and begins it.
 func (e *Engine) beginTask(ctx context.Context, u *undecided) error {
-	if u.rec.Try == 0 && !u.at.Inner() { // a retry asks no condition again
+	if u.rec.Rearmed == "" && u.rec.Keep == workflow.KeepNothing && !u.at.Inner() { // one that goes on asks no condition again
 		v, err := e.verdict(ctx, u)
 		if err != nil {
 			return err
@@ -75,6 +75,12 @@ func (e *Engine) beginTask(ctx context.Context, u *undecided) error {
 		if v.Action != workflow.ActionRun {
 			return e.applyVerdict(ctx, u, v)
 		}
+	}
+	if v, err := e.unlessSame(ctx, u, workflow.Verdict{Action: workflow.ActionRun}); err != nil || v.Action == workflow.ActionKeep {
+		if err != nil {
+			return err
+		}
+		return e.applyVerdict(ctx, u, v)
 	}
 	err := e.beginRole(ctx, u)
 	if errors.Is(err, ErrValuesFull) {
@@ -94,7 +100,13 @@ func (e *Engine) beginRole(ctx context.Context, u *undecided) error {
 		return e.beginEach(ctx, u, b)
 	case workflow.RoleGroup, workflow.RoleIteration:
 		inside, b.Roots = bodyOf(u.at)
+		if u.rec.Keep != workflow.KeepNothing {
+			return e.reopenBody(ctx, u, b)
+		}
 	case workflow.RoleLoop:
+		if u.rec.Keep != workflow.KeepNothing {
+			return e.reopenLoop(ctx, u, b)
+		}
 		inside = []Inside{{Ref: workflow.IterationRef(u.at.Ref, 1)}}
 		b.Roots = []Successor{{Ref: inside[0].Ref, Decide: true}}
 	default:
@@ -126,6 +138,10 @@ func bodyOf(at workflow.Place) (inside []Inside, roots []Successor) {
 }
 
 func (e *Engine) beginEach(ctx context.Context, u *undecided, b Begin) error {
+	b.Limit, b.Parallel, b.Decide = 0, u.at.Each.MaxParallel, u.at.Control() // a timeout is one item's
+	if u.rec.Keep == workflow.KeepInside {
+		return e.reopenEach(ctx, u, b)
+	}
 	scope, _, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: u.at, reads: u.at.ItemsReads})
 	if bad := e.tooLarge(err); bad != nil {
 		return bad
@@ -149,7 +165,9 @@ func (e *Engine) beginEach(ctx context.Context, u *undecided, b Begin) error {
 	if b.Keys, err = json.Marshal(keys); err != nil {
 		return fmt.Errorf("engine: encoding the keys of %s: %w", u.at.Ref, err)
 	}
-	b.Limit, b.Parallel, b.Decide = 0, u.at.Each.MaxParallel, u.at.Control() // a timeout is one item's
+	if u.rec.Keep == workflow.KeepListed {
+		return e.relistEach(ctx, u, b, inside)
+	}
 	return e.beginHolding(ctx, u, b, inside, true)
 }
 
@@ -166,6 +184,14 @@ func (e *Engine) beginHolding(ctx context.Context, u *undecided, b Begin, inside
 		return err
 	}
 	b.Size = len(inside)
+	return e.growAndBegin(ctx, u, b, inside, items)
+}
+
+// growAndBegin begins a task with tasks inside that are written, or made ready, with it.
+func (e *Engine) growAndBegin(ctx context.Context, u *undecided, b Begin, inside []Inside, items bool) error {
+	if items {
+		b.Turns = len(inside)
+	}
 	first := 0
 	for len(inside) > StepSize {
 		if err := e.store.Grow(ctx, u.a.ID, u.at.Ref, u.a.Epoch, Part{Tasks: inside[:StepSize], Items: items, First: first}); err != nil {
@@ -191,20 +217,8 @@ func (e *Engine) room(ctx context.Context, u *undecided, inside []Inside) error 
 	if err != nil {
 		return err
 	}
-	total = len(recs)
-	for _, t := range inside {
-		if _, there := recs[t.Ref]; !there { // it is there from an earlier attempt, or from who began this one before
-			total++
-		}
-	}
-	if total > e.o.Limits.Instances {
-		return &workflow.Error{
-			Code:    workflow.CodeTooManyTasks,
-			Message: fmt.Sprintf("%s would bring the execution to %d tasks, %d are possible; let sub-workflows take some", u.at.Ref, total, e.o.Limits.Instances),
-		}
-	}
-	if u.rec.Attempt == 0 {
-		return nil
+	if err := e.roomFor(u, recs, inside); err != nil || u.rec.Attempt == 0 {
+		return err
 	}
 	var former []string
 	for ref, rec := range recs {
@@ -212,6 +226,31 @@ func (e *Engine) room(ctx context.Context, u *undecided, inside []Inside) error 
 			former = append(former, ref)
 		}
 	}
+	if err := e.renew(ctx, u, former, recs); err != nil {
+		return err
+	}
+	return e.forget(ctx, u, recs, inside)
+}
+
+// roomFor makes sure that an execution may have the tasks that one is to hold.
+func (e *Engine) roomFor(u *undecided, recs map[string]Record, inside []Inside) error {
+	total := len(recs)
+	for _, t := range inside {
+		if _, there := recs[t.Ref]; !there { // it is there from an earlier attempt, or from who began this one before
+			total++
+		}
+	}
+	if total <= e.o.Limits.Instances {
+		return nil
+	}
+	return &workflow.Error{
+		Code:    workflow.CodeTooManyTasks,
+		Message: fmt.Sprintf("%s would bring the execution to %d tasks, %d are possible; let sub-workflows take some", u.at.Ref, total, e.o.Limits.Instances),
+	}
+}
+
+// renew makes what an earlier attempt of a task held ready to be reached again.
+func (e *Engine) renew(ctx context.Context, u *undecided, former []string, recs map[string]Record) error {
 	slices.Sort(former)
 	for part := range slices.Chunk(former, StepSize) {
 		if err := e.store.Reset(ctx, u.a.ID, u.at.Ref, u.a.Epoch, part); err != nil {
@@ -219,7 +258,7 @@ func (e *Engine) room(ctx context.Context, u *undecided, inside []Inside) error 
 		}
 	}
 	e.clearArchive(ctx, u, former, recs)
-	return e.forget(ctx, u, recs, inside)
+	return nil
 }
 
 // clearArchive removes the archived jobs of attempts that begin again: running
@@ -254,12 +293,9 @@ func (e *Engine) forget(ctx context.Context, u *undecided, recs map[string]Recor
 			gone = append(gone, ref)
 		}
 	}
-	_, err := e.dropRefs(ctx, u.a, u.drop(workflow.TaskSkipped, ReasonNotInside, DropIfWaits, gone))
+	_, err := e.dropRefs(ctx, u.a, u.drop(workflow.TaskSkipped, workflow.ReasonNotInside, DropIfWaits, gone))
 	return err
 }
-
-// ReasonNotInside is the reason of what only an earlier attempt of a for_each or loop held.
-const ReasonNotInside = "not_inside"
 
 // outermost answers the item or iteration of a task that a ref inside it belongs to.
 func outermost(holder, ref string) string {
@@ -296,10 +332,11 @@ func (e *Engine) commence(ctx context.Context, u *undecided, b Begin) error {
 
 // beginGate arms a wait or an approval.
 func (e *Engine) beginGate(ctx context.Context, u *undecided, b Begin) error {
-	input, err := e.recorded(ctx, u, &b)
+	input, err := e.recorded(ctx, u)
 	if err != nil {
 		return err
 	}
+	b.Input, b.InputHash = input, hashOf(input)
 	gate, bad := u.at.Gate(input)
 	if bad != nil {
 		return bad
@@ -320,8 +357,8 @@ func (e *Engine) beginGate(ctx context.Context, u *undecided, b Begin) error {
 	return e.commence(ctx, u, b)
 }
 
-// recorded resolves the input of a task that no worker runs, as it is recorded.
-func (e *Engine) recorded(ctx context.Context, u *undecided, b *Begin) (json.RawMessage, error) {
+// recorded resolves the input of a task as it is recorded.
+func (e *Engine) recorded(ctx context.Context, u *undecided) (json.RawMessage, error) {
 	scope, _, err := e.look(ctx, u.a.ID, u.d, u.p, sight{at: u.at, reads: u.at.InputReads})
 	if bad := e.tooLarge(err); bad != nil {
 		return nil, bad
@@ -329,11 +366,16 @@ func (e *Engine) recorded(ctx context.Context, u *undecided, b *Begin) (json.Raw
 	if err != nil {
 		return nil, err
 	}
-	input, bad := u.at.Recorded(scope)
+	var given json.RawMessage
+	if u.rec.Given != "" {
+		if given, err = e.store.Given(ctx, u.a.ID, u.at.Ref); err != nil {
+			return nil, err
+		}
+	}
+	input, bad := recordedInput(u.at, scope, given)
 	if bad != nil {
 		return nil, bad
 	}
-	b.Input, b.InputHash = input, hashOf(input)
 	return input, nil
 }
 

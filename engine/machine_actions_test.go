@@ -210,7 +210,7 @@ func (m *machine) doRedrive() {
 		from = []string{rapid.SampledFrom(m.refs(func(*oracleTask) bool { return true })).Draw(m.t, "task")}
 	}
 	m.do("redrive", func(o *oracle) error { return o.redrive(from) }, func(p *process) error {
-		_, err := p.Retry(m.ctx(), m.id, engine.RetryRequest{From: from, By: "me"})
+		_, err := p.Redrive(m.ctx(), m.id, retrying(from...))
 		return err
 	})
 }

@@ -42,6 +42,7 @@ type Execution struct {
 	Parent         *Parent                     `json:"parent"` // of a sub-workflow
 	Origin         *Origin                     `json:"origin"` // of one that a redrive made
 	Root           string                      `json:"root"`   // of the lineage; the execution itself where it has no parent
+	Definitions    string                      `json:"-"`      // that it ran before a redrive changed it: "<last redrive>:<version>:<hash>" each, with spaces
 	Path           string                      `json:"-"`      // as Document.Path
 	Depth          int                         `json:"-"`      // as Document.Depth
 	Status         workflow.ExecutionStatus    `json:"status"`
@@ -92,6 +93,22 @@ func (x *Execution) parentID() string {
 		return ""
 	}
 	return x.Parent.Execution
+}
+
+// definitionAt answers the hash and the version of the definition that an execution ran in a redrive, 0 = from its start.
+func (x *Execution) definitionAt(redrive int) (hash string, version int) {
+	for _, entry := range strings.Fields(x.Definitions) {
+		parts := strings.Split(entry, ":")
+		last, err := strconv.Atoi(parts[0])
+		if err != nil || len(parts) != 3 || redrive > last {
+			continue
+		}
+		n, err := strconv.Atoi(parts[1])
+		if err == nil {
+			return parts[2], n
+		}
+	}
+	return x.DefinitionHash, x.Version
 }
 
 // Parent is the task that an execution is the sub-workflow of.

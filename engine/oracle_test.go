@@ -375,11 +375,11 @@ func (o *oracle) control(event workflow.Event) error {
 }
 
 func (o *oracle) redrive(from []string) error {
-	if !o.status.Ended() || o.status == workflow.ExecutionSucceeded {
+	if !o.status.Ended() || o.status == workflow.ExecutionSucceeded && len(from) == 0 {
 		return errConflict
 	}
-	plan, problems := o.p.PlanRetry(from, o.states())
-	if len(problems) > 0 {
+	again, start, possible := o.retried(from)
+	if !possible {
 		return errInvalid
 	}
 	if err := o.moveExecution(workflow.EventRedrive); err != nil {
@@ -387,17 +387,55 @@ func (o *oracle) redrive(from []string) error {
 	}
 	before := o.states()
 	o.epoch++
-	for ref := range plan.Reset {
+	for ref := range again {
 		t := o.tasks[ref]
 		if t.status != workflow.TaskPending {
 			o.move(ref, workflow.EventReset)
 		}
 		*t = oracleTask{status: t.status, attempt: t.attempt, outcomes: t.outcomes}
 	}
-	for _, ref := range plan.Start {
+	for _, ref := range start {
 		n := o.p.Node(ref)
 		o.reach(n, n.Conditional || slices.ContainsFunc(n.Needs, func(r string) bool { return before[r].Status == workflow.TaskSkipped }))
 	}
 	o.settle()
 	return nil
+}
+
+// retried says what a retry runs again, which of it starts at once, and whether it can.
+func (o *oracle) retried(from []string) (again map[string]bool, start []string, possible bool) {
+	failed := func(ref string, named bool) bool {
+		switch t := o.tasks[ref]; t.status {
+		case workflow.TaskFailed, workflow.TaskTimedOut:
+			return named || !t.continued
+		case workflow.TaskCanceled:
+			return true
+		}
+		return false
+	}
+	named := len(from) > 0
+	for _, n := range o.p.Nodes {
+		if !named && failed(n.Path, false) {
+			from = append(from, n.Path)
+		}
+	}
+	again = map[string]bool{}
+	for _, n := range o.p.Nodes { // in a topological order
+		again[n.Path] = slices.Contains(from, n.Path) || slices.ContainsFunc(n.Needs, func(need string) bool { return again[need] })
+		if !again[n.Path] {
+			delete(again, n.Path)
+		}
+	}
+	for _, ref := range from {
+		stuck := slices.ContainsFunc(o.p.Node(ref).Needs, func(need string) bool { return !again[need] && !o.endedWell(need) })
+		if !failed(ref, named) || stuck {
+			return nil, nil, false
+		}
+	}
+	for _, n := range o.p.Nodes {
+		if again[n.Path] && !slices.ContainsFunc(n.Needs, func(need string) bool { return again[need] || !o.endedWell(need) }) {
+			start = append(start, n.Path)
+		}
+	}
+	return again, start, true
 }

@@ -15,6 +15,7 @@ type Store interface {
 	Executions
 	Runs
 	Decisions
+	RedriveStore
 	Holders
 	Insides
 	Lineages
@@ -170,8 +171,9 @@ type Claimed struct {
 	Sent     time.Time // when the claim was sent, by this process' monotonic clock
 	Epoch    int
 	Try      int
-	Document *Document // nil when the caller's epoch is the present one
-	Reads    []Read    // in the order asked for
+	Document *Document       // nil when the caller's epoch is the present one
+	Reads    []Read          // in the order asked for
+	Given    json.RawMessage // the input that a redrive gave; nil = none
 }
 
 // Result is how a run ended. Input is what is recorded of its input.
@@ -260,6 +262,8 @@ type Agenda struct {
 	Held    int                      // tasks kept aside while it was paused
 	Cascade Operation                // to be passed on to its sub-executions; "" = none
 	Ending  workflow.ExecutionStatus // it is to end so as soon as nothing runs; "" = as its tasks say
+
+	Applying bool // steps of its redrive are still to be applied: before anything else
 }
 
 // Record is the state of one task as it is stored.
@@ -288,6 +292,13 @@ type Record struct {
 	Limit   int64  `json:"limit,string"` // when it times out
 	Timed   string `json:"timed"`        // "1" when it did
 	Hand    string `json:"hand"`         // how an operator said it ends, as JSON
+
+	// Of one that a redrive reset.
+	Given   string        `json:"given"`   // "1" where the redrive gave its input
+	Keep    workflow.Keep `json:"keep"`    // what stays of what it holds
+	Plan    string        `json:"plan"`    // token of the steps that its sub-execution goes on with
+	Maybe   string        `json:"maybe"`   // "1" where it stays as it was if its input has the same hash
+	Rearmed string        `json:"rearmed"` // "1" where it begins after a back-off: its condition was asked before
 
 	// Final is true for a former attempt that had ended its task before a redrive.
 	Final bool `json:"-"`
@@ -320,7 +331,6 @@ type Decisions interface {
 	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
 	Settle(ctx context.Context, id string, failed int) error
 	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error
-	Redrive(ctx context.Context, r Redrive) (Settled, error)
 }
 
 // Due is what one shard has to do now.
@@ -373,6 +383,8 @@ type TaskValue struct {
 type History interface {
 	// Events reads up to limit entries of an execution's history from index on.
 	Events(ctx context.Context, id string, from int64, limit int) ([]Event, error)
+	// EventCount answers how many entries an execution's history has.
+	EventCount(ctx context.Context, id string) (int64, error)
 	// Attempts reads attempts 1 to upTo of a task that another one followed, oldest first.
 	Attempts(ctx context.Context, id, ref string, upTo int) ([]Record, error)
 	// TaskValues reads refs[i] at attempts[i]; current says that these are the tasks' present attempts.
@@ -470,19 +482,4 @@ type Schedules interface {
 	FindSchedule(ctx context.Context, number int64) (ScheduleName, error)
 	// Statuses reads the statuses of executions; "" for one that is not there.
 	Statuses(ctx context.Context, ids []string) ([]workflow.ExecutionStatus, error)
-}
-
-// Redrive is a plan made ready to be applied: the failed tasks that run again
-// and what depends on them.
-type Redrive struct {
-	Execution string
-	Epoch     int // the plan rests on it
-	Revision  int64
-	By        string
-	Reason    string
-	Deadline  time.Duration       // from now; 0 = none
-	Run       []Successor         // run, or are decided, at once
-	Reset     map[string][]string // every task that runs again, with the predecessors it waits for
-	Waits     bool                // for a slot
-	Till      time.Time           // until when what was reserved for it holds; ErrMoved afterwards
 }

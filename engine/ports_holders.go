@@ -38,11 +38,13 @@ type Begin struct {
 	Input     json.RawMessage // as it is recorded
 	InputHash string
 	Child     string // id of its sub-execution
+	Plan      string // token of the steps that this goes on with; "" = it is to be made
 	Part             // the last part of what it holds
 	Size      int    // how many tasks it holds
 	Roots     []Successor
 	Keys      json.RawMessage // of a for_each: of its items, in order
 	Parallel  int             // of a for_each: how many items may be in motion; it begins with the first
+	Turns     int             // of a for_each: how many items wait for their turn
 	Decide    bool            // of a for_each: its items need a decision
 	Wakes     bool            // a wait that ends after Wake, or at WakeAt
 	Wake      time.Duration
@@ -63,6 +65,7 @@ type Part struct {
 type Inside struct {
 	Ref     string
 	Needs   []string
+	Waits   []string // those of Needs that have not ended well; nil = all
 	Context json.RawMessage
 }
 
@@ -124,6 +127,8 @@ type Insides interface {
 	Children(ctx context.Context, id string) ([]string, error)
 	Item(ctx context.Context, id, ref string) (*workflow.Item, error)
 	ItemKeys(ctx context.Context, id string, refs []string) ([][]string, error)
+	// Given answers the input that a redrive gave to a task, as it was given; nil = none.
+	Given(ctx context.Context, id, ref string) (json.RawMessage, error)
 	// Rests reports whether nothing in a task moves, and it is to be decided how it goes on.
 	Rests(ctx context.Context, id, ref string) (bool, error)
 	// Outputs answers ErrTooLarge when they have more than limit bytes.

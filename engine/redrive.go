@@ -2,8 +2,13 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"time"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -17,34 +22,214 @@ type RedriveRequest struct {
 	IdempotencyKey string
 }
 
-// Redriven is one redrive of an execution, as its history keeps it.
-type Redriven struct {
-	Number     int                `json:"number"`
-	Operation  workflow.Operation `json:"operation"`
-	At         time.Time          `json:"at"`
-	By         string             `json:"by,omitempty"`
-	Reason     string             `json:"reason,omitempty"`
-	Request    json.RawMessage    `json:"request"`
-	Plan       *workflow.Plan     `json:"plan"` // its rows without keep and leave_running
-	Kept       int                `json:"kept"` // how many of these there were
-	Definition string             `json:"definition"`
-	Version    int                `json:"version"`
-	Into       string             `json:"into,omitempty"` // of a redrive into a new execution: its id
-}
-
 // Plan answers what a redrive would do, and changes nothing. The refusals are those of Redrive.
 func (e *Engine) Plan(ctx context.Context, id string, r RedriveRequest) (*workflow.Plan, error) {
-	return nil, nil
+	for range planTries {
+		m, err := e.prepare(ctx, id, r)
+		if errors.Is(err, ErrMoved) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &m.planned.Plan, nil
+	}
+	return nil, busy(id)
+}
+
+// planTries is how often a redrive is planned anew because the execution moved on meanwhile.
+const planTries = 20
+
+func busy(id string) error {
+	return Conflict("execution_busy", "execution %s changes faster than a plan for it can be made; pause it, redrive it and resume it", id)
 }
 
 // Redrive runs a part of an execution again and answers the execution that runs now.
-// KindInvalid for a request that cannot be; KindConflict nothing_to_retry,
-// not_retryable, plan_changed, acknowledge_required, history_full, execution_canceling.
+// KindInvalid for a request that cannot be; KindConflict nothing_to_retry, not_retryable,
+// plan_changed, acknowledge_required, history_full, execution_canceling, execution_busy.
 func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Execution, error) {
-	return nil, nil
+	x, err := e.Execution(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	token, err := e.redriveToken(ctx, x, r)
+	if err != nil {
+		return nil, err
+	}
+	if made, err := e.redrivenBefore(ctx, x, token, r.Identity); made != nil || err != nil {
+		return made, err
+	}
+	before := x.Redrives
+	for range planTries {
+		made, err := e.redriveOnce(ctx, x, before, token, r)
+		if !errors.Is(err, ErrMoved) {
+			return made, err
+		}
+		if made, err := e.redrivenBefore(ctx, x, token, r.Identity); made != nil || err != nil {
+			return made, err
+		}
+	}
+	return nil, busy(x.ID)
 }
 
-// Redrives answers the redrives of an execution, oldest first.
-func (e *Engine) Redrives(ctx context.Context, id string, page Page) ([]Redriven, string, error) {
-	return nil, "", nil
+func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, token string, r RedriveRequest) (*Execution, error) {
+	m, err := e.prepare(ctx, x.ID, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.PlanHash != "" && contentOf(r.PlanHash) != contentOf(m.planned.Plan.PlanHash) {
+		return nil, e.planChanged(ctx, m, r.PlanHash)
+	}
+	if r.Operation == workflow.OperationRetry && r.PlanHash == "" && m.asked.Redrives != before {
+		return nil, Conflict("plan_changed", "execution %s was redriven meanwhile; look at it again", x.ID)
+	}
+	if need := m.planned.Plan.Acknowledge; len(need) > 0 {
+		return nil, Conflict("acknowledge_required", "tasks with unsafe effects would run again; say that this is all right with acknowledge: %s", strings.Join(need, ", "))
+	}
+	if r.Identity == workflow.NewExecution {
+		return e.redriveAnew(ctx, m, token)
+	}
+	if err := e.commit(ctx, m, token); err != nil {
+		return nil, err
+	}
+	return e.Execution(ctx, x.ID)
+}
+
+// redriveToken names the effect of a request: where it is asked for again, nothing happens again.
+func (e *Engine) redriveToken(ctx context.Context, x *Execution, r RedriveRequest) (string, error) {
+	token, err := newID()
+	if err != nil {
+		return "", err
+	}
+	key := ""
+	switch {
+	case len(r.IdempotencyKey) > maxLabelBytes:
+		return "", Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{
+			Field: "idempotency_key", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.IdempotencyKey)), Allowed: fmt.Sprintf("at most %d", maxLabelBytes),
+		})
+	case r.IdempotencyKey != "":
+		key = "redrive:" + x.ID + ":key:" + r.IdempotencyKey
+	case r.PlanHash != "":
+		key = "redrive:" + x.ID + ":plan:" + r.PlanHash
+	default:
+		return token, nil
+	}
+	body, err := json.Marshal(struct {
+		workflow.Redrive
+		Reason string `json:"reason"`
+		Plan   string `json:"plan_hash"`
+	}{r.Redrive, r.Reason, r.PlanHash})
+	if err != nil {
+		return "", fmt.Errorf("engine: encoding the request: %w", err)
+	}
+	hash := ""
+	if r.IdempotencyKey != "" {
+		sum := sha256.Sum256(body)
+		hash = hex.EncodeToString(sum[:])
+	}
+	heldBy, heldHash, err := e.store.Reserve(ctx, x.Project, key, token, hash)
+	if err != nil {
+		return "", err
+	}
+	if heldHash != hash {
+		return "", Invalid("idempotency_key_reused", "the idempotency key was used for another request", workflow.Problem{
+			Field: "idempotency_key", Code: "idempotency_key_reused", Message: fmt.Sprintf("%q already redrove execution %s with another body", r.IdempotencyKey, x.ID),
+			Allowed: "the same request again, or a new key",
+		})
+	}
+	return heldBy, nil
+}
+
+// redrivenBefore answers the execution that runs since the token was used; nil when it was not.
+func (e *Engine) redrivenBefore(ctx context.Context, x *Execution, token string, identity workflow.Identity) (*Execution, error) {
+	if identity == workflow.NewExecution {
+		made, err := e.store.Execution(ctx, token, true)
+		if errors.Is(err, ErrGone) || err == nil && made.Redrives < 0 {
+			return nil, nil
+		}
+		return made, err
+	}
+	for at := x; ; {
+		n, err := e.store.RedriveOf(ctx, at.ID, token)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			return e.Execution(ctx, x.ID)
+		}
+		if at.Parent == nil {
+			return nil, nil
+		}
+		if at, err = e.store.Execution(ctx, at.Parent.Execution, false); errors.Is(err, ErrGone) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// A plan's hash reads <revision>-<events so far>x<hash of its content>.
+func planHash(revision int64, events int64, content string) string {
+	return strconv.FormatInt(revision, 10) + "-" + strconv.FormatInt(events, 36) + "x" + content
+}
+
+func contentOf(hash string) string {
+	return hash[strings.LastIndexByte(hash, 'x')+1:]
+}
+
+// eventsOf answers how many events there were when a plan was made; -1 when the hash is none.
+func eventsOf(hash string) int64 {
+	_, rest, ok := strings.Cut(hash, "-")
+	text, _, cut := strings.Cut(rest, "x")
+	n, err := strconv.ParseInt(text, 36, 64)
+	if !ok || !cut || err != nil {
+		return -1
+	}
+	return n
+}
+
+// planChanged says what happened since a plan was made.
+func (e *Engine) planChanged(ctx context.Context, m *redriving, hash string) error {
+	const shown = 20
+	from := eventsOf(hash)
+	if from < 0 {
+		return Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{
+			Field: "plan_hash", Code: "format", Message: "is not the hash of a plan", Allowed: "the plan_hash that a dry run answered, as it is",
+		})
+	}
+	events, err := e.store.Events(ctx, m.asked.ID, from, shown+1)
+	if err != nil {
+		return err
+	}
+	var since []string
+	for i, ev := range events {
+		if i == shown {
+			since = append(since, "...")
+			break
+		}
+		text := ev.Type
+		if ev.Ref != "" {
+			text += " " + ev.Ref
+		}
+		since = append(since, text)
+	}
+	what := "the request is another one"
+	if len(since) > 0 {
+		what = strings.Join(since, ", ")
+	}
+	return Conflict("plan_changed", "the plan is no longer the one that was looked at; since then: %s. Look at the new plan, and execute that", what)
+}
+
+// RetryJob is what "run" on the archived job of a failed attempt means: retry that task.
+func (e *Engine) RetryJob(ctx context.Context, f Fence, by string) error {
+	recs, err := e.store.Records(ctx, f.Execution, []string{f.Ref})
+	if err != nil {
+		return err
+	}
+	if rec := recs[f.Ref]; rec.Attempt != f.Attempt {
+		return Conflict("plan_changed", "attempt %d of task %s is not its newest: it was retried already", f.Attempt, f.Ref)
+	}
+	r := RedriveRequest{Redrive: workflow.Redrive{Operation: workflow.OperationRetry, From: []string{f.Ref}}, Reason: "run in asynqmon", By: by}
+	_, err = e.Redrive(ctx, f.Execution, r)
+	return err
 }

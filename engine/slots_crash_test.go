@@ -175,7 +175,7 @@ var crashes = map[string]func(c *crashed) (act func() error, check func()){
 		c.fail(first)
 		second := c.must(c.start(c.goes))
 		return func() error {
-				_, err := c.dies.Retry(c.t.Context(), first.ID, engine.RetryRequest{By: "me"})
+				_, err := c.dies.Redrive(c.t.Context(), first.ID, retrying())
 				return err
 			}, func() {
 				redriven := c.status(first) == workflow.ExecutionQueued
@@ -193,7 +193,7 @@ var crashes = map[string]func(c *crashed) (act func() error, check func()){
 		first := c.must(c.start(c.goes))
 		c.fail(first)
 		return func() error {
-				_, err := c.dies.Retry(c.t.Context(), first.ID, engine.RetryRequest{By: "me"})
+				_, err := c.dies.Redrive(c.t.Context(), first.ID, retrying())
 				return err
 			}, func() {
 				_, err := c.start(c.goes)

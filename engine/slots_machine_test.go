@@ -263,7 +263,7 @@ func (m *lineMachine) steer(op string) {
 		case "resume":
 			_, err = p.Resume(m.context, id, engine.Request{})
 		case "redrive":
-			_, err = p.Retry(m.context, id, engine.RetryRequest{By: "me"})
+			_, err = p.Redrive(m.context, id, retrying())
 		}
 		return err
 	})

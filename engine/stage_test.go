@@ -227,3 +227,8 @@ func together(n int, f func(i int)) {
 	close(begin)
 	wg.Wait()
 }
+
+// retrying asks to retry tasks; none = all that did not succeed.
+func retrying(from ...string) engine.RedriveRequest {
+	return engine.RedriveRequest{Redrive: workflow.Redrive{Operation: workflow.OperationRetry, From: from}, By: "me"}
+}

@@ -48,7 +48,7 @@ func (g *globe) fence(c *course, ref string) engine.Fence {
 func (g *globe) live() {
 	actions := map[string]func(){
 		"claim": g.doClaim, "complete": g.doComplete, "fail": g.doFail, "expire": g.doExpire, "timer": g.doTimer,
-		"answer": g.doAnswer, "hand": g.doHand, "redrive": g.doRedrive, "deadline": g.doDeadline, "control": g.doControl,
+		"answer": g.doAnswer, "hand": g.doHand, "redrive": g.doAnyRedrive, "deadline": g.doDeadline, "control": g.doControl,
 		"jump": func() {
 			g.clock.offset += machineJump
 			g.now += machineJump
@@ -291,7 +291,7 @@ func (g *globe) doAnswer() {
 func (g *globe) doHand() {
 	c, ref := g.pickTask(func(t *act) bool { return !t.status.Ended() })
 	id, to := c.id, rapid.SampledFrom([]workflow.TaskStatus{workflow.TaskSucceeded, workflow.TaskFailed, workflow.TaskSkipped}).Draw(g.t, "to")
-	if redrives && c.tasks[ref].status.Ended() {
+	if c.tasks[ref].status.Ended() {
 		g.doHandAgain(c, ref, to)
 		return
 	}
@@ -408,58 +408,6 @@ func (g *globe) doDeadline() {
 		p.Fire(g.ctx, engine.TimerExpire, engine.Fence{Execution: id})
 		return nil
 	})
-}
-
-func (g *globe) doRedrive() {
-	if redrives {
-		g.doAnyRedrive()
-		return
-	}
-	id := g.anyCourse().id
-	g.do("redrive", func(w *world) error {
-		c := w.find(id)
-		if c.parent != nil || !c.status.Ended() || c.status == workflow.ExecutionSucceeded {
-			return errNo
-		}
-		return c.redrive()
-	}, func(p *process) error {
-		_, err := p.Retry(g.ctx, id, engine.RetryRequest{})
-		return err
-	})
-}
-
-// redrive runs again what failed, and what depends on it.
-func (c *course) redrive() error {
-	plan, problems := c.p.PlanRetry(nil, c.states())
-	if len(problems) > 0 {
-		return errNo
-	}
-	before := c.states()
-	c.epoch++
-	c.status, c.ending, c.failure, c.left, c.deadline = workflow.ExecutionRunning, "", nil, 0, 0
-	if d := time.Duration(c.p.Definition.Timeout); d > 0 {
-		c.deadline = c.w.now + d
-	}
-	if h := c.tasks[workflow.HandlersPath]; h != nil && h.status.Ended() {
-		plan.Reset[workflow.HandlersPath] = nil
-	}
-	for ref := range plan.Reset {
-		t := c.tasks[ref]
-		if t.status != workflow.TaskPending {
-			c.move(ref, workflow.EventReset)
-		}
-		*t = act{status: t.status, attempt: t.attempt}
-	}
-	for _, ref := range plan.Start {
-		skipped := slices.ContainsFunc(c.place(ref).Needs, func(r string) bool { return before[r].Status == workflow.TaskSkipped })
-		if skipped {
-			c.open[ref] = true
-		} else {
-			c.reach(ref)
-		}
-	}
-	c.settle()
-	return nil
 }
 
 // drain lets everything come to its end.

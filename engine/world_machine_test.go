@@ -48,9 +48,7 @@ func TestWorld(t *testing.T) {
 		g.begin()
 		g.live()
 		g.drain()
-		if redrives {
-			g.remember()
-		}
+		g.remember()
 		g.purge()
 	})
 	for _, op := range slices.Sorted(maps.Keys(count.taken)) {

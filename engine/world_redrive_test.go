@@ -14,9 +14,6 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// redrives lets any part of any execution run again; else only what failed in an ended one.
-const redrives = false
-
 // doAnyRedrive previews a redrive of any kind and mostly does it.
 func (g *globe) doAnyRedrive() {
 	c := g.anyCourse()

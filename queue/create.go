@@ -78,13 +78,9 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		}
 		refs, preds = nil, nil
 	}
-	metadata, err := json.Marshal(x.Metadata)
+	fields, err := fieldsOf(x.Execution)
 	if err != nil {
-		return engine.Settled{}, false, fmt.Errorf("queue: encoding metadata: %w", err)
-	}
-	labels, err := json.Marshal(x.Labels)
-	if err != nil {
-		return engine.Settled{}, false, fmt.Errorf("queue: encoding labels: %w", err)
+		return engine.Settled{}, false, err
 	}
 	args := append([]any{x.ID, r.offset(), len(x.Tasks), stored(x.Input), milliseconds(x.Deadline), len(refs)}, refs...)
 	args = append(append(args, len(preds)/2), preds...)
@@ -92,24 +88,7 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	for _, s := range x.Roots {
 		args = append(args, s.Ref, mode(s))
 	}
-	args = append(args, "number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
-		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
-		"metadata", string(metadata), "labels", string(labels))
-	if x.Parent != nil {
-		args = append(args, "parent", x.Parent.Execution, "parent_task", x.Parent.Task)
-	}
-	if x.Path != "" {
-		args = append(args, "path", x.Path, "depth", x.Depth)
-	}
-	if x.Origin != nil {
-		args = append(args, "origin", x.Origin.Execution, "relation", string(x.Origin.Relation))
-	}
-	if !x.StartAt.IsZero() {
-		args = append(args, "start_at", x.StartAt.UnixMilli())
-	}
-	if s := x.Session; s != nil {
-		args = append(args, "session", s.Number, "session_time", s.Time.Unix(), "attempt_name", s.AttemptName, "attempt", s.Attempt)
-	}
+	args = append(args, fields...)
 	status := workflow.ExecutionRunning
 	if x.Waits {
 		status = workflow.ExecutionQueued
@@ -135,6 +114,37 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 	s := r.without(settled(x.ID, reply), x.Ahead)
 	s.Listed = r.listed(ctx, list)
 	return s, true, nil
+}
+
+// fieldsOf are those of an execution that are written with its creation.
+func fieldsOf(x engine.Execution) ([]any, error) {
+	metadata, err := json.Marshal(x.Metadata)
+	if err != nil {
+		return nil, fmt.Errorf("queue: encoding metadata: %w", err)
+	}
+	labels, err := json.Marshal(x.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("queue: encoding labels: %w", err)
+	}
+	args := []any{"number", x.Number, "project", x.Project, "workflow", x.Workflow, "version", x.Version,
+		"definition", x.DefinitionHash, "root", x.Root, "priority", x.Priority, "correlation_id", x.CorrelationID,
+		"metadata", string(metadata), "labels", string(labels)}
+	if x.Parent != nil {
+		args = append(args, "parent", x.Parent.Execution, "parent_task", x.Parent.Task)
+	}
+	if x.Path != "" {
+		args = append(args, "path", x.Path, "depth", x.Depth)
+	}
+	if x.Origin != nil {
+		args = append(args, "origin", x.Origin.Execution, "relation", string(x.Origin.Relation))
+	}
+	if !x.StartAt.IsZero() {
+		args = append(args, "start_at", x.StartAt.UnixMilli())
+	}
+	if s := x.Session; s != nil {
+		args = append(args, "session", s.Number, "session_time", s.Time.Unix(), "attempt_name", s.AttemptName, "attempt", s.Attempt)
+	}
+	return args, nil
 }
 
 // listNew is the command that lists an execution behind its creation. One that

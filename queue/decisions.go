@@ -54,6 +54,7 @@ func (r *Redis) Agenda(ctx context.Context, id string) (*engine.Agenda, error) {
 	return &engine.Agenda{
 		Execution: *x, Epoch: int(atoi(fields["epoch"])), Open: open.Val(), Held: int(held.Val()),
 		Cascade: engine.Operation(fields["cascade"]), Ending: workflow.ExecutionStatus(fields["ending"]),
+		Applying: fields["applying"] != "",
 	}, nil
 }
 
@@ -166,29 +167,6 @@ func (r *Redis) Settle(ctx context.Context, id string, failed int) error {
 func (r *Redis) Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error {
 	_, err := r.run(ctx, scriptFinish, keysOf(id).settle(), id, r.offset(), epoch, string(status), stored(output), encodeError(failure), r.o.Retention.Milliseconds())
 	return err
-}
-
-// Redrive applies a plan.
-func (r *Redis) Redrive(ctx context.Context, x engine.Redrive) (engine.Settled, error) {
-	status := workflow.ExecutionRunning
-	if x.Waits {
-		status = workflow.ExecutionQueued
-	}
-	args := []any{
-		x.Execution, r.offset(), x.Epoch, x.Revision, oneLine(x.By), oneLine(x.Reason), string(status), milli(x.Till), milliseconds(x.Deadline), len(x.Reset),
-	}
-	for ref, preds := range x.Reset {
-		args = append(args, ref, len(preds))
-		for _, pred := range preds {
-			args = append(args, pred)
-		}
-	}
-	args = append(args, len(x.Run))
-	for _, s := range x.Run {
-		args = append(args, s.Ref, mode(s))
-	}
-	reply, err := r.run(ctx, scriptRedrive, keysOf(x.Execution).settle(), args...)
-	return settled(x.Execution, reply), err
 }
 
 func isNil(err error) bool { return errors.Is(err, redis.Nil) }

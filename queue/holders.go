@@ -22,14 +22,14 @@ func (r *Redis) BeginTask(ctx context.Context, id string, b engine.Begin) (engin
 		status = workflow.TaskWaiting
 	}
 	if b.Parallel > 0 {
-		window = strconv.Itoa(b.Parallel) + " " + mode(engine.Successor{Decide: b.Decide})
+		window = fmt.Sprintf("%d %s %d", b.Parallel, mode(engine.Successor{Decide: b.Decide}), b.Turns)
 	}
 	missing := ""
 	if b.Missing {
 		missing = "1"
 	}
 	args := []any{
-		id, r.offset(), b.Ref, b.Epoch, string(status), stored(b.Input), b.InputHash, b.Child, b.Size,
+		id, r.offset(), b.Ref, b.Epoch, string(status), stored(b.Input), b.InputHash, strings.TrimSpace(b.Child + " " + b.Plan), b.Size,
 		wake(b), milliseconds(b.Limit), window, missing, stored(b.Keys), encodeError(b.Failure),
 	}
 	args = withInside(args, b.Part)
@@ -59,8 +59,12 @@ func withInside(args []any, p engine.Part) []any {
 		if len(t.Needs) < 2 {
 			continue
 		}
-		preds = append(preds, "#"+t.Ref, len(t.Needs))
-		for _, need := range t.Needs {
+		waits := t.Waits
+		if waits == nil {
+			waits = t.Needs
+		}
+		preds = append(preds, "#"+t.Ref, len(waits))
+		for _, need := range waits {
 			preds = append(preds, t.Ref+" "+need, 1)
 		}
 	}

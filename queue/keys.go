@@ -26,7 +26,7 @@ func shardOf(id string) int {
 type executionKeys struct {
 	execution string // HASH status, epoch, counts (the revision, then a counter per task status), what it runs
 	tasks     string // HASH ref -> record (JSON)
-	values    string // HASH in, out, error, failure, o:<ref>, i:<ref>#<n>, e:<ref>#<n>, m:<ref> (an item), k:<ref> (the keys of a for_each): users' JSON, opaque, from 4 KiB on compressed; bytes: how many all have
+	values    string // HASH in, in#<n> (before redrive n+1), out, error, failure, o:<ref>, w:<ref> (an input that a redrive gave), i:<ref>#<n>, e:<ref>#<n>, m:<ref> (an item), k:<ref> (the keys of a for_each): users' JSON, opaque, from 4 KiB on compressed; bytes: how many all have
 	attempts  string // HASH <ref>#<n> -> record of an attempt that another one followed
 	preds     string // HASH "<ref> <pred>" -> 1 while the predecessor is open, #<ref> -> how many are
 	open      string // SET refs that Go has to decide
@@ -34,6 +34,8 @@ type executionKeys struct {
 	events    string // LIST history, tab-separated
 	holders   string // HASH <ref> -> how many tasks inside it are in motion; of a for_each <ref># -> "<next> <size> <parallel> <run|decide>", <ref>#<i> -> key
 	children  string // SET ids of its sub-executions
+	steps     string // LIST the steps of a redrive that are not applied yet, a header before them
+	redrives  string // HASH <n> -> "<ms> <record>" of redrive n, t:<token> -> n
 	log       string // LIST lines of all attempts in the order they came, tab-separated
 	logSizes  string // HASH all -> bytes in log, <ref>#<n> -> bytes, what was cut and lost, the last batch
 	shard     shardKeys
@@ -76,7 +78,7 @@ func keysOf(id string) executionKeys {
 	p := shardPrefixes[n]
 	return executionKeys{
 		execution: p + "x:" + id, tasks: p + "t:" + id, values: p + "v:" + id, attempts: p + "a:" + id,
-		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id, holders: p + "c:" + id, children: p + "k:" + id,
+		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id, holders: p + "c:" + id, children: p + "k:" + id, steps: p + "q:" + id, redrives: p + "r:" + id,
 		log: p + "l:" + id, logSizes: p + "ls:" + id,
 		shard: shards[n],
 	}
@@ -89,6 +91,9 @@ func (k executionKeys) settle() []string {
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.expire, k.shard.timers, k.holders, k.children,
 	}
 }
+
+// written is a LIST: the steps of a redrive that may be committed, a header before them. It has a TTL.
+func (k executionKeys) written(token string) string { return k.steps + ":" + token }
 
 func projectKey(project, rest string) string { return prefix + "{p:" + project + "}:" + rest }
 

@@ -158,7 +158,7 @@ func aLogEndsWithItsExecution(t *testing.T, h *house) {
 	}
 	require.Positive(t, ttl("l"), "the net beneath the purge")
 	require.Positive(t, ttl("ls"))
-	_, err = h.Retry(ctx, x.ID, engine.RetryRequest{})
+	_, err = h.Redrive(ctx, x.ID, retrying())
 	require.NoError(t, err)
 	_, err = h.Index(ctx, []string{x.ID})
 	require.NoError(t, err)

@@ -6,7 +6,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/queue/queuetest"
+	"github.com/redrive/redrive/workflow"
 )
 
 func TestMain(m *testing.M) {
@@ -18,4 +20,9 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// retrying asks to retry all that did not succeed.
+func retrying() engine.RedriveRequest {
+	return engine.RedriveRequest{Redrive: workflow.Redrive{Operation: workflow.OperationRetry}, By: "me"}
 }

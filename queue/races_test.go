@@ -164,7 +164,7 @@ func raceRetries(t *testing.T, one, two *house) {
 		require.NoError(t, err)
 		retry := func(h *house) func() error {
 			return func() error {
-				_, err := h.Retry(context.Background(), x.ID, engine.RetryRequest{})
+				_, err := h.Redrive(context.Background(), x.ID, retrying())
 				return err
 			}
 		}

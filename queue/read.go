@@ -60,7 +60,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Reason: f["reason"],
 		Root: f["root"], Path: f["path"], Depth: int(atoi(f["depth"])),
 		StartedAt: moment(atoi(f["started"])), EndedAt: moment(atoi(f["ended"])),
-		TasksSummary: map[workflow.TaskStatus]int{},
+		TasksSummary: map[workflow.TaskStatus]int{}, Definitions: f["definitions"],
 	}
 	if created := moment(atoi(f["created"])); created != nil {
 		x.CreatedAt = *created
@@ -233,6 +233,15 @@ func (r *Redis) Events(ctx context.Context, id string, from int64, limit int) ([
 		}
 	}
 	return events, nil
+}
+
+// EventCount answers how many entries an execution's history has.
+func (r *Redis) EventCount(ctx context.Context, id string) (int64, error) {
+	n, err := r.client.LLen(ctx, keysOf(id).events).Result()
+	if err != nil {
+		return 0, unreachable(err)
+	}
+	return n, nil
 }
 
 // StatusCounts counts the executions of a project by status, as the lists show them.

@@ -42,7 +42,7 @@ func (r *Redis) Claim(ctx context.Context, f engine.Fence, worker string, lease 
 		}
 	}
 	for i := range reads {
-		read, err := decodeRead(reply, 5+3*i)
+		read, err := decodeRead(reply, 6+3*i)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +52,7 @@ func (r *Redis) Claim(ctx context.Context, f engine.Fence, worker string, lease 
 }
 
 func granted(reply []any) *engine.Claimed {
-	return &engine.Claimed{Now: time.UnixMilli(number(reply, 1)), Epoch: int(number(reply, 2)), Try: int(number(reply, 3))}
+	return &engine.Claimed{Now: time.UnixMilli(number(reply, 1)), Epoch: int(number(reply, 2)), Try: int(number(reply, 3)), Given: raw(text(reply, 5))}
 }
 
 // documentFields are the fields of an execution that a document is made of, in the order of claim.lua.

@@ -44,7 +44,7 @@ func aLine(t *testing.T, h *house) {
 	_, err := h.Fail(ctx, h.take(all[0].ID, "a"), &workflow.Error{Code: "boom"}, false)
 	require.NoError(t, err)
 	require.Equal(t, workflow.ExecutionRunning, h.now(all[2].ID).Status)
-	again, err := h.Retry(ctx, all[0].ID, engine.RetryRequest{By: "me"})
+	again, err := h.Redrive(ctx, all[0].ID, retrying())
 	require.NoError(t, err)
 	require.Equal(t, workflow.ExecutionQueued, again.Status)
 	h.audit(all[0].ID, d)

@@ -28,6 +28,7 @@ type bench struct {
 	t       testing.TB
 	options queue.Options
 	offset  time.Duration
+	kept    string // the execution that an event was driven in, where it needed one of its own
 }
 
 func (b *bench) url() string { return b.options.URL }
@@ -250,12 +251,47 @@ var taskEvents = map[workflow.Event]func(ctx context.Context, b *bench, id strin
 		if b.statusOf(id).Ended() {
 			b.end(id)
 		}
-		x, err := b.Execution(ctx, id, false)
-		require.NoError(b.t, err)
-		_, err = b.Redrive(ctx, engine.Redrive{Execution: id, Epoch: x.Redrives, Revision: x.Revision, Reset: map[string][]string{"t": {"keep"}}})
+		return b.stepped(ctx, id, workflow.Step{Do: workflow.StepReset, Wait: true, Needs: []string{"keep"}}, b.statusOf(id).Ended())
+	},
+	workflow.EventSupersede: func(ctx context.Context, b *bench, id string) error {
+		return b.stepped(ctx, id, workflow.Step{Do: workflow.StepReset, Wait: true, Needs: []string{"keep"}}, b.statusOf(id).Active())
+	},
+	workflow.EventPin: func(ctx context.Context, b *bench, id string) error {
+		return b.stepped(ctx, id, workflow.Step{Do: workflow.StepPin, Output: "7"}, true)
+	},
+	workflow.EventPass: func(ctx context.Context, b *bench, id string) error {
+		return b.stepped(ctx, id, workflow.Step{Do: workflow.StepSkip, Reason: workflow.ReasonByHand}, true)
+	},
+	workflow.EventKeep: func(ctx context.Context, b *bench, id string) error {
+		epoch := 0
+		if b.statusOf(id) == workflow.TaskPending { // as a redrive of what changed leaves one that had succeeded
+			id, epoch = b.reach(workflow.TaskSucceeded), 1
+			require.NoError(b.t, b.stepped(ctx, id, workflow.Step{Do: workflow.StepReset, Wait: true, Mode: "decide", Maybe: true}, true))
+			b.kept = id
+		}
+		_, err := b.Verdict(ctx, id, "t", epoch, workflow.Verdict{Action: workflow.ActionKeep}, engine.Result{})
 		return err
 	},
 }
+
+// stepped applies a step to t, if the plan would have it.
+func (b *bench) stepped(ctx context.Context, id string, s workflow.Step, planned bool) error {
+	x, err := b.Execution(ctx, id, false)
+	require.NoError(b.t, err)
+	recs, err := b.Records(ctx, id, []string{"t"})
+	require.NoError(b.t, err)
+	s.Ref, s.Attempt, s.Status = "t", recs["t"].Attempt, recs["t"].Status
+	if !planned {
+		return errNotPlanned
+	}
+	_, _, err = b.Commit(ctx, engine.Commit{Token: uuid.NewString(), Parts: []engine.CommitPart{{
+		Execution: id, Epoch: x.Redrives, Revision: -1, Live: !x.Status.Ended(), Steps: []workflow.Step{s},
+	}}})
+	return err
+}
+
+// errNotPlanned says that no plan has such a step.
+var errNotPlanned = errors.New("no plan has this")
 
 // notMade are entries of the tables that no script makes, because nothing asks for them yet.
 var notMade = []string{"fail queued", "expire queued"}
@@ -286,6 +322,9 @@ func TestTaskTransitionsAgree(t *testing.T) {
 				require.Equal(t, from, b.statusOf(id), pair)
 			default:
 				require.NoError(t, err, pair)
+				if b.kept != "" {
+					id, b.kept = b.kept, ""
+				}
 				require.Equal(t, to, b.statusOf(id), pair)
 			}
 		}
@@ -328,6 +367,10 @@ var executionEvents = map[workflow.Event]func(ctx context.Context, b *bench, id 
 	workflow.EventExpire:       finished(workflow.ExecutionTimedOut),
 	workflow.EventRedrive:      redriven(false),
 	workflow.EventQueueRedrive: redriven(true),
+	workflow.EventLiveRedrive: func(ctx context.Context, b *bench, id string) error {
+		_, _, err := b.Commit(ctx, engine.Commit{Token: uuid.NewString(), Parts: []engine.CommitPart{{Execution: id, Revision: -1, Live: true}}})
+		return err
+	},
 	workflow.EventAdmit: func(ctx context.Context, b *bench, id string) error {
 		_, err := b.Begin(ctx, id, 0)
 		return err
@@ -345,11 +388,7 @@ var executionEvents = map[workflow.Event]func(ctx context.Context, b *bench, id 
 
 func redriven(waits bool) func(context.Context, *bench, string) error {
 	return func(ctx context.Context, b *bench, id string) error {
-		x, err := b.Execution(ctx, id, false)
-		require.NoError(b.t, err)
-		_, err = b.Redrive(ctx, engine.Redrive{
-			Execution: id, Epoch: x.Redrives, Revision: x.Revision, Waits: waits, Reset: map[string][]string{"t": {}}, Run: []engine.Successor{{Ref: "t"}},
-		})
+		_, _, err := b.Commit(ctx, engine.Commit{Token: uuid.NewString(), Parts: []engine.CommitPart{{Execution: id, Revision: -1, Waits: waits}}})
 		return err
 	}
 }

@@ -73,7 +73,7 @@ func largeValues(t *testing.T, h *house) {
 	_, err = h.Fail(ctx, b, &workflow.Error{Code: "boom"}, false)
 	require.NoError(t, err)
 	h.counted(x.ID)
-	_, err = h.Retry(ctx, x.ID, engine.RetryRequest{})
+	_, err = h.Redrive(ctx, x.ID, retrying())
 	require.NoError(t, err)
 	h.counted(x.ID)
 	require.NoError(t, h.Complete(ctx, h.take(x.ID, "b"), json.RawMessage(`{"e":[],"n":12345678901234567890}`)))

@@ -96,7 +96,7 @@ func (f *fake) PlanByHand(_ context.Context, id, ref string, r engine.HandReques
 func (f *fake) Lineage(_ context.Context, id string) (*engine.Lineage, error) {
 	defer f.lock()()
 	_, err := f.find(id)
-	return &engine.Lineage{Root: idOther, Nodes: []engine.LineageNode{
+	return &engine.Lineage{Root: idOther, Truncated: true, Nodes: []engine.LineageNode{
 		{Execution: idOther, Number: 42, Workflow: "hello", Version: 1, Status: workflow.ExecutionFailed, CreatedAt: epoch, EndedAt: &epoch},
 		{Execution: idDefault, Number: 41, Workflow: "sub", Version: 1, Status: workflow.ExecutionRunning, Parent: idOther, Relation: engine.RelationSubWorkflow, Task: "sub", Redrives: 2, CreatedAt: epoch},
 	}}, err
@@ -112,7 +112,7 @@ func (f *fake) CompareExecutions(_ context.Context, a, b string) (*engine.Compar
 		A:     engine.Side{Execution: idDefault, Version: 1, Status: "failed", Duration: 1.5, Error: &workflow.Error{Code: "c", Message: "m"}},
 		B:     engine.Side{Execution: idOther, Redrive: 2, Version: 3, Status: "running"},
 		Input: json.RawMessage(`[{"op":"replace","path":"/n","value":9007199254740993}]`),
-		Tasks: []engine.TaskPair{{Ref: "load", A: workflow.TaskFailed, Error: true, DurationA: 0.25}},
+		Tasks: []engine.TaskPair{{Ref: "load", A: workflow.TaskFailed, Error: true, DurationA: 0.25}}, Truncated: true,
 	}, nil
 }
 
@@ -144,8 +144,9 @@ func TestRedriveAnswers(t *testing.T) {
 		{"GET", x + "/redrives", "", 200, `"into":"` + idOther + `","kept":9998,"number":1,"operation":"retry","plan":{`},
 		{"GET", x + "/lineage", "", 200, `"parent":null,"redrives":0,"relation":null,`},
 		{"GET", x + "/lineage", "", 200, `"parent":"` + idOther + `","redrives":2,"relation":"sub_workflow","status":"running","task":"sub"`},
+		{"GET", x + "/lineage", "", 200, `"truncated":true`},
 		{"GET", x + "/diff?with=42", "", 200, `"input":[{"op":"replace","path":"/n","value":9007199254740993}]`},
-		{"GET", x + "/diff?with=42", "", 200, `"tasks":[{"a":{"duration_seconds":0.25,"status":"failed"},"b":null,"error":true,"ref":"load"}]`},
+		{"GET", x + "/diff?with=42", "", 200, `"tasks":[{"a":{"duration_seconds":0.25,"status":"failed"},"b":null,"error":true,"ref":"load"}],"truncated":true`},
 		{"GET", x + "/diff?with=999", "", 404, `"code":"execution_not_found"`},
 		{"GET", x + "/tasks/load/diff?from=1&to=2", "", 200, `"input":null,`},
 		{"POST", x + "/tasks/ended/complete?dry_run=true", `{"output":1}`, 200, `"operation":"complete"`},

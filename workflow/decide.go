@@ -26,6 +26,7 @@ const (
 	ActionRun  Action = "run"
 	ActionSkip Action = "skip"
 	ActionFail Action = "fail"
+	ActionKeep Action = "keep" // it succeeded before, and would see the same
 )
 
 // Why a task was skipped or canceled.

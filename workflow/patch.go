@@ -102,6 +102,21 @@ func merge(target, patch any) any {
 	return object
 }
 
+// SameJSON says whether DiffJSON would find no difference. What is not JSON is the same as itself only.
+func SameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	return bytes.Equal(canonicalOrNull(a), canonicalOrNull(b))
+}
+
+func canonicalOrNull(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("null")
+	}
+	return canonicalValue(raw)
+}
+
 // decodeExact reads a value with its numbers as they are written.
 func decodeExact(raw json.RawMessage) (any, error) {
 	if len(raw) == 0 {

@@ -34,6 +34,7 @@ func TestDiffJSON(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			patch, err := DiffJSON(json.RawMessage(c.from), json.RawMessage(c.to))
 			require.NoError(t, err)
+			require.Equal(t, c.want == "", SameJSON(json.RawMessage(c.from), json.RawMessage(c.to)))
 			if c.want == "" {
 				require.Nil(t, patch)
 				return
@@ -54,6 +55,7 @@ func TestDiffAndMergeRefuseWhatIsNotJSON(t *testing.T) {
 		require.ErrorContains(t, err, "the value")
 		_, err = MergeJSON(json.RawMessage(`1`), json.RawMessage(bad))
 		require.ErrorContains(t, err, "the patch")
+		require.False(t, SameJSON(json.RawMessage(bad), json.RawMessage(`1`)))
 	}
 }
 
@@ -63,6 +65,7 @@ func TestADiffLeadsThere(t *testing.T) {
 		from, to := anyJSON(3).Draw(t, "from"), anyJSON(3).Draw(t, "to")
 		raw, err := DiffJSON(json.RawMessage(from), json.RawMessage(to))
 		require.NoError(t, err)
+		require.Equal(t, raw == nil, SameJSON(json.RawMessage(from), json.RawMessage(to)))
 		if raw == nil {
 			require.JSONEq(t, from, to)
 			return

@@ -20,6 +20,11 @@ const (
 	EventCancel   Event = "cancel"   // asked for, or nothing can reach it any more
 	EventReset    Event = "reset"    // a redrive, or a retry of what holds it, runs it again
 
+	EventSupersede Event = "supersede" // a redrive runs it again while an attempt is under way
+	EventPin       Event = "pin"       // a redrive gives its output
+	EventPass      Event = "pass"      // a redrive skips it: an operator says so, or it is no part of the execution any more
+	EventKeep      Event = "keep"      // a redrive reached it, and it would see the same as before
+
 	EventBegin  Event = "begin"  // of a task that no worker runs: what it holds, or its sub-workflow, begins
 	EventArm    Event = "arm"    // of a wait or an approval: it waits
 	EventAnswer Event = "answer" // its time came, or somebody answered
@@ -43,6 +48,7 @@ const (
 	EventExpire       Event = "expire" // its timeout passed
 	EventRedrive      Event = "redrive"
 	EventQueueRedrive Event = "queue_redrive" // redriven while no slot is free
+	EventLiveRedrive  Event = "live_redrive"  // redriven before it ended
 )
 
 // TaskTransitions is the whole state machine of a task: event, from, to.
@@ -66,6 +72,12 @@ var TaskTransitions = map[Event]map[TaskStatus]TaskStatus{
 		TaskSucceeded: TaskPending, TaskFailed: TaskPending, TaskTimedOut: TaskPending,
 		TaskCanceled: TaskPending, TaskSkipped: TaskPending,
 	},
+	EventSupersede: {
+		TaskQueued: TaskPending, TaskRunning: TaskPending, TaskRetrying: TaskPending, TaskWaiting: TaskPending,
+	},
+	EventPin:          always(TaskSucceeded),
+	EventPass:         always(TaskSkipped),
+	EventKeep:         {TaskPending: TaskSucceeded},
 	EventBegin:        {TaskPending: TaskRunning},
 	EventArm:          {TaskPending: TaskWaiting},
 	EventAnswer:       {TaskWaiting: TaskSucceeded},
@@ -73,6 +85,15 @@ var TaskTransitions = map[Event]map[TaskStatus]TaskStatus{
 	EventHandComplete: byHand(TaskSucceeded),
 	EventHandFail:     byHand(TaskFailed),
 	EventHandSkip:     byHand(TaskSkipped),
+}
+
+// always is possible whatever became of a task.
+func always(to TaskStatus) map[TaskStatus]TaskStatus {
+	all := make(map[TaskStatus]TaskStatus, len(TaskStatuses))
+	for _, s := range TaskStatuses {
+		all[s] = to
+	}
+	return all
 }
 
 // byHand is possible before a task ended.
@@ -97,6 +118,7 @@ var ExecutionTransitions = map[Event]map[ExecutionStatus]ExecutionStatus{
 		ExecutionFailed: ExecutionRunning, ExecutionCanceled: ExecutionRunning,
 		ExecutionTimedOut: ExecutionRunning, ExecutionSucceeded: ExecutionRunning,
 	},
+	EventLiveRedrive: {ExecutionQueued: ExecutionQueued, ExecutionRunning: ExecutionRunning, ExecutionPaused: ExecutionPaused},
 	EventQueueRedrive: {
 		ExecutionFailed: ExecutionQueued, ExecutionCanceled: ExecutionQueued,
 		ExecutionTimedOut: ExecutionQueued, ExecutionSucceeded: ExecutionQueued,

@@ -2,7 +2,7 @@
 -- KEYS: 1 execution HASH, 2 tasks HASH, 3 values HASH, 4 held SET, 5 events LIST, 6 jobs ZSET
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 attempt, 5 dispatch, 6 worker, 7 lease ms, 8 the epoch whose document the
 --       caller knows (-1 = none, '' = send none), then per read task: ref
--- Returns {1, now, epoch, try, document or false, then per read task: record, output, error}
+-- Returns {1, now, epoch, try, document or false, input given by a redrive or false, then per read task: record, output, error}
 --       | {-1} gone | {-2} stale | {-3} paused, kept aside | {-4, error} this attempt failed before
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
 local x = execution(KEYS[1])
@@ -14,7 +14,7 @@ if rec.status == 'failed' or rec.status == 'timed_out' then
   return {-4, call('HGET', KEYS[3], 'e:' .. ref .. '#' .. ARGV[4])}
 end
 if rec.status ~= 'queued' or not going(x) then return {-2} end
-local reply = {1, now, x.epoch, rec.try, false}
+local reply = {1, now, x.epoch, rec.try, false, rec.given and call('HGET', KEYS[3], 'w:' .. ref) or false}
 if ARGV[8] ~= '' and x.epoch ~= ARGV[8] then
   reply[5] = call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority', 'session_time', 'path', 'depth', 'parent')
   reply[5][12] = call('HGET', KEYS[3], 'in')
@@ -27,7 +27,7 @@ for i = 9, #ARGV do
   reply[#reply + 1] = call('HGET', KEYS[3], 'e:' .. ARGV[i] .. '#' .. (read.attempt or 0))
 end
 -- writes follow
-if x.status == 'paused' then
+if aside(x) then
   call('ZREM', KEYS[6], job(id, ref, rec))
   call('SADD', KEYS[4], ref)
   return {-3}

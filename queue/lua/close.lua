@@ -15,7 +15,7 @@ if not rec then return {-2, ''} end
 if not going(x) or ARGV[5] ~= '' and rec.attempt ~= ARGV[5] or not string.find(ARGV[6], ' ' .. rec.status .. ' ', 1, true) then
   return {-2, rec.status}
 end
-if ARGV[4] ~= '' and x.epoch ~= ARGV[4] then return {-5, 0, now} end
+if x.applying or ARGV[4] ~= '' and x.epoch ~= ARGV[4] then return {-5, 0, now} end
 local holder = outside(ref) and record(KEYS[2], outside(ref))
 if holder and holder.status ~= 'running' then return {-2, 'in a task that is ' .. holder.status} end
 local said = rec.hand ~= nil -- by an operator, for Go to do: until that is done nothing else ends it

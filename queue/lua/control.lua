@@ -11,13 +11,13 @@ local to
 if op == 'pause' and (x.status == 'queued' or x.status == 'running') then to = 'paused'
 elseif op == 'resume' and x.status == 'paused' then
   to = call('HEXISTS', KEYS[1], 'waits') == 1 and 'queued' or 'running' -- paused before its turn: it waits again
-elseif op == 'resume' and x.status == 'running' and call('SCARD', KEYS[3]) > 0 then to = x.status
+elseif op == 'resume' and x.status == 'running' and not x.applying and call('SCARD', KEYS[3]) > 0 then to = x.status
 elseif op == 'cancel' and (going(x) or x.status == 'queued') then to = 'canceling'
 else return {-6, x.status} end
 local above = KEYS[11] and call('HGET', KEYS[11], 'status')
 if above and (above == 'paused') ~= (op == 'pause') then return {-6, x.status} end -- it was resumed, or paused, meanwhile
 local held, recs = {}, {}
-if to == 'running' then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
+if to == 'running' and not x.applying then held = call('SRANDMEMBER', KEYS[3], tonumber(ARGV[6])) end
 for i, ref in ipairs(held) do recs[i] = record(KEYS[2], ref) end
 -- writes follow
 local changed = x.status ~= to
@@ -36,7 +36,7 @@ for i, ref in ipairs(held) do
   end
 end
 reply[3] = call('SCARD', KEYS[3])
-if op == 'cancel' or to == 'running' and (reply[3] > 0 or call('SCARD', KEYS[10]) > 0) then call('ZADD', KEYS[6], 'NX', now, id) end
+if op == 'cancel' or to == 'running' and (x.applying or reply[3] > 0 or call('SCARD', KEYS[10]) > 0) then call('ZADD', KEYS[6], 'NX', now, id) end
 mark(KEYS[7], id, now)
 local deadline, over = 'expire:' .. id .. '::0', 'unpause:' .. id .. '::0'
 if changed and to == 'paused' then

@@ -19,26 +19,11 @@ local recs = {}
 for i = 9, #ARGV do recs[i] = record(KEYS[2], ARGV[i]) end
 -- writes follow
 local reply = {1, now}
-local k = {open = KEYS[3], timers = KEYS[7], holders = KEYS[8]}
+local k = {open = KEYS[3], held = KEYS[4], jobs = KEYS[6], timers = KEYS[7], holders = KEYS[8]}
 for i = 9, #ARGV do
   local ref, rec = ARGV[i], recs[i]
   if rec and not rec.ended then
-    local was = rec.status
-    if rec.control then
-      if rec.child and was == 'running' then call('SADD', KEYS[3], '!' .. rec.child) end -- Go cancels it
-      disarm(k, id, ref, rec)
-      uncount(k, ref, rec)
-    end
-    if (was == 'queued' or was == 'running') and not rec.control then
-      call('ZREM', KEYS[6], job(id, ref, rec))
-      reply[#reply + 1] = ref
-      reply[#reply + 1] = rec.attempt
-      reply[#reply + 1] = rec.dispatch
-    elseif was == 'retrying' then
-      call('ZREM', KEYS[7], 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
-    end
-    if call('SREM', KEYS[3], ref) == 1 or was ~= 'pending' then stir(k, ref, -1) end
-    call('SREM', KEYS[4], ref)
+    stop(k, id, ref, rec, reply)
     move(x, rec, ARGV[5])
     rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[4]
     call('HSET', KEYS[2], ref, cjson.encode(rec))

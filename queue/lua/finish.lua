@@ -6,7 +6,7 @@ local id, now, status = ARGV[1], clock(ARGV[2]), ARGV[4]
 local x = execution(KEYS[1])
 if not x then return {-1} end
 local from = going(x) and call('SCARD', KEYS[6]) == 0 -- what is open while canceling concerns nobody any more
-if not (from or status == 'canceled' and x.status == 'canceling') or x.epoch ~= ARGV[3] or active(x) > 0
+if x.applying and status ~= 'canceled' or not (from or status == 'canceled' and x.status == 'canceling') or x.epoch ~= ARGV[3] or active(x) > 0
   or x.pending + 0 > 0 then return {-5} end
 local k = keys(KEYS)
 -- writes follow

@@ -23,15 +23,18 @@ end
 local COUNTS = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
 
 local function execution(key)
-  local v = call('HMGET', key, 'status', 'epoch', 'counts')
+  local v = call('HMGET', key, 'status', 'epoch', 'counts', 'applying')
   if not v[1] then return nil end
-  local x = {key = key, status = v[1], epoch = v[2]}
+  local x = {key = key, status = v[1], epoch = v[2], applying = v[4]}
   x.rev, x.pending, x.queued, x.running, x.retrying, x.waiting, x.succeeded, x.failed, x.timed_out, x.canceled, x.skipped =
     string.match(v[3], COUNTS)
   return x
 end
 
 local function going(x) return x.status == 'running' or x.status == 'paused' end
+
+-- Whether what becomes ready is kept aside: nothing starts now.
+local function aside(x) return x.status == 'paused' or x.status == 'queued' or x.applying end
 
 local function active(x) return x.queued + x.running + x.retrying + x.waiting end
 
@@ -92,6 +95,7 @@ local function begin(x, rec, at, to)
   rec.try = (rec.try or 0) + 1 .. ''
   rec.queued = at
   rec.redrive = x.epoch
+  rec.keep, rec.maybe, rec.plan, rec.rearmed = nil, nil, nil, nil
   rec.lost, rec.worker, rec.started, rec.ended, rec.due, rec.limit, rec.reason, rec.hash, rec.continued, rec.timed, rec.hand, rec.deadline = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
 end
 
@@ -121,7 +125,8 @@ end
 -- A task that held others counts them no more; of a for_each, also the keys of items that never began.
 local function uncount(k, ref, rec)
   local window, fields = call('HGET', k.holders, ref .. '#'), {ref, ref .. '#'}
-  for i = window and string.match(window, '^%d+') + 0 or 0, window and rec.size - 1 or -1 do
+  local next, total = string.match(window or '', '^(%d+) (%d+)')
+  for i = next and next + 0 or 0, next and math.max(total + 0, rec.size + 0) - 1 or -1 do
     fields[#fields + 1] = ref .. '#' .. i
     if #fields == 1000 then
       call('HDEL', k.holders, unpack(fields))
@@ -145,4 +150,25 @@ local function disarm(k, id, ref, rec)
   if rec.due then call('ZREM', k.timers, timer('wake', id, ref, rec)) end
   if rec.limit then call('ZREM', k.timers, timer('limit', id, ref, rec)) end
   rec.due, rec.limit = nil, nil
+end
+
+-- Takes a task that has not ended out of everything that would let it go on; its record is not written. Jobs that were out
+-- are added to `out` as ref, attempt, dispatch. k holds open, held, jobs, timers and holders.
+local function stop(k, id, ref, rec, out)
+  local was = rec.status
+  if rec.control then
+    if rec.child and was == 'running' then call('SADD', k.open, '!' .. rec.child) end -- Go cancels it
+    disarm(k, id, ref, rec)
+    uncount(k, ref, rec)
+  end
+  if (was == 'queued' or was == 'running') and not rec.control then
+    call('ZREM', k.jobs, job(id, ref, rec))
+    out[#out + 1] = ref
+    out[#out + 1] = rec.attempt
+    out[#out + 1] = rec.dispatch
+  elseif was == 'retrying' then
+    call('ZREM', k.timers, 'retry:' .. id .. ':' .. ref .. ':' .. rec.attempt)
+  end
+  if call('SREM', k.open, ref) == 1 or was ~= 'pending' then stir(k, ref, -1) end
+  call('SREM', k.held, ref)
 end

@@ -93,7 +93,7 @@ local function release(k, x, id, ref, list, now, own, still)
       call('HINCRBY', k.preds, '#' .. s.ref, -1)
     end
     if s.rec then moved = moved + 1 end
-    if s.rec and s.mode == 'decide' then
+    if s.rec and (s.mode == 'decide' or s.rec.maybe) then
       decide[#decide + 1] = s.ref
     elseif s.rec then
       enqueue(x, s.rec, at)
@@ -101,7 +101,7 @@ local function release(k, x, id, ref, list, now, own, still)
       -- Most tasks run once: their record is written without the encoder, which costs as much as two commands.
       recs[#recs + 1] = s.fresh and '{"status":"queued","attempt":"1","dispatch":"1","try":"1","queued":"' .. at ..
         '","redrive":"' .. x.epoch .. '"}' or cjson.encode(s.rec)
-      if x.status == 'paused' or x.status == 'queued' then
+      if aside(x) then
         held[#held + 1] = s.ref
       else
         jobs[#jobs + 1] = look
@@ -144,12 +144,17 @@ local function finish(k, x, id, status, now, retention, reason)
   call('ZREM', k.timers, 'expire:' .. id .. '::0', 'unpause:' .. id .. '::0')
   mark(k.index, id, now)
   call('DEL', k.open, k.held)
+  if x.applying then -- it was canceled meanwhile
+    call('HDEL', x.key, 'applying')
+    call('DEL', string.sub(k.decide, 1, -#'decide' - 1) .. 'q:' .. id)
+  end
   event(k.events, now, 'execution.' .. status, nil, nil, nil, reason)
   if tell(k, x, id, now) then return end
   call('ZADD', k.expire, now + retention, id)
   if call('EXISTS', k.children) == 1 then return end
   local ttl = retention + 86400000
-  for _, key in ipairs({x.key, k.tasks, k.values, k.attempts, k.preds, k.events, k.holders}) do call('PEXPIRE', key, ttl) end
+  local redrives = string.sub(k.decide, 1, -#'decide' - 1) .. 'r:' .. id
+  for _, key in ipairs({x.key, k.tasks, k.values, k.attempts, k.preds, k.events, k.holders, redrives}) do call('PEXPIRE', key, ttl) end
 end
 
 -- After a task ended: says whether the execution ended (2), needs a decision (1)
@@ -157,6 +162,10 @@ end
 -- What was open before is the business of whoever opened it: it is on the list already.
 local function settle(k, x, id, now, simple, retention)
   if not k.opened and active(x) > 0 then return 0 end
+  if x.applying then
+    call('ZADD', k.decide, 'NX', now, id)
+    return 1
+  end
   local open = call('SCARD', k.open)
   if active(x) == 0 and open == 0 then
     if simple == '1' and x.pending + x.failed + x.timed_out + x.canceled == 0 then
@@ -188,7 +197,7 @@ local function reset(K, x, ref, rec)
   call('HDEL', K[3], 'o:' .. ref)
   uncount({holders = K[14], open = K[6]}, ref, rec)
   move(x, rec, 'pending')
-  local fresh = {status = 'pending', attempt = rec.attempt}
+  local fresh = {status = 'pending', attempt = rec.attempt, given = rec.given}
   call('HSET', K[2], ref, cjson.encode(fresh))
   return fresh
 end

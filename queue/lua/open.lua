@@ -2,8 +2,8 @@
 -- was written before (grow.lua) or is written here, and its first tasks are set in motion.
 -- KEYS: as complete.lua
 -- ARGV: 1 id, 2 offset ms, 3 ref, 4 epoch the decision rested on, 5 running|waiting, 6 input ('' = none kept), 7 input hash,
---       8 id of its sub-execution ('' = none), 9 how many tasks it holds, 10 when a wait ends ('' = not by itself, +ms or @ms),
---       11 ms until it times out ('' = never), 12 of a for_each "<parallel> <run|decide>" ('' = none), 13 1 = its record may be missing,
+--       8 id of its sub-execution and, where this goes on, the token of its steps ('' = none), 9 how many tasks it holds, 10 when a wait ends ('' = not by itself, +ms or @ms),
+--       11 ms until it times out ('' = never), 12 of a for_each "<parallel> <run|decide> <items that wait for their turn>" ('' = none), 13 1 = its record may be missing,
 --       14 of a for_each the keys of its items as JSON ('' = none), 15 error of the execution ('' = none), 16 part (see lib_grow), then number of tasks to set in motion, then ref, run|decide per task
 -- Returns {1, 1, now, ref, attempt, ...} | {-1} gone | {-5} the state moved on | {-9} the values of the execution would be too large
 local id, now, ref = ARGV[1], clock(ARGV[2]), ARGV[3]
@@ -24,17 +24,18 @@ for i = 1, tonumber(ARGV[at]) do
   local inside = record(KEYS[2], ARGV[at + 2 * i - 1])
   list[i] = {ref = ARGV[at + 2 * i - 1], mode = ARGV[at + 2 * i], rec = inside.status == 'pending' and inside or nil}
 end
-local size = tonumber(ARGV[9])
 if ARGV[12] ~= '' then
-  local parallel, mode = string.match(ARGV[12], '^(%d+) (%S+)$')
-  call('HSET', KEYS[14], ref .. '#', '0 ' .. ARGV[9] .. ' ' .. parallel .. ' ' .. mode)
-  for _ = 1, math.min(tonumber(parallel), size, 500) do list[#list + 1] = slide(k, ref) end
-  if math.min(tonumber(parallel), size) > 500 then call('SADD', KEYS[6], '>' .. ref) end
+  local parallel, mode, total = string.match(ARGV[12], '^(%d+) (%S+) (%d+)$')
+  local first = math.min(tonumber(parallel), tonumber(total))
+  call('HSET', KEYS[14], ref .. '#', '0 ' .. total .. ' ' .. parallel .. ' ' .. mode)
+  for _ = 1, math.min(first, 500) do list[#list + 1] = slide(k, ref) end
+  if first > 500 then call('SADD', KEYS[6], '>' .. ref) end
 end
 begin(x, rec, now .. '', ARGV[5])
 rec.started, rec.control, rec.dispatch = now .. '', '1', '1'
 rec.size = ARGV[9]
-rec.child = ARGV[8] ~= '' and ARGV[8] or nil
+rec.child, rec.plan = string.match(ARGV[8], '^(%S+) ?(%S*)$')
+if rec.plan == '' then rec.plan = nil end
 rec.hash = ARGV[7] ~= '' and ARGV[7] or nil
 if ARGV[6] ~= '' then keep(KEYS[3], 'i:' .. ref .. '#' .. rec.attempt, ARGV[6]) end
 if ARGV[14] ~= '' then keep(KEYS[3], 'k:' .. ref, ARGV[14]) end

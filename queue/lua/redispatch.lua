@@ -27,7 +27,7 @@ end
 rec.dispatch = rec.dispatch + 1 .. ''
 call('HSET', KEYS[2], ref, cjson.encode(rec))
 save(x)
-if x.status == 'paused' then
+if aside(x) then
   call('SADD', KEYS[3], ref)
   return {1, rec.dispatch, 0}
 end

@@ -1,56 +1,92 @@
--- Runs failed tasks of an ended execution again, with what depends on them: one plan, applied at once.
--- KEYS: as complete.lua
--- ARGV: 1 id, 2 offset ms, 3 epoch, 4 revision the plan rested on, 5 by, 6 reason,
---       7 running|queued, 8 until when it may be done ms ('' = any time), 9 ms until the execution's deadline ('' = none),
---       10 number of tasks to reset, then per task: ref, number of open preds, preds...;
---       then number of tasks to start, then ref, run|decide per task
--- Returns {1, 0 goes on | 1 decide, now, ref, attempt, ...} | {-1} gone | {-5} moved on | {-6, status} not ended
-local id, now = ARGV[1], clock(ARGV[2])
-local x = execution(KEYS[1])
-if not x then return {-1} end
-if going(x) or x.status == 'canceling' or x.status == 'queued' then return {-6, x.status} end
-if x.epoch ~= ARGV[3] or x.rev ~= ARGV[4] or ARGV[8] ~= '' and now > tonumber(ARGV[8]) then return {-5} end
-local at, resets = 10, {}
-for _ = 1, tonumber(ARGV[10]) do
-  local t = {ref = ARGV[at + 1], preds = {}}
-  local n = tonumber(ARGV[at + 2])
-  for i = 1, n do t.preds[i] = ARGV[at + 2 + i] end
-  at = at + 2 + n
-  t.rec = record(KEYS[2], t.ref)
-  if not t.rec then return {-5} end
-  resets[#resets + 1] = t
+-- Commits a redrive: of one execution, or of several that run and are parts of each other. Few steps are applied at once;
+-- many were written to a list before, and from here on apply.lua applies them, whoever asks for it.
+-- KEYS: per execution 18: as complete.lua, then 16 steps LIST, 17 redrives HASH, 18 LIST of steps that were written before
+-- ARGV: 1 offset ms, 2 token, 3 number of executions, then per execution: id, epoch, revision ('' = each step is compared instead), by, reason,
+--       running|queued|'' (as it is), until when it may be done ms ('' = any time), ms until its deadline ('' = none), record, new input ('' = as it was),
+--       bytes that the values grow by, how many rows were written before (0 = none), number of fields, then field, value per field of the execution;
+--       number of rows, then the rows
+-- Returns {1, now, then per execution: {id, 0 goes on | 1 decide, {ref, attempt, ...}, {ref, attempt, dispatch, ...} that were out}} | {2, number} done before
+--       | {-1} gone | {-5} the state moved on | {-6, status} not in this status | {-9} the values of the execution would be too large
+local now, token = clock(ARGV[1]), ARGV[2]
+local parts, at = {}, 4
+for n = 1, tonumber(ARGV[3]) do
+  local K = {unpack(KEYS, 18 * n - 17, 18 * n)}
+  local p = {K = K, id = ARGV[at], epoch = ARGV[at + 1], rev = ARGV[at + 2], by = ARGV[at + 3], reason = ARGV[at + 4], status = ARGV[at + 5],
+    till = ARGV[at + 6], deadline = ARGV[at + 7], record = ARGV[at + 8], input = ARGV[at + 9], bytes = tonumber(ARGV[at + 10]), written = tonumber(ARGV[at + 11])}
+  local fields = tonumber(ARGV[at + 12])
+  p.fields = {unpack(ARGV, at + 13, at + 12 + 2 * fields)}
+  at = at + 13 + 2 * fields
+  p.rows, p.first = tonumber(ARGV[at]), at + 1
+  at = at + 1 + p.rows
+  parts[n] = p
 end
-at = at + 1
-local starts, byref = {}, {}
-for _ = 1, tonumber(ARGV[at]) do
-  starts[#starts + 1] = {ref = ARGV[at + 1], mode = ARGV[at + 2]}
-  at = at + 2
+for _, p in ipairs(parts) do
+  local K = p.K
+  local x = execution(K[1])
+  if not x then return {-1} end
+  local done = call('HGET', K[17], 't:' .. token)
+  if done then return {2, tonumber(done)} end
+  if x.status == 'canceling' then return {-6, x.status} end
+  local live = going(x) or x.status == 'queued'
+  if live ~= (p.status == '') then return {-6, x.status} end
+  if x.epoch ~= p.epoch or p.rev ~= '' and x.rev ~= p.rev or x.applying or p.till ~= '' and now > tonumber(p.till) then return {-5} end
+  if p.bytes > 0 and (call('HGET', K[3], 'bytes') or 0) + p.bytes > VALUES_LIMIT then return {-9} end
+  if p.written > 0 and call('LLEN', K[18]) ~= p.written then return {-5} end
+  local i = p.first
+  while i < p.first + p.rows do
+    local t = cjson.decode(ARGV[i])
+    if t.d ~= 'give' and not as_planned(record(K[2], t.r), t) then return {-5} end
+    i = i + 1 + (t.v and 1 or 0) + (t.g and 1 or 0)
+  end
+  p.x = x
 end
 -- writes follow
-local k = keys(KEYS)
-for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8], KEYS[14]}) do call('PERSIST', key) end
-call('ZREM', KEYS[12], id)
-call('HDEL', KEYS[3], 'out', 'error', 'failure')
-call('HDEL', KEYS[1], 'ended', 'waits', 'ending', 'left')
-if ARGV[9] ~= '' and ARGV[7] == 'queued' then call('HSET', KEYS[1], 'left', ARGV[9]) end
-if ARGV[9] ~= '' and ARGV[7] ~= 'queued' then call('ZADD', KEYS[13], now + ARGV[9], 'expire:' .. id .. '::0') end
-x.status, x.epoch = ARGV[7], x.epoch + 1 .. ''
-for _, t in ipairs(resets) do
-  t.rec = reset(KEYS, x, t.ref, t.rec)
-  byref[t.ref] = t.rec
-  for _, pred in ipairs(t.preds) do call('HSET', KEYS[5], t.ref .. ' ' .. pred, 1) end
-  call('HSET', KEYS[5], '#' .. t.ref, #t.preds)
+local reply = {1, now}
+for n, p in ipairs(parts) do
+  local K, x, id = p.K, p.x, p.id
+  local k = keys(K)
+  x.epoch = x.epoch + 1 .. ''
+  for _, i in ipairs({1, 2, 3, 4, 5, 8, 14, 15, 17}) do call('PERSIST', K[i]) end
+  call('ZREM', K[12], id)
+  call('HDEL', K[3], 'out', 'error', 'failure')
+  call('HDEL', K[1], 'ended', 'ending', 'left')
+  if p.status ~= '' then
+    call('HDEL', K[1], 'waits')
+    x.status = p.status
+  end
+  call('ZREM', K[13], 'expire:' .. id .. '::0')
+  if p.deadline ~= '' and x.status == 'running' then call('ZADD', K[13], now + p.deadline, 'expire:' .. id .. '::0')
+  elseif p.deadline ~= '' then call('HSET', K[1], 'left', p.deadline) end
+  if p.input ~= '' then
+    local former = call('HGET', K[3], 'in')
+    if former then call('HSET', K[3], 'in#' .. p.epoch, former) end
+    keep(K[3], 'in', p.input)
+  end
+  call('HSET', K[17], x.epoch, now .. ' ' .. p.record, 't:' .. token, x.epoch)
+  event(K[8], now, 'execution.redriven', nil, nil, p.by, p.reason)
+  local relay, out, state = {}, {}, 1
+  if p.written > 0 then
+    call('RENAME', K[18], K[16])
+    call('PERSIST', K[16])
+    x.applying = '1 ' .. p.written
+    call('HSET', K[1], 'applying', x.applying)
+  elseif p.rows > 0 then
+    local i = p.first - 1
+    relay, out = apply(K, x, id, now, function()
+      i = i + 1
+      return i < p.first + p.rows and ARGV[i] or nil
+    end)
+  end
+  mark(K[11], id, now)
+  if x.status == 'running' then call('HSETNX', K[1], 'started', now) end
+  if p.status == 'queued' then -- what is ready is held until its turn comes: see begin.lua
+    call('HSET', K[1], 'waits', 1)
+    event(K[8], now, 'execution.queued')
+    state = 0
+  else
+    call('ZADD', K[10], 'NX', now, id)
+  end
+  save(x, 'status', x.status, 'epoch', x.epoch, 'reason', p.reason, unpack(p.fields))
+  reply[n + 2] = {id, state, relay, out}
 end
-for _, s in ipairs(starts) do s.rec = byref[s.ref] end
-event(KEYS[8], now, 'execution.redriven', nil, nil, ARGV[5], ARGV[6])
-local relay = release(k, x, id, '', starts, now)
-mark(KEYS[11], id, now)
-local state = 0
-if x.status == 'queued' then -- what is ready is held until its turn comes: see begin.lua
-  call('HSET', KEYS[1], 'waits', 1)
-  event(KEYS[8], now, 'execution.queued')
-else
-  state = settle(k, x, id, now, '0', 0)
-end
-save(x, 'status', x.status, 'epoch', x.epoch, 'reason', ARGV[6])
-return {1, state, now, unpack(relay)}
+return reply

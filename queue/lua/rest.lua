@@ -5,7 +5,7 @@
 local x = execution(KEYS[1])
 if x then
   local held = x.status == 'running' and call('SCARD', KEYS[3]) or 0
-  if x.failed + x.timed_out ~= tonumber(ARGV[2]) or x.status == 'canceling' or going(x) and (call('SCARD', KEYS[2]) == 0 and active(x) == 0 or x.status == 'running' and call('SCARD', KEYS[2]) > 0 or held > 0 or call('HEXISTS', KEYS[1], 'cascade') == 1) then return {-5} end
+  if x.failed + x.timed_out ~= tonumber(ARGV[2]) or x.status == 'canceling' or x.applying or going(x) and (call('SCARD', KEYS[2]) == 0 and active(x) == 0 or x.status == 'running' and call('SCARD', KEYS[2]) > 0 or held > 0 or call('HEXISTS', KEYS[1], 'cascade') == 1) then return {-5} end
 end
 -- writes follow
 call('ZREM', KEYS[4], ARGV[1])

@@ -14,7 +14,7 @@ call('ZREM', KEYS[5], timer)
 if stale then return {x and -2 or -1} end
 if rec.control then
   move(x, rec, 'pending')
-  rec.due = nil
+  rec.due, rec.rearmed = nil, '1'
   call('HSET', KEYS[2], ref, cjson.encode(rec))
   call('SADD', KEYS[6], ref)
   call('ZADD', KEYS[7], 'NX', now, id)
@@ -24,7 +24,7 @@ end
 enqueue(x, rec, now .. '')
 call('HSET', KEYS[2], ref, cjson.encode(rec))
 save(x)
-if x.status == 'paused' then
+if aside(x) then
   call('SADD', KEYS[3], ref)
   return {1, rec.attempt, 0}
 end

@@ -116,7 +116,7 @@ func (a *audit) read(ctx context.Context, c redis.UniversalClient) error {
 		agenda[name] = p.ZRange(ctx, ShardKey(a.id, name), 0, -1)
 	}
 	ttl := map[string]*redis.DurationCmd{}
-	for _, letter := range []string{"x", "t", "v", "a", "p", "e", "c", "k"} {
+	for _, letter := range []string{"x", "t", "v", "a", "p", "e", "c", "k", "r"} {
 		ttl[letter] = p.PTTL(ctx, own(letter))
 	}
 	if _, err := p.Exec(ctx); err != nil {

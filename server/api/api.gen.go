@@ -555,8 +555,11 @@ type Comparison struct {
 	// Output A JSON Patch (RFC 6902).
 	Output JSONPatch `json:"output"`
 
-	// Tasks Of executions: the tasks that differ.
+	// Tasks Of executions: the tasks that differ, at most 1,000.
 	Tasks []TaskPair `json:"tasks"`
+
+	// Truncated More tasks differ than are shown.
+	Truncated bool `json:"truncated"`
 }
 
 // CompleteRequest defines model for CompleteRequest.
@@ -833,11 +836,14 @@ type LineageNode struct {
 
 // LineageTree defines model for LineageTree.
 type LineageTree struct {
-	// Nodes The root first, each behind the one that it comes from, older ones first.
+	// Nodes The root first, each behind the one that it comes from, older ones first; at most 1,000.
 	Nodes []LineageNode `json:"nodes"`
 
 	// Root The id of the first one.
 	Root string `json:"root"`
+
+	// Truncated There are more than are shown; the one that was asked for is shown.
+	Truncated bool `json:"truncated"`
 }
 
 // LogEntry defines model for LogEntry.

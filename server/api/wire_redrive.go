@@ -41,7 +41,7 @@ func wireRedriven(r engine.Redriven) Redriven {
 }
 
 func wireLineage(l engine.Lineage) LineageTree {
-	return LineageTree{Root: l.Root, Nodes: each(l.Nodes, func(n engine.LineageNode) LineageNode {
+	return LineageTree{Root: l.Root, Truncated: l.Truncated, Nodes: each(l.Nodes, func(n engine.LineageNode) LineageNode {
 		return LineageNode{
 			Execution: n.Execution, Number: n.Number, Workflow: n.Workflow, Version: n.Version, Status: ExecutionStatus(n.Status),
 			Parent: nonZero(n.Parent), Relation: nonZero(LineageRelation(n.Relation)), Task: n.Task,
@@ -52,7 +52,7 @@ func wireLineage(l engine.Lineage) LineageTree {
 
 func wireComparison(c engine.Compared) Comparison {
 	return Comparison{
-		A: wireSide(c.A), B: wireSide(c.B), Input: c.Input, Output: c.Output, Error: c.Error, Definition: c.Definition,
+		A: wireSide(c.A), B: wireSide(c.B), Input: c.Input, Output: c.Output, Error: c.Error, Definition: c.Definition, Truncated: c.Truncated,
 		Tasks: each(c.Tasks, func(t engine.TaskPair) TaskPair {
 			return TaskPair{
 				Ref: t.Ref, A: wireTaskSide(t.A, t.DurationA), B: wireTaskSide(t.B, t.DurationB),

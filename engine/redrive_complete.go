@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// complete adds to a plan what is read for people: differences and warnings.
+func (e *Engine) complete(ctx context.Context, m *redriving) error {
+	p := &m.planned.Plan
+	p.Execution, p.Revision = m.asked.ID, m.asked.Revision
+	events, err := e.store.EventCount(ctx, m.asked.ID)
+	if err != nil {
+		return err
+	}
+	content := p.PlanHash
+	if m.input != nil {
+		content = hashOf(append([]byte(content), m.input...))[:32]
+	}
+	if m.r.Identity == workflow.NewExecution {
+		if content, err = e.countBranches(ctx, m, content); err != nil {
+			return err
+		}
+	}
+	p.PlanHash = planHash(m.asked.Revision, events, content)
+	for _, row := range p.Tasks {
+		if row.Attempt >= maxAttempts && row.Action != workflow.PlanKeep && row.Action != workflow.PlanLeaveRunning {
+			return Conflict("history_full", "task %s has %d attempts, and no more are kept; start a new execution", row.Ref, row.Attempt)
+		}
+	}
+	if m.input != nil {
+		if p.InputDiff, err = workflow.DiffJSON(m.asked.Input, m.input); err != nil {
+			return fmt.Errorf("engine: comparing inputs: %w", err)
+		}
+	}
+	m.compareDefinitions()
+	m.warn()
+	if err := e.compareInputs(ctx, m); err != nil {
+		return err
+	}
+	for i := range p.Tasks {
+		p.Tasks[i].Ref = m.relative(p.Tasks[i].Ref)
+	}
+	for i := range p.Acknowledge {
+		p.Acknowledge[i] = m.relative(p.Acknowledge[i])
+	}
+	return nil
+}
+
+// countBranches tells a plan for a further new execution from one that made the former.
+func (e *Engine) countBranches(ctx context.Context, m *redriving, content string) (string, error) {
+	family, err := e.store.Family(ctx, m.asked.Project, m.asked.Root, maxFamily)
+	if err != nil {
+		return "", err
+	}
+	return hashOf(fmt.Appendf(nil, "%s %d", content, len(family)))[:32], nil
+}
+
+// maxFamily bounds how many executions of a lineage are looked at.
+const maxFamily = 1000
+
+// compareDefinitions says how the version that is to run differs.
+func (m *redriving) compareDefinitions() {
+	f := m.factsOf(m.asked.ID)
+	if f == nil || m.target.Hash == m.asked.DefinitionHash {
+		return
+	}
+	d := &workflow.DefinitionDiff{From: m.asked.Version, To: m.version, Added: []string{}, Removed: []string{}, Changed: []string{}}
+	former := m.caseOf(m.asked.ID).Program
+	m.target.Walk(func(n *workflow.Node) {
+		switch old := former.Node(n.Path); {
+		case old == nil:
+			d.Added = append(d.Added, n.Path)
+		case nodeHash(old) != nodeHash(n):
+			d.Changed = append(d.Changed, n.Path)
+		}
+	})
+	former.Walk(func(n *workflow.Node) {
+		if m.target.Node(n.Path) == nil {
+			d.Removed = append(d.Removed, n.Path)
+		}
+	})
+	m.planned.Plan.DefinitionDiff = d
+	for _, row := range m.planned.Plan.Tasks {
+		if row.Action == workflow.PlanKeep && row.Status == workflow.TaskSucceeded && slices.Contains(d.Changed, row.Ref) {
+			m.planned.Plan.Warnings = append(m.planned.Plan.Warnings, fmt.Sprintf("%s is kept although version %d changes it; name it in from to run it again", row.Ref, m.version))
+		}
+	}
+}
+
+// nodeHash is over what a definition says of a task.
+func nodeHash(n *workflow.Node) string {
+	b, err := json.Marshal(n.Task)
+	if err != nil {
+		return ""
+	}
+	return hashOf(b)
+}
+
+func (m *redriving) caseOf(id string) *workflow.Case {
+	for c := range m.cases {
+		if c.Execution == id {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *redriving) factsOf(id string) *facts { return m.cases[m.caseOf(id)] }
+
+func (m *redriving) warn() {
+	p := &m.planned.Plan
+	if m.path != "" {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("execution %s is a part of %s, whose task %s goes on with it", m.asked.ID, m.top.ID, m.path[:len(m.path)-1]))
+	}
+	given := map[string]bool{}
+	for ref := range m.within().TaskInput {
+		given[ref] = true
+	}
+	for c, f := range m.cases {
+		if c.Execution != m.top.ID {
+			continue
+		}
+		for _, row := range p.Tasks {
+			if f.recs[row.Ref].Given != "" && !given[row.Ref] && (row.Action == workflow.PlanRun || row.Action == workflow.PlanCancel) {
+				p.Warnings = append(p.Warnings, row.Ref+" keeps the input that an earlier redrive gave it; give null as its task_input to take that away")
+			}
+		}
+	}
+	if m.r.Identity == workflow.NewExecution && m.r.Subworkflows == workflow.SubworkflowsResume {
+		p.Warnings = append(p.Warnings, "sub-workflows that run again start anew: a sub-execution goes on in place only")
+	}
+}
+
+// compareInputs says what is given as inputs of tasks in the place of what they had.
+func (e *Engine) compareInputs(ctx context.Context, m *redriving) error {
+	given := m.within().TaskInput
+	if len(given) == 0 {
+		return nil
+	}
+	f := m.factsOf(m.top.ID)
+	for i := range m.planned.Plan.Tasks {
+		row := &m.planned.Plan.Tasks[i]
+		value, ok := given[row.Ref]
+		if !ok || row.Attempt == 0 {
+			continue
+		}
+		if _, there := f.recs[row.Ref]; !there {
+			continue
+		}
+		former, err := e.formerInput(ctx, m.top.ID, row.Ref, row.Attempt)
+		if err != nil {
+			return err
+		}
+		if m.r.InputMode == workflow.InputMerge && !bytes.Equal(value, []byte("null")) {
+			if value, err = workflow.MergeJSON(former, value); err != nil {
+				return fmt.Errorf("engine: merging the input of %s: %w", row.Ref, err)
+			}
+		}
+		if row.InputDiff, err = workflow.DiffJSON(former, value); err != nil {
+			return fmt.Errorf("engine: comparing inputs of %s: %w", row.Ref, err)
+		}
+	}
+	return nil
+}
+
+// formerInput is what an attempt had as input; {} where none was recorded.
+func (e *Engine) formerInput(ctx context.Context, id, ref string, attempt int) (json.RawMessage, error) {
+	values, err := e.store.TaskValues(ctx, id, []string{ref}, []int{attempt}, false)
+	if err != nil {
+		return nil, err
+	}
+	if values[0].Input == nil {
+		return json.RawMessage("{}"), nil
+	}
+	return values[0].Input, nil
+}

@@ -1,0 +1,356 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// redriving is a redrive that is planned.
+type redriving struct {
+	r       RedriveRequest
+	asked   *Execution // the one that was named
+	top     *Execution // the outermost one that changes
+	path    string     // from top to asked: the refs of the tasks, each with a slash behind it
+	target  *program   // what asked is to run from
+	version int
+	input   json.RawMessage // of asked, instead of its own; nil = as it was
+	cases   map[*workflow.Case]*facts
+	planned *workflow.Planned
+}
+
+// facts are what was read of an execution that a redrive may change.
+type facts struct {
+	x    *Execution
+	p    *program // what it is to run from
+	recs map[string]Record
+}
+
+// errAgain says that something is to be settled before a plan can be made: look again.
+var errAgain = fmt.Errorf("engine: it is to be looked at again: %w", ErrMoved)
+
+// prepare plans a redrive on what is there now.
+func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*redriving, error) {
+	if err := checkReason(r.Reason); err != nil {
+		return nil, err
+	}
+	x, err := e.Execution(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	m := &redriving{r: r, asked: x, top: x, cases: map[*workflow.Case]*facts{}}
+	if problems := r.Check(); len(problems) > 0 {
+		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
+	}
+	m.r = r
+	if err := allowed(x, &r); err != nil {
+		return nil, err
+	}
+	if err := e.targetOf(ctx, m); err != nil {
+		return nil, err
+	}
+	if err := e.inputOf(ctx, m); err != nil {
+		return nil, err
+	}
+	if err := e.ascend(ctx, m); err != nil {
+		return nil, err
+	}
+	request := m.within()
+	c, err := e.loadCase(ctx, m, m.top, "", request)
+	if err != nil {
+		return nil, err
+	}
+	planned, problems := request.Make(c)
+	if len(problems) > 0 {
+		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
+	}
+	m.planned = planned
+	return m, e.complete(ctx, m)
+}
+
+// allowed refuses what the status of an execution forbids.
+func allowed(x *Execution, r *RedriveRequest) error {
+	switch {
+	case x.Status == workflow.ExecutionCanceling:
+		return Conflict("execution_canceling", "execution %s is being canceled; redrive it when it is canceled", x.ID)
+	case r.Operation == workflow.OperationRetry && x.Status == workflow.ExecutionSucceeded && len(r.From) == 0:
+		return Conflict("nothing_to_retry", "execution %s has succeeded: there is nothing to retry; rerun runs it again", x.ID)
+	case r.Operation == workflow.OperationRetry && !x.Status.Ended():
+		return Conflict("not_retryable", "execution %s is %s; retry is possible when it is failed, timed_out or canceled; rerun is always", x.ID, x.Status)
+	case r.Identity == workflow.NewExecution && x.Parent != nil:
+		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+			Field: "identity", Code: "not_allowed", Message: "execution " + x.ID + " is a part of execution " + x.Parent.Execution, Allowed: "in_place, or redrive that one",
+		})
+	case x.Redrives >= maxRedrives:
+		return Conflict("history_full", "execution %s was redriven %d times; start a new one", x.ID, x.Redrives)
+	}
+	return nil
+}
+
+const (
+	maxRedrives = 1000
+	maxAttempts = 1000
+)
+
+// targetOf finds what the execution is to run from.
+func (e *Engine) targetOf(ctx context.Context, m *redriving) error {
+	hash := m.asked.DefinitionHash
+	m.version = m.asked.Version
+	if d := m.r.Definition; d != "" && d != "same" {
+		version, err := strconv.Atoi(d)
+		if d != "latest" && (err != nil || version < 1) {
+			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+				Field: "definition", Code: "not_allowed", Message: strconv.Quote(d) + " names no version", Allowed: "same, latest, or the number of a version",
+			})
+		}
+		head, err := e.store.Head(ctx, m.asked.Project, m.asked.Workflow, version)
+		if err != nil {
+			return err
+		}
+		if head.Hash == "" {
+			if _, err := e.Workflow(ctx, m.asked.Project, m.asked.Workflow, version); err != nil {
+				return err // it says what is missing
+			}
+			return ErrMoved
+		}
+		hash, m.version = head.Hash, head.Version
+	}
+	var err error
+	m.target, err = e.program(ctx, m.asked.Project, hash)
+	return err
+}
+
+// inputOf computes the input that a request gives, and checks it.
+func (e *Engine) inputOf(ctx context.Context, m *redriving) error {
+	given := bytes.TrimSpace(m.r.WorkflowInput)
+	m.input = nil
+	switch {
+	case len(given) == 0 && m.target.Hash == m.asked.DefinitionHash:
+		return nil
+	case len(given) == 0:
+		given = m.asked.Input
+	case m.r.InputMode == workflow.InputMerge:
+		merged, err := workflow.MergeJSON(m.asked.Input, given)
+		if err != nil {
+			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+				Field: "workflow_input", Code: "format", Message: err.Error(), Allowed: "a JSON merge patch",
+			})
+		}
+		given = merged
+	}
+	if problems := m.target.CheckInput(given); len(problems) > 0 {
+		for i := range problems {
+			problems[i].Field = "workflow_" + problems[i].Field
+		}
+		return Invalid("input_invalid", "the input does not fit the workflow's input_schema", problems...)
+	}
+	if !bytes.Equal(given, m.asked.Input) {
+		m.input = given
+	}
+	return nil
+}
+
+// ascend finds the outermost execution that goes on with this one. An ancestor is
+// left alone whose task does not point to it any more, or ended well without it.
+func (e *Engine) ascend(ctx context.Context, m *redriving) error {
+	for m.top.Parent != nil {
+		above, err := e.store.Execution(ctx, m.top.Parent.Execution, true)
+		if errors.Is(err, ErrGone) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		recs, err := e.store.Records(ctx, above.ID, []string{m.top.Parent.Task})
+		if err != nil {
+			return err
+		}
+		rec := recs[m.top.Parent.Task]
+		switch {
+		case rec.Child != m.top.ID, rec.Continued, rec.Status == workflow.TaskSkipped:
+			return nil
+		case rec.Status == workflow.TaskSucceeded && m.top.Status != workflow.ExecutionSucceeded: // by hand
+			return nil
+		case !rec.Status.Ended() && m.top.Status.Ended(): // it is told just now, or about to go on
+			if err := e.Advance(ctx, above.ID); err != nil {
+				return err
+			}
+			return errAgain
+		case !rec.Status.Ended():
+			return nil
+		case above.Status == workflow.ExecutionCanceling:
+			return Conflict("execution_canceling", "execution %s, which this one is a part of, is being canceled; redrive it when it is canceled", above.ID)
+		}
+		m.path = m.top.Parent.Task + "/" + m.path
+		m.top = above
+	}
+	return nil
+}
+
+// within is the request as one of the outermost execution.
+func (m *redriving) within() *workflow.Redrive {
+	r := m.r.Redrive
+	if m.path == "" {
+		return &r
+	}
+	r.From = nil
+	for _, ref := range m.r.From {
+		r.From = append(r.From, m.path+ref)
+	}
+	if len(r.From) == 0 && (r.Operation == workflow.OperationRetry || r.Operation == workflow.OperationRerun) {
+		r.From = []string{m.path}
+	}
+	under := func(values map[string]json.RawMessage) map[string]json.RawMessage {
+		out := make(map[string]json.RawMessage, len(values))
+		for ref, v := range values {
+			out[m.path+ref] = v
+		}
+		return out
+	}
+	r.TaskInput, r.Outputs = under(r.TaskInput), under(r.Outputs)
+	r.Acknowledge = nil
+	for _, ref := range m.r.Acknowledge {
+		r.Acknowledge = append(r.Acknowledge, m.absolute(ref))
+	}
+	return &r
+}
+
+// up leads from the refs of an execution to those of the one that it is a part of.
+const up = "../"
+
+// absolute is a ref of the execution that was named as one of the outermost execution.
+func (m *redriving) absolute(ref string) string {
+	steps := strings.Split(strings.TrimSuffix(m.path, "/"), "/")
+	if m.path == "" {
+		steps = nil
+	}
+	for strings.HasPrefix(ref, up) && len(steps) > 0 {
+		ref, steps = ref[len(up):], steps[:len(steps)-1]
+	}
+	return strings.Join(append(steps, ref), "/")
+}
+
+// relative is a ref of the outermost execution as the one that was named sees it.
+func (m *redriving) relative(ref string) string {
+	if m.path == "" {
+		return ref
+	}
+	steps := strings.Split(strings.TrimSuffix(m.path, "/"), "/")
+	for len(steps) > 0 && strings.HasPrefix(ref, steps[0]+"/") {
+		ref, steps = ref[len(steps[0])+1:], steps[1:]
+	}
+	return strings.Repeat(up, len(steps)) + ref
+}
+
+// loadCase reads what the planner needs of an execution, and of the sub-executions that the request reaches.
+func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path string, r *workflow.Redrive) (*workflow.Case, error) {
+	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	if err != nil {
+		return nil, err
+	}
+	recs, err := e.store.Records(ctx, x.ID, nil)
+	if err != nil {
+		return nil, err
+	}
+	f := &facts{x: x, p: p, recs: recs}
+	c := &workflow.Case{
+		Execution: x.ID, Status: x.Status, Epoch: x.Redrives, Revision: x.Revision, Program: p.Program, Target: p.Program,
+		Tasks: make(map[string]workflow.Past, len(recs)), Items: map[string][]string{}, Children: map[string]*workflow.Case{},
+	}
+	if x.ID == m.asked.ID {
+		f.p, c.Target, c.InputChanged = m.target, m.target.Program, m.input != nil
+		if m.target.Hash == p.Hash {
+			c.Target = c.Program
+		}
+	}
+	m.cases[c] = f
+	var each []string
+	for ref, rec := range recs {
+		c.Tasks[ref] = workflow.Past{
+			TaskState: workflow.TaskState{Status: rec.Status, Attempt: rec.Attempt, Continued: rec.Continued},
+			Try:       rec.Try, Size: rec.Size, Child: rec.Child, Hash: rec.Hash, Given: rec.Given != "", Same: true,
+		}
+		if at, ok := p.Place(ref); ok && at.Role == workflow.RoleEach && rec.Attempt > 0 {
+			each = append(each, ref)
+		}
+	}
+	lists, err := e.store.ItemKeys(ctx, x.ID, each)
+	if err != nil {
+		return nil, err
+	}
+	for i, ref := range each {
+		c.Items[ref] = lists[i]
+	}
+	if err := e.loadChildren(ctx, m, c, path, r); err != nil {
+		return nil, err
+	}
+	return c, e.foresee(ctx, m, c, r)
+}
+
+// loadChildren reads the sub-executions that a request reaches.
+func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Case, path string, r *workflow.Redrive) error {
+	if r.Identity == workflow.NewExecution {
+		return nil
+	}
+	for ref, rec := range m.cases[c].recs {
+		if rec.Child == "" || !reaches(r, path+ref, rec) {
+			continue
+		}
+		x, err := e.store.Execution(ctx, rec.Child, true)
+		if errors.Is(err, ErrGone) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !rec.Status.Ended() && x.Status.Ended() || rec.Status == workflow.TaskPending {
+			if err := e.Advance(ctx, c.Execution); err != nil { // it is told just now, or about to go on
+				return err
+			}
+			return errAgain
+		}
+		if x.Status == workflow.ExecutionCanceling {
+			return Conflict("execution_canceling", "execution %s, a part of this one, is being canceled; redrive it when it is canceled", x.ID)
+		}
+		if c.Children[ref], err = e.loadCase(ctx, m, x, path+ref+"/", r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reaches reports whether a request may reach into the sub-execution of a task.
+func reaches(r *workflow.Redrive, task string, rec Record) bool {
+	inside := func(ref string) bool { return strings.HasPrefix(ref, task+"/") }
+	for _, ref := range r.From {
+		if inside(ref) || ref == task && r.Subworkflows == workflow.SubworkflowsResume {
+			return true
+		}
+	}
+	for _, values := range []map[string]json.RawMessage{r.TaskInput, r.Outputs} {
+		for ref := range values {
+			if inside(ref) {
+				return true
+			}
+		}
+	}
+	if r.Operation != workflow.OperationRetry || r.Subworkflows == workflow.SubworkflowsRestart || !rec.Status.Ended() || rec.Status == workflow.TaskSucceeded || rec.Status == workflow.TaskSkipped {
+		return false
+	}
+	for _, ref := range r.From { // where tasks were named, only what these hold
+		if ref == task || workflow.Within(ref, task) || strings.HasSuffix(ref, "/") && strings.HasPrefix(task, ref) {
+			return true
+		}
+	}
+	return len(r.From) == 0
+}
+
+// deadline of an execution that is redriven.
+func (f *facts) deadline() time.Duration { return time.Duration(f.p.Definition.Timeout) }

@@ -1,0 +1,134 @@
+-- Prepended to the scripts that apply the steps of a redrive. A step is a row of JSON, written by Go (workflow.Step):
+-- r ref, d reset|pin|skip|touch|give, a attempt and s status that the plan rests on, w size of a loop that it rests on,
+-- p 1 when what it waits for is written (n needs that run again, o others), m run|decide, i an item of a for_each that runs,
+-- k inside|listed, z iteration of a loop, t tries used, c sub-execution that goes on, q plan of that, y 1 when it may stay as it is, u reason,
+-- v 1 when its output follows as the next row, g 1 when its input does.
+
+-- Whether the plan still rests on what is there.
+local function as_planned(rec, t)
+  if not rec then return t.s == '' end
+  return rec.status == t.s and (rec.attempt or '0') == t.a and (not t.w or rec.size == t.w)
+end
+
+-- Makes a task pending, whatever it is: its former attempt stays as history, a live one as canceled. Answers its record.
+local function renew(K, k, x, id, ref, rec, now, out)
+  if not rec then
+    x.pending = x.pending + 1
+    return {status = 'pending'}
+  end
+  if rec.ended then
+    if call('SREM', k.open, '>' .. ref) == 1 then stir(k, ref, -1) end -- what it was to release is reset, too
+    return reset(K, x, ref, rec)
+  end
+  local live = rec.status == 'queued' or rec.status == 'running' or rec.status == 'waiting'
+  stop(k, id, ref, rec, out)
+  if live then
+    local was = rec.status
+    rec.outcome, rec.reason, rec.ended = 'canceled', 'superseded', now .. ''
+    call('HSETNX', K[4], ref .. '#' .. rec.attempt, cjson.encode(rec))
+    event(k.events, now, 'task.canceled', ref, rec.attempt, nil, 'superseded')
+  end
+  if rec.status ~= 'pending' then move(x, rec, 'pending') end
+  local kept = {status = 'pending', attempt = rec.attempt, given = rec.given}
+  call('HSET', k.tasks, ref, cjson.encode(kept))
+  return kept
+end
+
+-- An item of a for_each that runs takes its turn behind those that have not begun.
+local function append(k, ref, fresh)
+  local each = outside(ref)
+  local next, total, parallel, mode = string.match(call('HGET', k.holders, each .. '#') or '', '^(%d+) (%d+) (%d+) (%S+)$')
+  if not next or fresh and next + 0 < total + 0 then return end -- it has not begun, and will
+  call('HSET', k.holders, each .. '#' .. total, string.match(ref, '%[([^%[]*)%]$'), each .. '#', next .. ' ' .. total + 1 .. ' ' .. parallel .. ' ' .. mode)
+  call('SADD', k.open, '>' .. each)
+end
+
+-- Writes what a task waits for, and says whether that is nothing.
+local function await(k, t)
+  local open, set, gone = 0, {}, {}
+  for _, need in ipairs(t.n or {}) do
+    open = open + 1
+    set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
+  end
+  for _, need in ipairs(t.o or {}) do
+    local rec = record(k.tasks, need)
+    if rec and (rec.status == 'succeeded' or rec.status == 'skipped' or rec.continued) then
+      gone[#gone + 1] = t.r .. ' ' .. need
+    else
+      open = open + 1
+      set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
+    end
+  end
+  for from = 1, #gone, 1000 do call('HDEL', k.preds, unpack(gone, from, math.min(from + 999, #gone))) end
+  if #set + 2 * #gone > 2 then
+    for from = 1, #set, 1000 do call('HSET', k.preds, unpack(set, from, math.min(from + 999, #set))) end
+    call('HSET', k.preds, '#' .. t.r, open)
+  end
+  return open == 0
+end
+
+local function restart(K, k, x, id, t, rec, now, out, list)
+  local fresh = not rec or rec.status == 'pending'
+  local hash = t.y and rec and rec.hash or nil
+  local next = renew(K, k, x, id, t.r, rec, now, out)
+  next.keep, next.size, next.try, next.child, next.plan, next.maybe, next.hash = t.k, t.z, t.t, t.c, t.q, hash and '1' or nil, hash
+  if t.input == '' then
+    next.given = nil
+    call('HDEL', K[3], 'w:' .. t.r)
+  elseif t.input then
+    next.given = '1'
+    keep(K[3], 'w:' .. t.r, t.input)
+  end
+  call('HSET', k.tasks, t.r, cjson.encode(next))
+  if t.i then append(k, t.r, fresh) end
+  if t.p and await(k, t) then
+    list[#list + 1] = {ref = t.r, mode = (t.m == 'decide' or hash) and 'decide' or 'run', rec = next}
+    stir(k, t.r, 1)
+  end
+end
+
+-- Ends a task as the redrive says: pinned, skipped, or not a part of it any more.
+local function conclude(K, k, x, id, t, rec, now, out)
+  local next = renew(K, k, x, id, t.r, rec, now, out)
+  if t.d == 'pin' or t.u == 'by_hand' then next.attempt, next.dispatch, next.redrive, next.queued = (next.attempt or 0) + 1 .. '', '1', x.epoch, now .. '' end
+  move(x, next, t.d == 'pin' and 'succeeded' or 'skipped')
+  next.ended, next.reason = now .. '', t.d == 'pin' and 'pinned' or t.u
+  if t.value then keep(K[3], 'o:' .. t.r, t.value) end
+  call('HSET', k.tasks, t.r, cjson.encode(next))
+  event(k.events, now, 'task.' .. next.status, t.r, next.attempt, nil, next.reason)
+end
+
+-- A task goes on that holds others, now that tasks in it were set in motion, or superseded.
+local function touch(k, t, rec)
+  if not rec or rec.status ~= 'running' then return end
+  if t.z then
+    rec.size = t.z
+    call('HSET', k.tasks, t.r, cjson.encode(rec))
+  end
+  if rec.timed or rec.hand then return end
+  call((call('HGET', k.holders, t.r) or '0') == '0' and 'SADD' or 'SREM', k.open, t.r)
+end
+
+-- Applies steps, of which rows answers the next (nil = none), and what follows a step. Answers what release does, and
+-- ref, attempt, dispatch of the jobs that were out.
+local function apply(K, x, id, now, rows)
+  local k, out, list = keys(K), {}, {}
+  local t = rows()
+  while t do
+    t = cjson.decode(t)
+    if t.v then t.value = rows() end
+    if t.g then t.input = rows() end
+    local rec = record(k.tasks, t.r)
+    if t.d == 'reset' then restart(K, k, x, id, t, rec, now, out, list)
+    elseif t.d == 'touch' then touch(k, t, rec)
+    elseif t.d == 'give' then
+      if rec then
+        rec.given = t.input ~= '' and '1' or nil
+        if t.input == '' then call('HDEL', K[3], 'w:' .. t.r) else keep(K[3], 'w:' .. t.r, t.input) end
+        call('HSET', k.tasks, t.r, cjson.encode(rec))
+      end
+    else conclude(K, k, x, id, t, rec, now, out) end
+    t = rows()
+  end
+  return release(k, x, id, '', list, now), out
+end
