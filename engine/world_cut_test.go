@@ -18,6 +18,7 @@ type cut struct {
 	first map[string]int             // of a loop that goes on: the iteration at which
 	ends  map[string]json.RawMessage // ends with this output; nil = is skipped
 	given map[string]json.RawMessage // runs with this input from now on
+	mode  workflow.InputMode         // of what is given
 	lists map[string]bool            // of a for_each that goes on: its list is evaluated again
 	inner map[string]*cut            // by the task of a sub-workflow: what runs again in its execution
 	input json.RawMessage            // nil = as it was
@@ -63,6 +64,9 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 		return nil, refusal("nothing_to_retry")
 	case r.Operation == workflow.OperationRetry && !c.status.Ended():
 		return nil, refusal("not_retryable")
+	}
+	if p := s.top.parent; p != nil && p.tasks[s.top.parentTask].child == s.top && p.tasks[s.top.parentTask].reopen {
+		return nil, refusal("execution_busy") // it is about to go on already
 	}
 	if err := s.asked(c); err != nil {
 		return nil, err
@@ -149,7 +153,10 @@ func (s *shears) asked(c *course) error {
 		if x.place(ref).Holds() {
 			return refusal("not_allowed")
 		}
-		s.of(x).given[ref] = input
+		s.of(x).given[ref], s.of(x).mode = input, s.r.InputMode
+		if x != c {
+			s.outside(x)
+		}
 	}
 	starts := map[*course][]string{}
 	for _, path := range s.r.From {
@@ -209,6 +216,9 @@ func (s *shears) find(c *course, path string) (*course, string, error) {
 // present says whether a task is a part of the execution as it is now.
 func (c *course) present(ref string) bool {
 	for ; ref != ""; ref = workflow.Outside(ref) {
+		if holder := c.tasks[workflow.Outside(ref)]; holder != nil && holder.stale {
+			return false
+		}
 		at := c.place(ref)
 		if at.Role == workflow.RoleIteration {
 			if n, _ := strconv.Atoi(workflow.Key(ref)); n > c.tasks[workflow.Outside(ref)].size {
@@ -265,7 +275,7 @@ func (s *shears) retry(c *course, ref string) {
 	resumes := t.child != nil && t.child.status.Ended() && t.child.status != workflow.ExecutionSucceeded &&
 		s.r.Subworkflows != workflow.SubworkflowsRestart && s.r.Identity != workflow.NewExecution
 	switch {
-	case c.place(ref).Holds() && !t.stale && s.unsuccessful(c, ref):
+	case c.place(ref).Holds() && s.unsuccessful(c, ref):
 	case resumes:
 		s.unsuccessful(t.child, "")
 		s.whole(t.child)

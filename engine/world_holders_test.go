@@ -12,7 +12,11 @@ import (
 
 func (c *course) failPending(at workflow.Place, e *workflow.Error) {
 	c.move(at.Ref, workflow.EventFail)
-	c.tasks[at.Ref].redrive = c.epoch
+	t := c.tasks[at.Ref]
+	if t.redrive = c.epoch; t.attempt > 0 { // the former attempt keeps its error
+		t.attempt++
+		t.dispatch = 1
+	}
 	c.failed(at, e, false)
 }
 

@@ -203,8 +203,10 @@ func (s *scribe) with(t *workflow.Task, loop bool) json.RawMessage {
 }
 
 func (g *globe) begin() {
+	g.procs[0].faults.Disarm()
 	require.NoError(g.t, g.procs[0].store.Client().FlushDB(g.ctx).Err()) // whatever a failed check left
 	for _, p := range g.procs {
+		p.faults.Disarm()
 		p.equip(g.ctx, g.t)
 	}
 	s := &scribe{t: g.t}

@@ -252,6 +252,7 @@ func (g *globe) doHandAgain(c *course, ref string, to workflow.TaskStatus) {
 	if refused == nil {
 		_, refused = c.cut(r)
 	}
+	g.t.Logf("%s of %s of %s by hand: %v", to, ref, c.p.Definition.Name, refused)
 	if refused != nil {
 		before := g.dump()
 		_, err := g.procs[0].SettleByHand(g.ctx, id, ref, request)
@@ -276,7 +277,7 @@ func (g *globe) doHandAgain(c *course, ref string, to workflow.TaskStatus) {
 // mayEnd says whether an operator may say something else of a task that ended.
 func (c *course) mayEnd(ref string, to workflow.TaskStatus) error {
 	t := c.tasks[ref]
-	if to == workflow.TaskFailed || !c.status.Ended() && !unsuccessful(t) && !t.continued {
+	if to == workflow.TaskFailed || !unsuccessful(t) && !t.continued {
 		return refusal("task_ended")
 	}
 	return nil

@@ -64,7 +64,7 @@ func (c *course) again(k *cut, budget workflow.Budget) {
 		c.input = k.input
 	}
 	for ref, input := range k.given {
-		c.tasks[ref].given = input
+		c.tasks[ref].given, c.tasks[ref].givenMode = input, k.mode
 		if string(input) == "null" {
 			c.tasks[ref].given = nil
 		}
@@ -90,11 +90,15 @@ func (c *course) again(k *cut, budget workflow.Budget) {
 	}
 	for _, ref := range slices.Sorted(maps.Keys(k.open)) {
 		c.wake(ref)
-		c.rests(ref)
 	}
-	for _, ref := range slices.Sorted(maps.Keys(k.open)) {
+	for ref := range k.open {
 		c.fill(ref)
-		c.rests(ref)
+	}
+	for ref := range k.open {
+		if t := c.tasks[ref]; t.status == workflow.TaskRunning && t.child == nil && !t.timed && t.to == "" {
+			delete(c.open, ref)
+			c.rests(ref)
+		}
 	}
 }
 
@@ -138,7 +142,7 @@ func (c *course) clear(ref string, used int) {
 	t := c.tasks[ref]
 	child := t.child
 	alive := t.status == workflow.TaskRunning
-	*t = act{status: workflow.TaskPending, attempt: t.attempt, try: used, item: t.item, given: t.given, stale: true}
+	*t = act{status: workflow.TaskPending, attempt: t.attempt, try: used, item: t.item, given: t.given, givenMode: t.givenMode, stale: true}
 	delete(c.open, ref)
 	if child != nil && alive {
 		child.cancel()
@@ -152,7 +156,7 @@ func (c *course) reopens(ref string, k *cut, budget workflow.Budget) {
 		return
 	}
 	*t = act{
-		status: workflow.TaskPending, attempt: t.attempt, try: c.used(ref, budget), item: t.item, given: t.given,
+		status: workflow.TaskPending, attempt: t.attempt, try: c.used(ref, budget), item: t.item, given: t.given, givenMode: t.givenMode,
 		size: t.size, keys: t.keys, child: t.child, reopen: true, relist: k.lists[ref], resume: k.inner[ref], budget: budget,
 	}
 	delete(c.open, ref)

@@ -57,6 +57,7 @@ type act struct {
 	child                  *course
 
 	given          json.RawMessage // as its input, by a redrive
+	givenMode      workflow.InputMode
 	stale          bool            // what it holds is of an attempt before
 	rearmed        bool            // its back-off is over
 	reopen, relist bool            // it begins again with what it holds, its list evaluated again
