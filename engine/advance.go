@@ -68,6 +68,9 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	if err != nil {
 		return false, err
 	}
+	if a.Holding && a.Status != workflow.ExecutionCanceling {
+		return e.endHold(ctx, a)
+	}
 	if a.Applying && a.Status != workflow.ExecutionCanceling {
 		return false, e.applyRest(ctx, a, p)
 	}

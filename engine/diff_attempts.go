@@ -50,7 +50,7 @@ func (e *Engine) innerTask(ctx context.Context, id, ref string) (*Execution, pla
 	rest := ref
 	for {
 		name, inner, deeper := strings.Cut(rest, "/")
-		t, err := e.placedTask(ctx, x.ID, p, name)
+		t, err := e.placedTask(ctx, x, p, name)
 		if err != nil || !deeper {
 			return x, t, err
 		}

@@ -182,13 +182,13 @@ func (e *Engine) dropWhere(ctx context.Context, a *Agenda, p *program, recs map[
 		e.log.Warn("workers could not be told of a cancellation; their next heartbeat will", "execution", a.ID, "error", err)
 	}
 	of := documentOf(a)
+	var jobs []Job
 	for _, f := range out {
 		if at, ok := p.Place(f.Ref); ok && recs[f.Ref].Status == workflow.TaskQueued {
-			if err := e.recall(ctx, job(of, at.Node, f)); err != nil {
-				e.log.Debug("a canceled job stays in asynq; its claim will be refused", "job", f.JobID(), "error", err)
-			}
+			jobs = append(jobs, job(of, at.Node, f))
 		}
 	}
+	e.recallAll(ctx, jobs)
 	return nil
 }
 

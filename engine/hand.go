@@ -88,15 +88,22 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 
 // PlanByHand answers what SettleByHand would do to a task that ended; that is a redrive.
 func (e *Engine) PlanByHand(ctx context.Context, id, ref string, r HandRequest) (*workflow.Plan, error) {
-	t, err := e.Task(ctx, id, ref)
+	x, p, err := e.open(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if !t.Status.Ended() {
-		return nil, Conflict("task_active", "task %s is %s: settling it by hand is no redrive, and there is no plan of it", ref, t.Status)
+	t, err := e.placedTask(ctx, x, p, ref)
+	if err != nil {
+		return nil, err
 	}
-	if !handable(r.To, Record{Status: t.Status}) {
-		return nil, taskEnded(ref, string(t.Status))
+	if err := checkHand(t.Place, &r); err != nil {
+		return nil, err
+	}
+	if !t.rec.Status.Ended() {
+		return nil, Conflict("task_active", "task %s is %s: settling it by hand is no redrive, and there is no plan of it", ref, t.rec.Status)
+	}
+	if !handable(r.To, t.rec) {
+		return nil, taskEnded(ref, string(t.rec.Status))
 	}
 	return e.Plan(ctx, id, handRedrive(ref, r))
 }

@@ -264,17 +264,15 @@ func (e *Engine) renew(ctx context.Context, u *undecided, former []string, recs 
 // clearArchive removes the archived jobs of attempts that begin again: running
 // one of them by hand would mean nothing any more.
 func (e *Engine) clearArchive(ctx context.Context, u *undecided, refs []string, recs map[string]Record) {
+	var jobs []Job
 	for _, ref := range refs {
 		at, ok := u.p.Place(ref)
 		rec := recs[ref]
-		if !ok || at.Control() || rec.Attempt == 0 || (rec.Status != workflow.TaskFailed && rec.Status != workflow.TaskTimedOut) {
-			continue
-		}
-		f := Fence{Execution: u.a.ID, Ref: ref, Attempt: rec.Attempt, Dispatch: rec.Dispatch}
-		if err := e.recall(ctx, job(u.d, at.Node, f)); err != nil {
-			e.log.Debug("an archived job stays in asynq until it is purged", "job", f.JobID(), "error", err)
+		if ok && !at.Control() && rec.Attempt > 0 && (rec.Status == workflow.TaskFailed || rec.Status == workflow.TaskTimedOut) {
+			jobs = append(jobs, job(u.d, at.Node, Fence{Execution: u.a.ID, Ref: ref, Attempt: rec.Attempt, Dispatch: rec.Dispatch}))
 		}
 	}
+	e.recallAll(ctx, jobs)
 }
 
 // forget skips what an earlier attempt held and this one does not: items that are

@@ -42,7 +42,7 @@ type Execution struct {
 	Parent         *Parent                     `json:"parent"` // of a sub-workflow
 	Origin         *Origin                     `json:"origin"` // of one that a redrive made
 	Root           string                      `json:"root"`   // of the lineage; the execution itself where it has no parent
-	Definitions    string                      `json:"-"`      // that it ran before a redrive changed it: "<last redrive>:<version>:<hash>" each, with spaces
+	Definitions    []FormerDefinition          `json:"-"`      // oldest first
 	Path           string                      `json:"-"`      // as Document.Path
 	Depth          int                         `json:"-"`      // as Document.Depth
 	Status         workflow.ExecutionStatus    `json:"status"`
@@ -50,6 +50,7 @@ type Execution struct {
 	Output         json.RawMessage             `json:"output"`
 	Error          *workflow.Error             `json:"error"`
 	CorrelationID  string                      `json:"correlation_id,omitempty"`
+	Correlations   []string                    `json:"-"` // ids that it had before a redrive changed them
 	Metadata       map[string]string           `json:"metadata,omitempty"`
 	Labels         map[string]string           `json:"labels,omitempty"`
 	Priority       int                         `json:"priority"`
@@ -63,6 +64,7 @@ type Execution struct {
 	StartAt        time.Time                   `json:"start_at,omitzero"` // not before; zero = at once
 	Session        *SessionPlace               `json:"session,omitempty"`
 	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
+	Line           int                         `json:"-"` // of one that waits: the redrive since which it does
 }
 
 // The reasons of a queued execution.
@@ -95,17 +97,18 @@ func (x *Execution) parentID() string {
 	return x.Parent.Execution
 }
 
+// FormerDefinition is one that an execution ran before a redrive changed it.
+type FormerDefinition struct {
+	Last    int    `json:"last"` // the last redrive that ran it
+	Version int    `json:"version"`
+	Hash    string `json:"hash"`
+}
+
 // definitionAt answers the hash and the version of the definition that an execution ran in a redrive, 0 = from its start.
 func (x *Execution) definitionAt(redrive int) (hash string, version int) {
-	for _, entry := range strings.Fields(x.Definitions) {
-		parts := strings.Split(entry, ":")
-		last, err := strconv.Atoi(parts[0])
-		if err != nil || len(parts) != 3 || redrive > last {
-			continue
-		}
-		n, err := strconv.Atoi(parts[1])
-		if err == nil {
-			return parts[2], n
+	for _, d := range x.Definitions {
+		if redrive <= d.Last {
+			return d.Hash, d.Version
 		}
 	}
 	return x.DefinitionHash, x.Version

@@ -81,6 +81,8 @@ type Executions interface {
 	// Reserve binds the idempotency key to id for 24 hours and answers the id and
 	// body hash that hold it now; they are the given ones when the key was free.
 	Reserve(ctx context.Context, project, key, id, bodyHash string) (heldBy, heldHash string, err error)
+	// Reserved answers the id and body hash that hold an idempotency key; "" = nothing does.
+	Reserved(ctx context.Context, project, key string) (heldBy, heldHash string, err error)
 	// Number answers the next execution number. Index binds it to the id.
 	Number(ctx context.Context) (int64, error)
 	// Create is idempotent: created is false when the execution existed already.
@@ -264,6 +266,7 @@ type Agenda struct {
 	Ending  workflow.ExecutionStatus // it is to end so as soon as nothing runs; "" = as its tasks say
 
 	Applying bool // steps of its redrive are still to be applied: before anything else
+	Holding  bool // instead of that, nothing starts for a moment, while a redrive of it is planned
 }
 
 // Record is the state of one task as it is stored.

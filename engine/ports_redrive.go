@@ -31,6 +31,7 @@ type CommitPart struct {
 	Steps     []workflow.Step // at most StepSize, where none were written before
 	Written   int             // how many rows Write wrote
 	Grows     int             // by how many bytes its values grow
+	Hold      string          // token of the hold that it was planned in; "" = none
 }
 
 // Applied is what follows from steps that were applied to an execution.
@@ -54,6 +55,9 @@ type RedriveStore interface {
 	Adopt(ctx context.Context, a Adoption) error
 	// Apply applies up to StepSize steps more; ErrMoved when there are none.
 	Apply(ctx context.Context, id string, epoch int) (a Applied, more bool, err error)
+	// Hold keeps aside for d what becomes ready in an execution that goes on; 0 ends that, an empty token one whose time
+	// is over. ErrMoved when steps of a redrive are applied, or another hold is there, *StatusError, ErrGone.
+	Hold(ctx context.Context, id, token string, d time.Duration) error
 	// RedriveOf answers which redrive a token made; 0 = none.
 	RedriveOf(ctx context.Context, id, token string) (int, error)
 	// RedriveRecords answers what was kept of redrives from up to till, and when they were made; nil where there is none.

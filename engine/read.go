@@ -83,7 +83,7 @@ func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := e.placedTask(ctx, x.ID, p, ref)
+	t, err := e.placedTask(ctx, x, p, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +103,20 @@ func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 	return &tasks[0], nil
 }
 
-func (e *Engine) placedTask(ctx context.Context, id string, p *program, ref string) (placed, error) {
+// placedTask reads a task, also one that only a former definition of the execution has.
+func (e *Engine) placedTask(ctx context.Context, x *Execution, p *program, ref string) (placed, error) {
 	at, ok := p.Place(ref)
+	for i := len(x.Definitions) - 1; !ok && i >= 0; i-- {
+		old, err := e.program(ctx, x.Project, x.Definitions[i].Hash)
+		if err != nil {
+			return placed{}, err
+		}
+		at, ok = old.Place(ref)
+	}
 	if !ok {
 		return placed{}, NotFound("task", ref)
 	}
-	recs, err := e.store.Records(ctx, id, []string{ref})
+	recs, err := e.store.Records(ctx, x.ID, []string{ref})
 	if err != nil {
 		return placed{}, err
 	}
@@ -172,7 +180,7 @@ func (e *Engine) Attempts(ctx context.Context, id, ref string, page Page) ([]Att
 	if err != nil {
 		return nil, "", err
 	}
-	t, err := e.placedTask(ctx, x.ID, p, ref)
+	t, err := e.placedTask(ctx, x, p, ref)
 	if err != nil {
 		return nil, "", err
 	}

@@ -2,13 +2,12 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -52,27 +51,35 @@ func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Exe
 	if err != nil {
 		return nil, err
 	}
-	token, err := e.redriveToken(ctx, x, r)
+	once, err := onceOf(x, r)
 	if err != nil {
 		return nil, err
 	}
-	if made, err := e.redrivenBefore(ctx, x, token, r.Identity); made != nil || err != nil {
+	if made, err := e.redrivenBefore(ctx, x, once); made != nil || err != nil {
 		return made, err
 	}
 	before := x.Redrives
-	for range planTries {
-		made, err := e.redriveOnce(ctx, x, before, token, r)
-		if !errors.Is(err, ErrMoved) {
-			return made, err
+	h := &hold{}
+	defer h.end(ctx, e)
+	for try := range planTries {
+		made, err := e.redriveOnce(ctx, x, before, once, h, r)
+		if err == nil {
+			return made, nil
 		}
-		if made, err := e.redrivenBefore(ctx, x, token, r.Identity); made != nil || err != nil {
-			return made, err
+		if made, looked := e.redrivenBefore(ctx, x, once); made != nil || looked != nil {
+			return made, looked // another call for the same was first
+		}
+		if !errors.Is(err, ErrMoved) {
+			return nil, err
+		}
+		if try >= holdAfter {
+			h.begin(ctx, e)
 		}
 	}
 	return nil, busy(x.ID)
 }
 
-func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, token string, r RedriveRequest) (*Execution, error) {
+func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once *once, h *hold, r RedriveRequest) (*Execution, error) {
 	m, err := e.prepare(ctx, x.ID, r)
 	if err != nil {
 		return nil, err
@@ -86,71 +93,111 @@ func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, toke
 	if need := m.planned.Plan.Acknowledge; len(need) > 0 {
 		return nil, Conflict("acknowledge_required", "tasks with unsafe effects would run again; say that this is all right with acknowledge: %s", strings.Join(need, ", "))
 	}
+	token, err := e.claimOnce(ctx, x, once)
+	if err != nil {
+		return nil, err
+	}
 	if r.Identity == workflow.NewExecution {
 		return e.redriveAnew(ctx, m, token)
 	}
-	if err := e.commit(ctx, m, token); err != nil {
+	h.id = m.top.ID
+	if err := e.commit(ctx, m, token, h.token); err != nil {
 		return nil, err
 	}
+	h.token = "" // it ended with that
 	return e.Execution(ctx, x.ID)
 }
 
-// redriveToken names the effect of a request: where it is asked for again, nothing happens again.
-func (e *Engine) redriveToken(ctx context.Context, x *Execution, r RedriveRequest) (string, error) {
-	token, err := newID()
-	if err != nil {
-		return "", err
-	}
-	key := ""
+// once is what makes a redrive happen once however often it is asked for: the
+// token under which its effect is known, which is the id of a new execution.
+type once struct {
+	key   string // under which the token is reserved; "" = it is not
+	hash  string // of the request
+	token string // "" as long as it is not known
+	anew  bool
+}
+
+// onceOf reads what makes a request the same as an earlier one: its key, or its plan.
+func onceOf(x *Execution, r RedriveRequest) (*once, error) {
+	o := &once{anew: r.Identity == workflow.NewExecution}
 	switch {
 	case len(r.IdempotencyKey) > maxLabelBytes:
-		return "", Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{
+		return nil, Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{
 			Field: "idempotency_key", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.IdempotencyKey)), Allowed: fmt.Sprintf("at most %d", maxLabelBytes),
 		})
 	case r.IdempotencyKey != "":
-		key = "redrive:" + x.ID + ":key:" + r.IdempotencyKey
+		body, err := json.Marshal(struct {
+			workflow.Redrive
+			Reason string `json:"reason"`
+			Plan   string `json:"plan_hash"`
+		}{r.Redrive, r.Reason, r.PlanHash})
+		if err != nil {
+			return nil, Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{Field: "request", Code: workflow.CodeSyntax, Message: err.Error(), Allowed: "JSON"})
+		}
+		o.key, o.hash = "redrive:"+x.ID+":key:"+r.IdempotencyKey, hashOf(body)
+	case r.PlanHash != "" && o.anew:
+		o.key = "redrive:" + x.ID + ":plan:" + r.PlanHash
 	case r.PlanHash != "":
-		key = "redrive:" + x.ID + ":plan:" + r.PlanHash
-	default:
-		return token, nil
+		o.token = "plan:" + r.PlanHash
 	}
-	body, err := json.Marshal(struct {
-		workflow.Redrive
-		Reason string `json:"reason"`
-		Plan   string `json:"plan_hash"`
-	}{r.Redrive, r.Reason, r.PlanHash})
-	if err != nil {
-		return "", fmt.Errorf("engine: encoding the request: %w", err)
+	return o, nil
+}
+
+// claimOnce answers the token of a redrive that is about to happen.
+func (e *Engine) claimOnce(ctx context.Context, x *Execution, o *once) (string, error) {
+	if o.token != "" {
+		return o.token, nil
 	}
-	hash := ""
-	if r.IdempotencyKey != "" {
-		sum := sha256.Sum256(body)
-		hash = hex.EncodeToString(sum[:])
+	token, err := newID()
+	if err != nil || o.key == "" {
+		return token, err
 	}
-	heldBy, heldHash, err := e.store.Reserve(ctx, x.Project, key, token, hash)
+	heldBy, heldHash, err := e.store.Reserve(ctx, x.Project, o.key, token, o.hash)
 	if err != nil {
 		return "", err
 	}
-	if heldHash != hash {
-		return "", Invalid("idempotency_key_reused", "the idempotency key was used for another request", workflow.Problem{
-			Field: "idempotency_key", Code: "idempotency_key_reused", Message: fmt.Sprintf("%q already redrove execution %s with another body", r.IdempotencyKey, x.ID),
-			Allowed: "the same request again, or a new key",
-		})
+	if heldHash != o.hash {
+		return "", keyReused(x.ID)
 	}
-	return heldBy, nil
+	if heldBy != token {
+		o.token = heldBy
+		return "", ErrMoved // somebody else is about to do it, or did
+	}
+	o.token = token
+	return token, nil
 }
 
-// redrivenBefore answers the execution that runs since the token was used; nil when it was not.
-func (e *Engine) redrivenBefore(ctx context.Context, x *Execution, token string, identity workflow.Identity) (*Execution, error) {
-	if identity == workflow.NewExecution {
-		made, err := e.store.Execution(ctx, token, true)
+func keyReused(id string) error {
+	return Invalid("idempotency_key_reused", "the idempotency key was used for another request", workflow.Problem{
+		Field: "idempotency_key", Code: "idempotency_key_reused", Message: "it already redrove execution " + id + " with another body",
+		Allowed: "the same request again, or a new key",
+	})
+}
+
+// redrivenBefore answers the execution that runs since the same was asked for; nil when it was not.
+func (e *Engine) redrivenBefore(ctx context.Context, x *Execution, o *once) (*Execution, error) {
+	if o.token == "" && o.key != "" {
+		token, hash, err := e.store.Reserved(ctx, x.Project, o.key)
+		if err != nil || token == "" {
+			return nil, err
+		}
+		if hash != o.hash {
+			return nil, keyReused(x.ID)
+		}
+		o.token = token
+	}
+	if o.token == "" {
+		return nil, nil
+	}
+	if o.anew {
+		made, err := e.store.Execution(ctx, o.token, true)
 		if errors.Is(err, ErrGone) || err == nil && made.Redrives < 0 {
 			return nil, nil
 		}
 		return made, err
 	}
 	for at := x; ; {
-		n, err := e.store.RedriveOf(ctx, at.ID, token)
+		n, err := e.store.RedriveOf(ctx, at.ID, o.token)
 		if err != nil {
 			return nil, err
 		}
@@ -202,6 +249,7 @@ func (e *Engine) planChanged(ctx context.Context, m *redriving, hash string) err
 		return err
 	}
 	var since []string
+	var problems workflow.Problems
 	for i, ev := range events {
 		if i == shown {
 			since = append(since, "...")
@@ -212,12 +260,15 @@ func (e *Engine) planChanged(ctx context.Context, m *redriving, hash string) err
 			text += " " + ev.Ref
 		}
 		since = append(since, text)
+		problems = append(problems, workflow.Problem{Field: ev.Ref, Code: ev.Type, Message: "at " + ev.At.Format(time.RFC3339Nano)})
 	}
-	what := "the request is another one"
+	what := "nothing in this execution: the request is another one"
 	if len(since) > 0 {
 		what = strings.Join(since, ", ")
 	}
-	return Conflict("plan_changed", "the plan is no longer the one that was looked at; since then: %s. Look at the new plan, and execute that", what)
+	changed := Conflict("plan_changed", "the plan is no longer the one that was looked at; since then: %s. Look at the new plan, and execute that", what)
+	changed.Problems = problems
+	return changed
 }
 
 // RetryJob is what "run" on the archived job of a failed attempt means: retry that task.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/workflow"
@@ -41,7 +41,7 @@ type childHeader struct {
 const maxLiveParts = 20
 
 // commit makes a planned redrive come true.
-func (e *Engine) commit(ctx context.Context, m *redriving, token string) error {
+func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) error {
 	c := Commit{Token: token}
 	parts := m.planned.Parts
 	for i := len(parts) - 1; i >= 0; i-- { // what is written inside others is named in them
@@ -52,13 +52,15 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token string) error {
 			}
 			continue
 		}
-		f := m.cases[p.Case]
-		if p != parts[0] && !p.Moves() || p == parts[0] && !p.Moves() && len(parts) > 1 && !f.x.Status.Ended() {
+		if p != parts[0] && !p.Moves() {
 			continue
 		}
 		part, err := e.partOf(ctx, m, p, token)
 		if err != nil {
 			return err
+		}
+		if f := m.cases[p.Case]; f.x == m.top {
+			part.Hold = hold
 		}
 		c.Parts = append(c.Parts, part)
 	}
@@ -158,17 +160,28 @@ func (m *redriving) fields(f *facts) map[string]string {
 	fields := map[string]string{}
 	if m.target.Hash != f.x.DefinitionHash {
 		fields["definition"], fields["version"] = m.target.Hash, itoa(m.version)
-		fields["definitions"] = strings.TrimSpace(fmt.Sprintf("%s %d:%d:%s", f.x.Definitions, f.x.Redrives, f.x.Version, f.x.DefinitionHash))
+		former := append(slices.Clone(f.x.Definitions), FormerDefinition{Last: f.x.Redrives, Version: f.x.Version, Hash: f.x.DefinitionHash})
+		fields["definitions"] = encoded(former)
 	}
 	if m.r.CorrelationID != nil && *m.r.CorrelationID != f.x.CorrelationID {
 		fields["correlation_id"] = *m.r.CorrelationID
-	}
-	if m.r.Metadata != nil {
-		if b, err := json.Marshal(m.r.Metadata); err == nil {
-			fields["metadata"] = string(b)
+		if f.x.CorrelationID != "" {
+			fields["correlations"] = encoded(append(slices.Clone(f.x.Correlations), f.x.CorrelationID))
 		}
 	}
+	if m.r.Metadata != nil {
+		fields["metadata"] = encoded(m.r.Metadata)
+	}
 	return fields
+}
+
+// encoded is a value of strings and numbers as JSON.
+func encoded(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }
 
 // record is what the history of an execution keeps of the redrive.
@@ -223,15 +236,13 @@ func (e *Engine) superseded(ctx context.Context, d *Document, p *program, a Appl
 	if err := e.store.PublishCancel(ctx, a.Execution); err != nil {
 		e.log.Warn("workers could not be told of superseded attempts; their next heartbeat will", "execution", a.Execution, "error", err)
 	}
+	var jobs []Job
 	for _, f := range a.Out {
-		at, ok := p.Place(f.Ref)
-		if !ok {
-			continue
-		}
-		if err := e.recall(ctx, job(d, at.Node, f)); err != nil {
-			e.log.Debug("a superseded job stays in asynq; its claim will be refused", "job", f.JobID(), "error", err)
+		if at, ok := p.Place(f.Ref); ok {
+			jobs = append(jobs, job(d, at.Node, f))
 		}
 	}
+	e.recallAll(ctx, jobs)
 }
 
 // applyRest applies what is left of a redrive that was committed.
@@ -252,6 +263,7 @@ func (e *Engine) applyRest(ctx context.Context, a *Agenda, p *program) error {
 
 // cleared removes the archived jobs of attempts that a redrive superseded: to run one by hand would mean nothing any more.
 func (e *Engine) cleared(ctx context.Context, m *redriving) {
+	var jobs []Job
 	for _, p := range m.planned.Parts {
 		f := m.cases[p.Case]
 		d := &Document{Priority: f.x.Priority, Project: f.x.Project}
@@ -261,12 +273,10 @@ func (e *Engine) cleared(ctx context.Context, m *redriving) {
 			if !ok || rec.Attempt == 0 || rec.Control != "" || (rec.Status != workflow.TaskFailed && rec.Status != workflow.TaskTimedOut) {
 				continue
 			}
-			fence := Fence{Execution: f.x.ID, Ref: s.Ref, Attempt: rec.Attempt, Dispatch: rec.Dispatch}
-			if err := e.recall(ctx, job(d, at.Node, fence)); err != nil {
-				e.log.Debug("an archived job stays in asynq until it is purged", "job", fence.JobID(), "error", err)
-			}
+			jobs = append(jobs, job(d, at.Node, Fence{Execution: f.x.ID, Ref: s.Ref, Attempt: rec.Attempt, Dispatch: rec.Dispatch}))
 		}
 	}
+	e.recallAll(ctx, jobs)
 }
 
 // resumeChild lets the sub-execution of a task go on that a redrive reopened, once.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -29,7 +30,7 @@ func (e *Engine) complete(ctx context.Context, m *redriving) error {
 	}
 	p.PlanHash = planHash(m.asked.Revision, events, content)
 	for _, row := range p.Tasks {
-		if row.Attempt >= maxAttempts && row.Action != workflow.PlanKeep && row.Action != workflow.PlanLeaveRunning {
+		if row.Attempt >= e.o.Limits.Attempts && row.Action != workflow.PlanKeep && row.Action != workflow.PlanLeaveRunning {
 			return Conflict("history_full", "task %s has %d attempts, and no more are kept; start a new execution", row.Ref, row.Attempt)
 		}
 	}
@@ -38,7 +39,9 @@ func (e *Engine) complete(ctx context.Context, m *redriving) error {
 			return fmt.Errorf("engine: comparing inputs: %w", err)
 		}
 	}
-	m.compareDefinitions()
+	if err := e.compareDefinitions(ctx, m); err != nil {
+		return err
+	}
 	m.warn()
 	if err := e.compareInputs(ctx, m); err != nil {
 		return err
@@ -65,10 +68,9 @@ func (e *Engine) countBranches(ctx context.Context, m *redriving, content string
 const maxFamily = 1000
 
 // compareDefinitions says how the version that is to run differs.
-func (m *redriving) compareDefinitions() {
-	f := m.factsOf(m.asked.ID)
-	if f == nil || m.target.Hash == m.asked.DefinitionHash {
-		return
+func (e *Engine) compareDefinitions(ctx context.Context, m *redriving) error {
+	if m.target.Hash == m.asked.DefinitionHash {
+		return nil
 	}
 	d := &workflow.DefinitionDiff{From: m.asked.Version, To: m.version, Added: []string{}, Removed: []string{}, Changed: []string{}}
 	former := m.caseOf(m.asked.ID).Program
@@ -86,11 +88,31 @@ func (m *redriving) compareDefinitions() {
 		}
 	})
 	m.planned.Plan.DefinitionDiff = d
-	for _, row := range m.planned.Plan.Tasks {
-		if row.Action == workflow.PlanKeep && row.Status == workflow.TaskSucceeded && slices.Contains(d.Changed, row.Ref) {
-			m.planned.Plan.Warnings = append(m.planned.Plan.Warnings, fmt.Sprintf("%s is kept although version %d changes it; name it in from to run it again", row.Ref, m.version))
+	return e.warnOfKept(ctx, m, d.Changed)
+}
+
+// warnOfKept says which tasks keep a result that the version that is to run may not give.
+func (e *Engine) warnOfKept(ctx context.Context, m *redriving, changed []string) error {
+	p := &m.planned.Plan
+	var refs []string
+	for _, row := range p.Tasks {
+		ref, mine := strings.CutPrefix(row.Ref, m.path)
+		if at, ok := m.target.Place(ref); mine && ok && !at.Holds() && row.Action == workflow.PlanKeep && row.Status == workflow.TaskSucceeded && slices.Contains(changed, at.Path) {
+			refs = append(refs, ref)
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is kept although version %d changes it; name it in from to run it again", ref, m.version))
 		}
 	}
+	outputs, err := e.store.Outputs(ctx, m.asked.ID, refs, ValuesBytes)
+	if err != nil {
+		return err
+	}
+	for i, ref := range refs {
+		at, _ := m.target.Place(ref)
+		if bad := at.CheckOutput(outputs[i]); outputs[i] != nil && bad != nil {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("what %s gave and keeps does not fit the output_schema of version %d: %s", ref, m.version, bad.Message))
+		}
+	}
+	return nil
 }
 
 // nodeHash is over what a definition says of a task.

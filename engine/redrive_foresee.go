@@ -28,7 +28,7 @@ type foresight struct {
 // inputs of tasks as they would be now: what their predecessors gave, with the new input.
 func (e *Engine) foresee(ctx context.Context, m *redriving, c *workflow.Case, r *workflow.Redrive) error {
 	changed := r.Scope == workflow.ScopeChanged
-	if !changed && !(r.Operation == workflow.OperationRetry && c.InputChanged) {
+	if !changed && !(r.Operation == workflow.OperationRetry && (c.InputChanged || c.Target != c.Program)) {
 		return nil
 	}
 	f := m.cases[c]

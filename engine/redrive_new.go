@@ -93,12 +93,7 @@ func (e *Engine) adopt(ctx context.Context, a Adoption) error {
 func (e *Engine) nextAttempt(ctx context.Context, m *redriving, entry *Entry) error {
 	s := m.asked.Session
 	if s == nil {
-		if m.r.AttemptName == "" {
-			return nil
-		}
-		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
-			Field: "attempt_name", Code: "no_session", Message: "execution " + m.asked.ID + " is in no session", Allowed: "a name only for an execution with a session_time",
-		})
+		return nil
 	}
 	name := m.r.AttemptName
 	if name == "" {
@@ -138,7 +133,7 @@ func (m *redriving) adoption(id string, f *facts) (Adoption, []workflow.Step) {
 	}
 	for _, row := range m.planned.Plan.Tasks {
 		rec := f.recs[row.Ref]
-		if row.Action != workflow.PlanKeep || !rec.Status.Ended() {
+		if row.Action != workflow.PlanKeep && !row.Stays || !rec.Status.Ended() {
 			continue
 		}
 		if rec.Attempt > 0 {

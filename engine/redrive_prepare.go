@@ -78,8 +78,8 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 // allowed refuses what the status of an execution forbids.
 func allowed(x *Execution, r *RedriveRequest) error {
 	switch {
-	case x.Status == workflow.ExecutionCanceling:
-		return Conflict("execution_canceling", "execution %s is being canceled; redrive it when it is canceled", x.ID)
+	case x.Status == workflow.ExecutionCanceling && r.Operation != workflow.OperationRetry:
+		return Conflict("execution_canceling", "execution %s is canceling; redrive it when it is canceled", x.ID)
 	case r.Operation == workflow.OperationRetry && x.Status == workflow.ExecutionSucceeded && len(r.From) == 0:
 		return Conflict("nothing_to_retry", "execution %s has succeeded: there is nothing to retry; rerun runs it again", x.ID)
 	case r.Operation == workflow.OperationRetry && !x.Status.Ended():
@@ -88,16 +88,18 @@ func allowed(x *Execution, r *RedriveRequest) error {
 		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
 			Field: "identity", Code: "not_allowed", Message: "execution " + x.ID + " is a part of execution " + x.Parent.Execution, Allowed: "in_place, or redrive that one",
 		})
+	case r.AttemptName != "" && (x.Session == nil || r.Identity != workflow.NewExecution):
+		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+			Field: "attempt_name", Code: "no_session", Message: "is the name of a new execution in a session", Allowed: "with identity new_execution, of an execution with a session_time",
+		})
 	case x.Redrives >= maxRedrives:
 		return Conflict("history_full", "execution %s was redriven %d times; start a new one", x.ID, x.Redrives)
 	}
 	return nil
 }
 
-const (
-	maxRedrives = 1000
-	maxAttempts = 1000
-)
+// maxRedrives is how often an execution may be redriven.
+const maxRedrives = 1000
 
 // targetOf finds what the execution is to run from.
 func (e *Engine) targetOf(ctx context.Context, m *redriving) error {
@@ -148,8 +150,11 @@ func (e *Engine) inputOf(ctx context.Context, m *redriving) error {
 	if problems := m.target.CheckInput(given); len(problems) > 0 {
 		for i := range problems {
 			problems[i].Field = "workflow_" + problems[i].Field
+			if problems[i].Allowed == "" {
+				problems[i].Allowed = "a value that fits input_schema"
+			}
 		}
-		return Invalid("input_invalid", "the input does not fit the workflow's input_schema", problems...)
+		return Invalid("request_invalid", "the input does not fit the workflow's input_schema", problems...)
 	}
 	if !bytes.Equal(given, m.asked.Input) {
 		m.input = given
@@ -178,6 +183,8 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 			return nil
 		case rec.Status == workflow.TaskSucceeded && m.top.Status != workflow.ExecutionSucceeded: // by hand
 			return nil
+		case rec.Status == workflow.TaskPending:
+			return Conflict("about_to_run", "execution %s goes on as soon as its task %s in execution %s has its turn; redrive it when it has ended", m.top.ID, m.top.Parent.Task, above.ID)
 		case !rec.Status.Ended() && m.top.Status.Ended(): // it is told just now, or about to go on
 			if err := e.Advance(ctx, above.ID); err != nil {
 				return err
@@ -321,6 +328,11 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		}
 		if c.Children[ref], err = e.loadCase(ctx, m, x, path+ref+"/", r); err != nil {
 			return err
+		}
+	}
+	if rest, ok := strings.CutPrefix(m.path, path); ok && rest != "" {
+		if task, _, _ := strings.Cut(rest, "/"); c.Children[task] == nil {
+			return errAgain // it moved on since the way up was found
 		}
 	}
 	return nil

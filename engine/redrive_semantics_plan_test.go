@@ -77,7 +77,7 @@ func TestSemanticsAPlanHoldsWhileOnlyTheRestMoves(t *testing.T) {
 			s.complete(s.claim(x, "c"))
 			s.complete(s.claim(x, "d"))
 		},
-		"another redrive": func(s *stage, x *engine.Execution) { s.rerun(x, from("b")) },
+		"another redrive": func(s *stage, x *engine.Execution) { s.rerun(x, from("a")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -213,7 +213,7 @@ func TestSemanticsOutputsArePinned(t *testing.T) {
 	s.rerun(x, from("a"))
 	require.Equal(t, once("a", "b", "c", "d"), s.starts, "a pin holds once")
 
-	x = s.start("name: g\ntasks: [{ name: g, type: group, tasks: [{ name: i, type: noop, output_schema: { type: integer } }] }]", `{}`)
+	x = s.start("name: g\ntasks: [{ name: g, type: group, tasks: [{ name: i, type: noop, with: 7, output_schema: { type: integer } }] }]", `{}`)
 	s.settle()
 	s.refuses(x, workflow.OperationRerun, "not_allowed", output("g", `1`))
 	refused := s.refuses(x, workflow.OperationRerun, "request_invalid", from("g.i"), output("g.i", `"x"`))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/redrive/redrive/workflow"
@@ -103,6 +105,23 @@ func (e *Engine) send(ctx context.Context, j Job, w way) (bool, error) {
 		return false, err
 	}
 	return sent[0], nil
+}
+
+// recallAll recalls jobs that nothing waits for any more, several at once. One that stays does no harm:
+// its claim is refused, or it is removed with the purge.
+func (e *Engine) recallAll(ctx context.Context, jobs []Job) {
+	const atOnce = 16
+	var group sync.WaitGroup
+	for part := range slices.Chunk(jobs, max(1, (len(jobs)+atOnce-1)/atOnce)) {
+		group.Go(func() {
+			for _, j := range part {
+				if err := e.recall(ctx, j); err != nil {
+					e.log.Debug("a job that nothing waits for stays in asynq", "job", j.JobID(), "error", err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // recall takes a job back that is not wanted any more, wherever it waits.

@@ -19,6 +19,7 @@ func (e *Engine) reopenBody(ctx context.Context, u *undecided, b Begin) error {
 		return err
 	}
 	var inside []Inside
+	var roots []Successor
 	for i, n := range u.at.Body {
 		if rec, there := recs[refs[i]]; there && rec.Status != workflow.TaskPending {
 			continue
@@ -35,11 +36,11 @@ func (e *Engine) reopenBody(ctx context.Context, u *undecided, b Begin) error {
 		}
 		inside = append(inside, t)
 		if len(t.Waits) == 0 {
-			s.Decide = s.Decide || len(b.Roots) >= StepSize
-			b.Roots = append(b.Roots, s)
+			s.Decide = s.Decide || len(roots) >= StepSize
+			roots = append(roots, s)
 		}
 	}
-	b.Size = len(u.at.Body)
+	b.Size, b.Roots = len(u.at.Body), roots
 	return e.growAndBegin(ctx, u, b, inside, false)
 }
 

@@ -121,13 +121,19 @@ const lookAgainAtSlot = 5 * time.Second
 
 func (e *Engine) lookAtSlot(ctx context.Context, l Look) error {
 	x, err := e.store.Execution(ctx, l.Execution, false)
+	line := 0
+	if err == nil {
+		if line = x.Redrives; x.Waits {
+			line = x.Line
+		}
+	}
 	switch {
-	case errors.Is(err, ErrGone) || err == nil && x.Redrives < l.Epoch: // reserved, and never created or redriven
+	case errors.Is(err, ErrGone) || err == nil && line < l.Epoch: // reserved, and never created or redriven
 		e.metrics.repaired("reservation")
 		return e.leave(ctx, l, l.Due)
 	case err != nil:
 		return err
-	case x.Status.Ended() || x.Redrives > l.Epoch:
+	case x.Status.Ended() || line > l.Epoch:
 		return e.leave(ctx, l, 0)
 	case x.Status == workflow.ExecutionCanceling:
 		return e.store.Looked(ctx, l, lookAgainAtSlot)

@@ -67,6 +67,15 @@ func (r *Redis) Reserve(ctx context.Context, project, key, id, bodyHash string) 
 	return text(reply, 1), text(reply, 2), err
 }
 
+// Reserved answers what holds an idempotency key.
+func (r *Redis) Reserved(ctx context.Context, project, key string) (string, string, error) {
+	v, err := r.client.HMGet(ctx, idempotencyKey(project, key), "id", "hash").Result()
+	if err != nil {
+		return "", "", unreachable(err)
+	}
+	return text(v, 0), text(v, 1), nil
+}
+
 // Create makes the execution, its tasks and the jobs of its roots. A larger one
 // has its tasks written in parts before; parts without an execution are swept away.
 func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settled, bool, error) {

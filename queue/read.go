@@ -60,7 +60,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Reason: f["reason"],
 		Root: f["root"], Path: f["path"], Depth: int(atoi(f["depth"])),
 		StartedAt: moment(atoi(f["started"])), EndedAt: moment(atoi(f["ended"])),
-		TasksSummary: map[workflow.TaskStatus]int{}, Definitions: f["definitions"],
+		TasksSummary: map[workflow.TaskStatus]int{},
 	}
 	if created := moment(atoi(f["created"])); created != nil {
 		x.CreatedAt = *created
@@ -74,6 +74,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	if at := moment(atoi(f["start_at"])); at != nil {
 		x.StartAt = *at
 	}
+	x.Line = int(atoi(f["waits"]))
 	if x.Waits = f["waits"] != "" && !x.Status.Ended(); x.Waits && x.Status == workflow.ExecutionQueued {
 		x.Reason = engine.ReasonConcurrency
 		if x.StartAt.After(time.Now()) {
@@ -95,7 +96,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 			x.TasksSummary[s] = int(n)
 		}
 	}
-	for field, into := range map[string]*map[string]string{"metadata": &x.Metadata, "labels": &x.Labels} {
+	for field, into := range map[string]any{"metadata": &x.Metadata, "labels": &x.Labels, "definitions": &x.Definitions, "correlations": &x.Correlations} {
 		if f[field] == "" {
 			continue
 		}

@@ -127,7 +127,7 @@ func commitArgs(p engine.CommitPart) ([]any, error) {
 	}
 	args := []any{
 		p.Execution, p.Epoch, revision, oneLine(p.By), oneLine(p.Reason), status, milli(p.Till), milliseconds(p.Deadline),
-		stored(p.Record), stored(p.Input), p.Grows, p.Written, len(p.Fields),
+		stored(p.Record), stored(p.Input), p.Grows, p.Written, p.Hold, len(p.Fields),
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
 		args = append(args, name, p.Fields[name])
@@ -171,6 +171,13 @@ func (r *Redis) Apply(ctx context.Context, id string, epoch int) (engine.Applied
 		return engine.Applied{}, false, err
 	}
 	return applied(at(reply, 2), number(reply, 1)), number(reply, 3) == 1, nil
+}
+
+// Hold keeps aside what becomes ready in an execution, or ends that.
+func (r *Redis) Hold(ctx context.Context, id, token string, d time.Duration) error {
+	k := keysOf(id)
+	_, err := r.run(ctx, scriptHold, []string{k.execution, k.shard.decide}, id, r.offset(), token, milliseconds(d))
+	return err
 }
 
 // RedriveOf answers which redrive a token made.

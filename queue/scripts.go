@@ -33,6 +33,7 @@ var (
 	scriptFinish     = script("finish", "lib_release")
 	scriptControl    = script("control")
 	scriptRedrive    = script("redrive", "lib_release", "lib_apply")
+	scriptHold       = script("hold")
 	scriptCarry      = script("carry")
 	scriptAdopt      = script("adopt")
 	scriptApply      = script("apply", "lib_release", "lib_apply")

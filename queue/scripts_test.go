@@ -151,9 +151,10 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 		"decide": "one per successor",
 		"relay":  "two per successor",
 		"set":    "two per task of a part",
-		"ARGV":   "the entries of a part",
+		"ARGV":   "the entries of a part, or the fields of an execution",
 		"fields": "cut into thousands",
-		"KEYS":   "the lists of an execution: some, and one per label",
+		"KEYS":   "the lists of an execution: some, and one per label; or those of an execution",
+		"p":      "the fields of an execution that a redrive changes",
 		"lines":  "the lines of a batch of a log, and one about them",
 	}
 	unpacks := regexp.MustCompile(`unpack\((\w+)`)

@@ -218,8 +218,16 @@ func (r *Redis) indexCall(x *engine.Execution, former string) ([]string, []any) 
 		statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status),
 	}
 	return append(keys, lists(x)...), []any{
-		x.ID, x.Revision, string(x.Status), former, r.offset(), x.Workflow, x.Redrives, slotState(x), sessionEntry(x),
+		x.ID, x.Revision, string(x.Status), former, r.offset(), x.Workflow, lineOf(x), slotState(x), sessionEntry(x),
 	}
+}
+
+// lineOf is the redrive under which an execution has its slot, or its place in the line.
+func lineOf(x *engine.Execution) int {
+	if x.Waits {
+		return x.Line
+	}
+	return x.Redrives
 }
 
 // indexed removes the marks of what was indexed, and the entries of what was purged meanwhile.
@@ -260,6 +268,9 @@ func (r *Redis) unindex(ctx context.Context, x *engine.Execution) error {
 	}
 	for _, l := range lists(x) {
 		p.ZRem(ctx, l, x.ID)
+	}
+	for _, former := range x.Correlations {
+		p.ZRem(ctx, listKey(x.Project, "correlation:"+former), x.ID)
 	}
 	p.HDel(ctx, indexedKey(x.Project), x.ID)
 	p.HDel(ctx, numbersKey(x.Number), fmt.Sprint(x.Number))

@@ -351,7 +351,7 @@ func (b *bench) attain(s workflow.ExecutionStatus) string {
 	case workflow.ExecutionSucceeded, workflow.ExecutionFailed, workflow.ExecutionTimedOut:
 		err = b.Finish(ctx, id, 0, s, nil, nil)
 	case workflow.ExecutionQueued:
-		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued", "waits", 1).Err()
+		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued", "waits", 0).Err()
 	}
 	require.NoError(b.t, err)
 	return id
@@ -379,7 +379,7 @@ var executionEvents = map[workflow.Event]func(ctx context.Context, b *bench, id 
 		x, err := b.Execution(ctx, id, false)
 		require.NoError(b.t, err)
 		if x.Status == workflow.ExecutionPaused { // before its turn
-			require.NoError(b.t, b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "waits", 1).Err())
+			require.NoError(b.t, b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "waits", 0).Err())
 		}
 		_, err = b.Control(ctx, id, engine.OperationResume, engine.Request{})
 		return err

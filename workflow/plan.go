@@ -101,6 +101,7 @@ type PlanRow struct {
 	Attempt   int             `json:"attempt"`              // the newest before; 0 = none
 	InputDiff json.RawMessage `json:"input_diff,omitempty"` // JSON Patch (RFC 6902), of what was given as task_input
 	Effects   Effects         `json:"effects"`
+	Stays     bool            `json:"-"` // undecided only as to whether it is still there: then it is kept
 }
 
 // Plan is the exact effect of a redrive.

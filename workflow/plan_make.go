@@ -20,17 +20,13 @@ func (r *Redrive) Make(top *Case) (*Planned, Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	out := &planning{need: map[string]bool{}}
-	out.Plan = Plan{Operation: r.Operation, Execution: top.Execution, Revision: top.Revision, Identity: r.Identity, Warnings: []string{}, Tasks: []PlanRow{}}
+	out := &planning{}
+	out.Plan = Plan{Operation: r.Operation, Execution: top.Execution, Revision: top.Revision, Identity: r.Identity, Warnings: []string{}, Acknowledge: []string{}, Tasks: []PlanRow{}}
 	w := &planner{r: r, c: top, ch: ch, part: &Part{Case: top}, out: out, again: map[string]bool{}, unsure: map[string]bool{}}
 	out.Parts = append(out.Parts, w.part)
 	w.whole()
 	if len(out.problems) > 0 {
 		return nil, out.problems
-	}
-	out.Plan.Acknowledge = slices.Sorted(maps.Keys(out.need))
-	if out.Plan.Acknowledge == nil {
-		out.Plan.Acknowledge = []string{}
 	}
 	hash, err := r.hash(top, out.Plan.Tasks)
 	if err != nil {

@@ -1,9 +1,6 @@
 package workflow
 
-import (
-	"slices"
-	"strconv"
-)
+import "strconv"
 
 // open lets a task go on that holds something which does not stay as it is.
 func (w *planner) open(at Place, past Past, in setting) bool {
@@ -61,11 +58,14 @@ func (w *planner) relisted(at Place, in setting) {
 	if !known {
 		list = former
 	}
-	on := make(map[string]bool, len(list))
+	on, was := make(map[string]bool, len(list)), make(map[string]bool, len(former))
+	for _, key := range former {
+		was[key] = true
+	}
 	for _, key := range list {
 		on[key] = true
 		ref := ItemRef(at.Ref, key)
-		if _, there := w.c.Tasks[ref]; !there || known && !slices.Contains(former, key) {
+		if _, there := w.c.Tasks[ref]; !there || known && !was[key] {
 			item, _ := w.c.Target.Place(ref)
 			w.row(item, w.c.Tasks[ref], PlanRun, "it is new on the list")
 			continue
@@ -73,6 +73,7 @@ func (w *planner) relisted(at Place, in setting) {
 		from := len(w.out.Plan.Tasks)
 		w.task(ref, in)
 		for i := from; !known && i < len(w.out.Plan.Tasks); i++ {
+			w.out.Plan.Tasks[i].Stays = w.out.Plan.Tasks[i].Action == PlanKeep
 			w.out.Plan.Tasks[i].Action = PlanUndecided
 			w.out.Plan.Tasks[i].Reason += ", if it is still on the list"
 		}

@@ -21,7 +21,6 @@ type planner struct {
 type planning struct {
 	Planned
 	problems Problems
-	need     map[string]bool // what must be acknowledged
 }
 
 // setting says how the tasks beside each other begin.
@@ -39,7 +38,9 @@ func (w *planner) row(at Place, past Past, action PlanAction, format string, arg
 	if action == PlanRun || action == PlanCancel || action == PlanUndecided {
 		if at.Effects == EffectsUnsafe && past.Attempt > 0 && !at.Holds() && !w.acknowledged(at.Ref) {
 			bare, _ := stripKeys(w.prefix + at.Ref)
-			w.out.need[bare] = true
+			if !slices.Contains(w.out.Plan.Acknowledge, bare) {
+				w.out.Plan.Acknowledge = append(w.out.Plan.Acknowledge, bare)
+			}
 		}
 	}
 }
@@ -145,6 +146,11 @@ func (w *planner) run(at Place, past Past, in setting, chosen bool, why string) 
 		return
 	}
 	w.again[at.Ref] = true
+	if past.Status == TaskQueued && w.c.Status == ExecutionQueued && !w.anew() && w.upstream(at, past) == "" {
+		w.step(w.given(at, Step{Ref: at.Ref, Do: StepGive, Attempt: past.Attempt, Status: past.Status}))
+		w.row(at, past, PlanRun, "nothing has begun yet: %s", why)
+		return
+	}
 	s := w.reset(at, past, in)
 	if at.Role == RoleEach && w.r.Operation == OperationRetry && chosen {
 		s.Keep = KeepListed
@@ -182,9 +188,7 @@ func (w *planner) reset(at Place, past Past, in setting) Step {
 	if w.r.Budget == BudgetOne && past.Try > 0 {
 		s.Try = min(past.Try, at.Retry.MaxAttempts-1)
 	}
-	if v, given := w.ch.given[at.Ref]; given {
-		s = s.give(v, w.r.InputMode)
-	}
+	s = w.given(at, s)
 	switch {
 	case in == atRest:
 	case at.Item:
@@ -201,6 +205,14 @@ func (w *planner) reset(at Place, past Past, in setting) Step {
 				s.Mode = "decide"
 			}
 		}
+	}
+	return s
+}
+
+// given adds to a step the input that the request gives to its task.
+func (w *planner) given(at Place, s Step) Step {
+	if v, given := w.ch.given[at.Ref]; given {
+		return s.give(v, w.r.InputMode)
 	}
 	return s
 }
@@ -255,8 +267,8 @@ func (c *Case) allHeld(holder string) []string {
 // keep leaves a task and all that it holds as they are.
 func (w *planner) keep(at Place, past Past) {
 	w.kept(at, past)
-	if v, given := w.ch.given[at.Ref]; given {
-		w.step(Step{Ref: at.Ref, Do: StepGive, Attempt: past.Attempt, Status: past.Status}.give(v, w.r.InputMode))
+	if _, given := w.ch.given[at.Ref]; given && !past.Status.Ended() {
+		w.step(w.given(at, Step{Ref: at.Ref, Do: StepGive, Attempt: past.Attempt, Status: past.Status}))
 	}
 	w.within(at.Ref, w.kept)
 }

@@ -5,7 +5,7 @@
 local id, now = ARGV[1], clock(ARGV[2])
 local x = execution(KEYS[1])
 if not x then return {-1} end
-if not x.applying or x.epoch ~= ARGV[3] or not (going(x) or x.status == 'queued') then return {-5} end
+if not x.applying or string.find(x.applying, 'hold', 1, true) or x.epoch ~= ARGV[3] or not (going(x) or x.status == 'queued') then return {-5} end
 local cursor, total = string.match(x.applying, '^(%d+) (%d+)$')
 local most, taken = tonumber(ARGV[4]), 0
 local rows = call('LRANGE', KEYS[16], cursor, cursor + most + 1) -- a step may have two rows behind it

@@ -1,11 +1,11 @@
 -- A queued execution has its slot: it begins, or stays paused and goes on when it is resumed.
 -- KEYS: 1 execution HASH, 2 open SET, 3 held SET, 4 events LIST, 5 decide ZSET, 6 index ZSET, 7 timers ZSET
--- ARGV: 1 id, 2 offset ms, 3 epoch
+-- ARGV: 1 id, 2 offset ms, 3 epoch since which it waits
 -- Returns {1, status} | {-1} gone | {-2} begun before, or redriven since | {-6, status} not in this status
 local id, now = ARGV[1], clock(ARGV[2])
 local x = execution(KEYS[1])
 if not x then return {-1} end
-if x.epoch ~= ARGV[3] or call('HEXISTS', KEYS[1], 'waits') == 0 then return {-2} end
+if call('HGET', KEYS[1], 'waits') ~= ARGV[3] then return {-2} end
 if x.status ~= 'queued' and x.status ~= 'paused' then return {-6, x.status} end
 -- writes follow
 call('HDEL', KEYS[1], 'waits')

@@ -38,7 +38,7 @@ local x = {key = KEYS[1], status = status, epoch = '0', rev = 0, pending = total
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)
 local waits = status == 'queued' -- what is ready is held until its turn comes: see begin.lua
-save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 1 or now, unpack(ARGV, at + 1, #ARGV - 3))
+save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 0 or now, unpack(ARGV, at + 1, #ARGV - 3))
 if here < total then call('ZREM', KEYS[12], id) end
 call('ZADD', KEYS[11], now, id)
 if ARGV[5] ~= '' and waits then call('HSET', KEYS[1], 'left', ARGV[5]) end

@@ -122,7 +122,7 @@ local function apply(K, x, id, now, rows)
     if t.d == 'reset' then restart(K, k, x, id, t, rec, now, out, list)
     elseif t.d == 'touch' then touch(k, t, rec)
     elseif t.d == 'give' then
-      if rec then
+      if rec and t.input then
         rec.given = t.input ~= '' and '1' or nil
         if t.input == '' then call('HDEL', K[3], 'w:' .. t.r) else keep(K[3], 'w:' .. t.r, t.input) end
         call('HSET', k.tasks, t.r, cjson.encode(rec))

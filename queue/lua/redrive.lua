@@ -3,7 +3,7 @@
 -- KEYS: per execution 18: as complete.lua, then 16 steps LIST, 17 redrives HASH, 18 LIST of steps that were written before
 -- ARGV: 1 offset ms, 2 token, 3 number of executions, then per execution: id, epoch, revision ('' = each step is compared instead), by, reason,
 --       running|queued|'' (as it is), until when it may be done ms ('' = any time), ms until its deadline ('' = none), record, new input ('' = as it was),
---       bytes that the values grow by, how many rows were written before (0 = none), number of fields, then field, value per field of the execution;
+--       bytes that the values grow by, how many rows were written before (0 = none), token of a hold ('' = none), number of fields, then field, value per field of the execution;
 --       number of rows, then the rows
 -- Returns {1, now, then per execution: {id, 0 goes on | 1 decide, {ref, attempt, ...}, {ref, attempt, dispatch, ...} that were out}} | {2, number} done before
 --       | {-1} gone | {-5} the state moved on | {-6, status} not in this status | {-9} the values of the execution would be too large
@@ -12,10 +12,10 @@ local parts, at = {}, 4
 for n = 1, tonumber(ARGV[3]) do
   local K = {unpack(KEYS, 18 * n - 17, 18 * n)}
   local p = {K = K, id = ARGV[at], epoch = ARGV[at + 1], rev = ARGV[at + 2], by = ARGV[at + 3], reason = ARGV[at + 4], status = ARGV[at + 5],
-    till = ARGV[at + 6], deadline = ARGV[at + 7], record = ARGV[at + 8], input = ARGV[at + 9], bytes = tonumber(ARGV[at + 10]), written = tonumber(ARGV[at + 11])}
-  local fields = tonumber(ARGV[at + 12])
-  p.fields = {unpack(ARGV, at + 13, at + 12 + 2 * fields)}
-  at = at + 13 + 2 * fields
+    till = ARGV[at + 6], deadline = ARGV[at + 7], record = ARGV[at + 8], input = ARGV[at + 9], bytes = tonumber(ARGV[at + 10]), written = tonumber(ARGV[at + 11]), hold = ARGV[at + 12]}
+  local fields = tonumber(ARGV[at + 13])
+  p.fields = {unpack(ARGV, at + 14, at + 13 + 2 * fields)}
+  at = at + 14 + 2 * fields
   p.rows, p.first = tonumber(ARGV[at]), at + 1
   at = at + 1 + p.rows
   parts[n] = p
@@ -29,13 +29,13 @@ for _, p in ipairs(parts) do
   if x.status == 'canceling' then return {-6, x.status} end
   local live = going(x) or x.status == 'queued'
   if live ~= (p.status == '') then return {-6, x.status} end
-  if x.epoch ~= p.epoch or p.rev ~= '' and x.rev ~= p.rev or x.applying or p.till ~= '' and now > tonumber(p.till) then return {-5} end
+  if x.epoch ~= p.epoch or p.rev ~= '' and x.rev ~= p.rev or x.applying and (p.hold == '' or not string.find(x.applying, 'hold ' .. p.hold, 1, true)) or p.till ~= '' and now > tonumber(p.till) then return {-5} end
   if p.bytes > 0 and (call('HGET', K[3], 'bytes') or 0) + p.bytes > VALUES_LIMIT then return {-9} end
   if p.written > 0 and call('LLEN', K[18]) ~= p.written then return {-5} end
   local i = p.first
   while i < p.first + p.rows do
     local t = cjson.decode(ARGV[i])
-    if t.d ~= 'give' and not as_planned(record(K[2], t.r), t) then return {-5} end
+    if not as_planned(record(K[2], t.r), t) then return {-5} end
     i = i + 1 + (t.v and 1 or 0) + (t.g and 1 or 0)
   end
   p.x = x
@@ -46,6 +46,10 @@ for n, p in ipairs(parts) do
   local K, x, id = p.K, p.x, p.id
   local k = keys(K)
   x.epoch = x.epoch + 1 .. ''
+  if x.applying then
+    x.applying = nil
+    call('HDEL', K[1], 'applying')
+  end
   for _, i in ipairs({1, 2, 3, 4, 5, 8, 14, 15, 17}) do call('PERSIST', K[i]) end
   call('ZREM', K[12], id)
   call('HDEL', K[3], 'out', 'error', 'failure')
@@ -80,7 +84,7 @@ for n, p in ipairs(parts) do
   mark(K[11], id, now)
   if x.status == 'running' then call('HSETNX', K[1], 'started', now) end
   if p.status == 'queued' then -- what is ready is held until its turn comes: see begin.lua
-    call('HSET', K[1], 'waits', 1)
+    call('HSET', K[1], 'waits', x.epoch)
     event(K[8], now, 'execution.queued')
     state = 0
   else

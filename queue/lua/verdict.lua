@@ -18,6 +18,7 @@ if action == 'keep' and not (rec.maybe and former) then return {-5} end
 call('SREM', KEYS[6], ref)
 local relay = {}
 if action == 'run' then
+  rec.maybe = nil
   relay = release(k, x, id, '', {{ref = ref, mode = 'run', rec = rec}}, now)
 elseif action == 'keep' then
   local place = ref .. '#' .. rec.attempt
