@@ -238,7 +238,7 @@ func (c *course) fire(ref string, kind engine.TimerKind) {
 		t.due = 0
 		if t.control {
 			c.move(ref, workflow.EventRearm)
-			c.open[ref], t.rearmed = true, true
+			c.open[ref], t.rearmed, t.stale = true, true, true
 			break
 		}
 		c.move(ref, workflow.EventRetry)
@@ -308,7 +308,7 @@ func (g *globe) doHand() {
 			return errNo
 		}
 		if t.control && t.status == workflow.TaskRunning {
-			t.to, t.limit = to, 0
+			t.to, t.said, t.limit = to, output, 0
 			c.open[ref] = true
 		} else {
 			c.byHand(c.place(ref), to, output)

@@ -22,7 +22,8 @@ type cut struct {
 	lists map[string]bool            // of a for_each that goes on: its list is evaluated again
 	inner map[string]*cut            // by the task of a sub-workflow: what runs again in its execution
 	input json.RawMessage            // nil = as it was
-	whole bool                       // it was asked of this execution, which ends once more whatever runs in it
+	whole bool                       // it ends once more, whatever runs in it
+	asked bool                       // it was asked of this execution
 }
 
 // shears cut along the graph.
@@ -65,20 +66,21 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 	case r.Operation == workflow.OperationRetry && !c.status.Ended():
 		return nil, refusal("not_retryable")
 	}
-	if p := s.top.parent; p != nil && p.tasks[s.top.parentTask].child == s.top && p.tasks[s.top.parentTask].reopen {
-		return nil, refusal("execution_busy") // it is about to go on already
+	if p := s.top.parent; p != nil && p.tasks[s.top.parentTask].child == s.top && p.tasks[s.top.parentTask].reopen && p.present(s.top.parentTask) {
+		return nil, refusal("about_to_run") // it is about to go on already
 	}
 	if err := s.asked(c); err != nil {
 		return nil, err
 	}
 	s.whole(c)
+	s.of(c).asked = true
 	if r.WorkflowInput != nil {
 		s.of(c).input = merged(c.input, r.WorkflowInput, r.InputMode)
 	}
 	for x, k := range s.cuts {
 		s.trim(x, k)
 	}
-	return s, s.possible()
+	return s, s.possible(s.top)
 }
 
 // leads says whether the execution around this one ended its task with it, and goes on when this one does.
@@ -89,7 +91,7 @@ func (c *course) leads() bool {
 	t := c.parent.tasks[c.parentTask]
 	byHand := t.status == workflow.TaskSucceeded && c.status != workflow.ExecutionSucceeded
 	over := t.status.Ended() || t.status == workflow.TaskRetrying
-	return t.child == c && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
+	return t.child == c && c.parent.present(c.parentTask) && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
 }
 
 // whole lets an execution end once more, whatever runs again in it.
@@ -168,6 +170,8 @@ func (s *shears) asked(c *course) error {
 			return refusal("not_failed")
 		case s.r.Operation == workflow.OperationSkip:
 			s.of(x).ends[ref] = nil
+		case x.tasks[ref].alone() && s.resumes():
+			return refusal("runs_alone")
 		default:
 			starts[x] = append(starts[x], ref)
 		}
@@ -192,6 +196,19 @@ func (s *shears) asked(c *course) error {
 	return nil
 }
 
+// alone says whether a sub-execution was redriven that its task had left behind.
+func (t *act) alone() bool {
+	return t.child != nil && t.status.Ended() && !t.child.status.Ended()
+}
+
+// resumes says whether sub-executions go on in place.
+func (s *shears) resumes() bool {
+	if s.r.Subworkflows == "" {
+		return s.r.Operation == workflow.OperationRetry
+	}
+	return s.r.Subworkflows == workflow.SubworkflowsResume
+}
+
 // find follows a path through sub-executions.
 func (s *shears) find(c *course, path string) (*course, string, error) {
 	for {
@@ -203,10 +220,12 @@ func (s *shears) find(c *course, path string) (*course, string, error) {
 			return nil, "", refusal("not_allowed")
 		case !deeper:
 			return c, ref, nil
-		case t.child == nil:
+		case t.child == nil || t.stale:
 			return nil, "", refusal("unknown_ref")
 		case t.reopen:
-			return nil, "", refusal("execution_busy")
+			return nil, "", refusal("about_to_run")
+		case t.alone():
+			return nil, "", refusal("runs_alone")
 		default:
 			c, path = t.child, inner
 		}
@@ -237,7 +256,7 @@ func (s *shears) begin(c *course, ref string) {
 	switch {
 	case s.r.Operation == workflow.OperationRetry:
 		s.retry(c, ref)
-	case child != nil && s.r.Subworkflows == workflow.SubworkflowsResume:
+	case child != nil && s.resumes():
 		if child.status == workflow.ExecutionSucceeded {
 			s.everything(child)
 		} else {
@@ -273,7 +292,7 @@ func (c *course) current(ref string) bool {
 func (s *shears) retry(c *course, ref string) {
 	t := c.tasks[ref]
 	resumes := t.child != nil && t.child.status.Ended() && t.child.status != workflow.ExecutionSucceeded &&
-		s.r.Subworkflows != workflow.SubworkflowsRestart && s.r.Identity != workflow.NewExecution
+		s.resumes() && s.r.Identity != workflow.NewExecution
 	switch {
 	case c.place(ref).Holds() && s.unsuccessful(c, ref):
 	case resumes:
@@ -322,7 +341,7 @@ func (s *shears) ripple(c *course, ref string) {
 // reopen lets a task go on that holds something which does not stay as it is.
 func (s *shears) reopen(c *course, ref string) {
 	k := s.of(c)
-	if c.tasks[ref].status == workflow.TaskPending || k.open[ref] {
+	if t := c.tasks[ref]; t.status == workflow.TaskPending && !t.reopen || k.open[ref] {
 		return // it has not begun: it will run as a whole
 	}
 	k.open[ref] = true
@@ -362,7 +381,23 @@ func (s *shears) trim(c *course, k *cut) {
 		at := c.place(ref)
 		k.lists[ref] = at.Role == workflow.RoleEach && s.r.Operation == workflow.OperationRetry && unsuccessful(c.tasks[ref]) &&
 			at.ItemsReads.Workflow && k.input != nil && string(k.input) != string(c.input)
+		if k.lists[ref] {
+			k.unlist(c, at)
+		}
 	}
+}
+
+// unlist leaves out what is given as the end of items that are no longer on the list.
+func (k *cut) unlist(c *course, at workflow.Place) {
+	with := *c
+	with.input = k.input
+	items, bad := at.Items(with.scope(at, at.ItemsReads, false))
+	maps.DeleteFunc(k.ends, func(ref string, _ json.RawMessage) bool {
+		return bad == nil && workflow.Within(at.Ref, ref) && !slices.ContainsFunc(items, func(i workflow.Item) bool {
+			item := i.Ref(at.Ref)
+			return ref == item || workflow.Within(item, ref)
+		})
+	})
 }
 
 // later says whether this is an iteration behind the one at which its loop goes on.
@@ -376,21 +411,25 @@ func (k *cut) later(c *course, ref string) bool {
 }
 
 // possible refuses a start at a task that nothing would ever reach, and an input for one that does not run again.
-func (s *shears) possible() error {
-	for c, k := range s.cuts {
-		for ref := range k.named {
-			at := c.place(ref)
-			for _, need := range at.SiblingRefs(at.Needs) {
-				_, ends := k.ends[need]
-				if k.again[ref] && !k.again[need] && !k.open[need] && !ends && c.tasks[need].status.Ended() && !c.endedWell(need) {
-					return refusal("not_reached")
-				}
+func (s *shears) possible(c *course) error {
+	k := s.of(c)
+	for ref := range k.named {
+		at := c.place(ref)
+		for _, need := range at.SiblingRefs(at.Needs) {
+			_, ends := k.ends[need]
+			if k.again[ref] && !k.again[need] && !k.open[need] && !ends && c.tasks[need].status.Ended() && !c.endedWell(need) {
+				return refusal("not_reached")
 			}
 		}
-		for ref := range k.given {
-			if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.touches(c, ref)) {
-				return refusal("not_run")
-			}
+	}
+	for ref := range k.given {
+		if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.touches(c, ref)) {
+			return refusal("not_run")
+		}
+	}
+	for ref := range k.inner {
+		if err := s.possible(c.tasks[ref].child); err != nil {
+			return err
 		}
 	}
 	return nil

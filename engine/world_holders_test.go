@@ -119,7 +119,7 @@ func (c *course) cutOff(at workflow.Place) {
 		c.failControl(at, &workflow.Error{Code: engine.CodeTimedOut, Retryable: true}, true)
 		return
 	}
-	c.byHand(at, t.to, nil)
+	c.byHand(at, t.to, t.said)
 }
 
 // byHand ends a task as an operator says.

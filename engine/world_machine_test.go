@@ -270,9 +270,9 @@ func (g *globe) sweep(id string) {
 	g.t.Fatalf("executions still wait for a decision after 20 sweeps: %+v %v", a, err)
 }
 
-// do applies an operation to both sides. Where the process crashed at it, only
-// sweeps of another one follow, after which all must be as before it, or as after.
-func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) (crashed bool) {
+// do applies an operation to both sides, and says whether it came true. Where the process crashed
+// at it, only sweeps of another one follow, after which all must be as before it, or as after.
+func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) (done bool) {
 	p := rapid.SampledFrom(g.procs).Draw(g.t, "process")
 	before := g.clone()
 	want := apply(g.world)
@@ -281,18 +281,17 @@ func (g *globe) do(op string, apply func(w *world) error, call func(p *process) 
 	if armed && p.faults.Disarm() {
 		g.count.add("crash", nil)
 		p.Forget()
-		g.recover(op, before)
-		return true
+		return g.recover(op, before)
 	}
 	g.count.add(op, want)
 	if (got == nil) != (want == nil) {
 		g.t.Fatalf("%s answered %v; by the rules it is %v", op, got, want)
 	}
 	g.compare(op)
-	return false
+	return want == nil
 }
 
-func (g *globe) recover(op string, before *world) {
+func (g *globe) recover(op string, before *world) (done bool) {
 	g.sweep(g.root.id)
 	before.now = g.now
 	after := g.world
@@ -304,9 +303,10 @@ func (g *globe) recover(op string, before *world) {
 			continue
 		}
 		g.audit(op + " and a crash")
-		return
+		return w == after
 	}
 	g.t.Fatalf("after a crash in %s all is neither as before nor as after:\n%s", op, strings.Join(diffs, "\nor\n"))
+	return false
 }
 
 func (g *globe) compare(op string) {

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ func (g *globe) doAnyRedrive() {
 	r := engine.RedriveRequest{Redrive: g.request(c), Reason: "because", By: "ann"}
 	s, refused := c.cut(r.Redrive)
 	asked, _ := json.Marshal(r.Redrive)
-	g.t.Logf("%s of %s: %s", r.Operation, c.p.Definition.Name, asked)
+	g.t.Logf("%s of %s: %s\n%s", r.Operation, c.p.Definition.Name, asked, g.root)
 	plan := g.preview(c.id, r, s, refused)
 	if refused != nil || chance(g.t, "only a preview", 5) {
 		return
@@ -34,15 +35,15 @@ func (g *globe) doAnyRedrive() {
 	if rapid.Bool().Draw(g.t, "remember") {
 		g.remember()
 	}
-	id, epoch := c.id, c.epoch
-	crashed := g.redrive(id, r)
+	id := c.id
+	done := g.redrive(id, r)
 	if r.PlanHash != "" || r.IdempotencyKey != "" { // whoever asks again finds out what became of it
-		g.calmly(id, r, crashed && g.find(id).epoch == epoch)
+		g.calmly(id, r, !done)
 	}
 }
 
 // redrive does what the request says, on both sides.
-func (g *globe) redrive(id string, r engine.RedriveRequest) (crashed bool) {
+func (g *globe) redrive(id string, r engine.RedriveRequest) (done bool) {
 	return g.do(string(r.Operation), func(w *world) error {
 		c := w.find(id)
 		s, refused := c.cut(r.Redrive)
@@ -116,6 +117,7 @@ func (g *globe) rows(c *course, s *shears, plan *workflow.Plan) {
 		t := x.tasks[ref]
 		output, ends := k.ends[ref]
 		switch {
+		case k.relisted(workflow.Outside(ref)): // whether it stays on the list is said, too
 		case ends && output == nil:
 			require.Equal(g.t, workflow.PlanSkip, action, path)
 		case ends:
@@ -128,7 +130,7 @@ func (g *globe) rows(c *course, s *shears, plan *workflow.Plan) {
 			require.Equal(g.t, workflow.PlanLeaveRunning, action, path)
 		case k.open[ref]:
 			require.Equal(g.t, workflow.PlanRun, action, path)
-		case !k.touches(x, ref) && !k.relisted(ref):
+		case !k.touches(x, ref):
 			require.Contains(g.t, []workflow.PlanAction{workflow.PlanKeep, workflow.PlanLeaveRunning}, action, path)
 		}
 	})
@@ -283,8 +285,19 @@ func (c *course) mayEnd(ref string, to workflow.TaskStatus) error {
 	return nil
 }
 
-// String lists what a cut names, for a failure of the test.
-func (k *cut) String() string {
-	return "again " + strings.Join(slices.Sorted(maps.Keys(k.again)), " ") + "; open " + strings.Join(slices.Sorted(maps.Keys(k.open)), " ") +
-		"; ends " + strings.Join(slices.Sorted(maps.Keys(k.ends)), " ")
+// String is the state of an execution with those in it, for a failure of the test.
+func (c *course) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %s %d:", c.p.Definition.Name, c.id, c.status, c.epoch)
+	for _, ref := range slices.Sorted(maps.Keys(c.tasks)) {
+		t := c.tasks[ref]
+		fmt.Fprintf(&b, " %s %s %d", ref, t.status, t.attempt)
+		if t.child != nil {
+			fmt.Fprintf(&b, " %s", t.child.id)
+		}
+	}
+	for _, child := range c.children {
+		fmt.Fprintf(&b, "\n%s", child)
+	}
+	return b.String()
 }

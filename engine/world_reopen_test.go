@@ -32,7 +32,7 @@ func (s *shears) applyTo(c *course) {
 
 // changes says whether the cut means anything for the execution itself.
 func (k *cut) changes(c *course) bool {
-	if k.whole || len(k.ends)+len(k.given)+len(k.named) > 0 {
+	if k.asked || k.whole && c.status.Ended() || len(k.ends)+len(k.given)+len(k.named) > 0 {
 		return true
 	}
 	for ref := range k.again {
@@ -157,7 +157,7 @@ func (c *course) reopens(ref string, k *cut, budget workflow.Budget) {
 	}
 	*t = act{
 		status: workflow.TaskPending, attempt: t.attempt, try: c.used(ref, budget), item: t.item, given: t.given, givenMode: t.givenMode,
-		size: t.size, keys: t.keys, child: t.child, reopen: true, relist: k.lists[ref], resume: k.inner[ref], budget: budget,
+		size: t.size, keys: t.keys, child: t.child, reopen: true, relist: k.lists[ref] || t.relist, resume: k.inner[ref], budget: budget,
 	}
 	delete(c.open, ref)
 }

@@ -48,6 +48,7 @@ type act struct {
 	continued, held        bool
 	control, timed, asked  bool
 	to                     workflow.TaskStatus // how an operator ended it, while what it holds goes on
+	said                   json.RawMessage     // with this output
 	output                 json.RawMessage
 	err                    *workflow.Error
 	keys                   []string // of a for_each
