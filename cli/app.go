@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/redrive/redrive/client"
 	"github.com/redrive/redrive/worker/setup"
 )
 
@@ -30,6 +31,9 @@ type program struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+
+	played string       // of a command that the demo plays: its server
+	shown  *client.Plan // last
 }
 
 // Main runs the command line and returns the exit code. args begins with the
@@ -47,11 +51,7 @@ func Main(version string, args []string, in io.Reader, out, errOut io.Writer) in
 // Run is Main without signals.
 func Run(ctx context.Context, version string, args []string, in io.Reader, out, errOut io.Writer) int {
 	p := &program{version: version, args: args[min(1, len(args)):], in: in, out: out, err: errOut, now: time.Now}
-	app := p.app()
-	err := checkFlags(app, args)
-	if err == nil {
-		err = app.RunContext(ctx, arrange(app, args))
-	}
+	err := p.execute(ctx, args)
 	if err != nil && errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		fmt.Fprintln(errOut, "interrupted")
 		return 130
@@ -59,6 +59,15 @@ func Run(ctx context.Context, version string, args []string, in io.Reader, out, 
 	code, text := explain(err)
 	fmt.Fprint(errOut, text)
 	return code
+}
+
+// execute is one command line; args begins with the program's name.
+func (p *program) execute(ctx context.Context, args []string) error {
+	app := p.app()
+	if err := checkFlags(app, args); err != nil {
+		return err
+	}
+	return app.RunContext(ctx, arrange(app, args))
 }
 
 func (p *program) app() *cli.App {

@@ -45,6 +45,9 @@ func (p *program) connect(c *cli.Context, allowed ...string) (*session, error) {
 	if len(allowed) == 0 {
 		allowed = formats
 	}
+	if p.played != "" { // what the environment says is for others
+		return p.sessionAt(p.played, "", "default", allowed[0])
+	}
 	format := c.String("output")
 	if !c.IsSet("output") {
 		format = allowed[0]
@@ -52,13 +55,16 @@ func (p *program) connect(c *cli.Context, allowed ...string) (*session, error) {
 	if err := checkFormat(format, allowed...); err != nil {
 		return nil, err
 	}
-	server := strings.TrimRight(c.String("server"), "/")
-	api, err := client.New(server, client.Options{APIKey: c.String("api-key"), UserAgent: "redrive-cli/" + p.version})
+	return p.sessionAt(strings.TrimRight(c.String("server"), "/"), c.String("api-key"), c.String("project"), format)
+}
+
+func (p *program) sessionAt(server, key, project, format string) (*session, error) {
+	api, err := client.New(server, client.Options{APIKey: key, UserAgent: "redrive-cli/" + p.version})
 	if err != nil {
 		return nil, usagef("--server %s: %w", server, err)
 	}
 	return &session{
-		program: p, api: api, project: c.String("project"), server: server,
+		program: p, api: api, project: project, server: server,
 		printer: &printer{out: p.out, format: format, style: styleFor(p.out), now: p.now()},
 	}, nil
 }
@@ -139,6 +145,8 @@ func nextOf(refusal *client.Error) string {
 		return "To run it again all the same: redrive rerun ID, with --from REF for a part of it."
 	case refusal.Code == "not_retryable":
 		return "In any status but canceling it can be run again with: redrive rerun ID"
+	case refusal.Code == "task_ended":
+		return "A task that ended runs again with redrive rerun ID --from REF, and has another output with redrive rerun ID --pin REF=JSON."
 	case refusal.Code == "not_paused":
 		return "`redrive execution get ID` shows what it waits for; that is answered with `redrive resume ID --input JSON`."
 	case refusal.Code == "workflow_not_found":

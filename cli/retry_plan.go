@@ -51,10 +51,7 @@ func (s *session) plans(c *cli.Context, ids []string, plan func(ctx context.Cont
 		return printOne(s.printer, *p, nil, planHash)
 	}
 	var errs []error
-	for i, id := range ids {
-		if i > 0 {
-			fmt.Fprintln(s.program.out)
-		}
+	for _, id := range ids {
 		if err := s.showPlan(c, id, plan); err != nil {
 			err = fieldsOf(fmt.Errorf("%s: %w", id, err))
 			errs = append(errs, err)
@@ -78,7 +75,11 @@ func (s *session) showPlan(c *cli.Context, id string, plan func(ctx context.Cont
 	if err != nil {
 		return err
 	}
+	if s.shown != nil {
+		fmt.Fprintln(s.program.out)
+	}
 	s.printPlan(*p, *x)
+	s.shown = p
 	fmt.Fprintf(s.program.out, "\nNothing was changed. To execute this plan:\n  %s\n", s.again(c, id, p))
 	return nil
 }
@@ -210,17 +211,16 @@ func (s *session) changes(of string, patch json.RawMessage) {
 			color = yellow
 		}
 		what := compact(change.Value)
-		switch {
-		case change.From != "":
-			what = "from " + change.From
-		case what == "" && change.Op != "remove":
+		if what == "" && change.Op != "remove" {
 			what = "null"
 		}
-		path := change.Path
-		if path == "" {
-			path = "all of it"
+		line := fmt.Sprintf("  %-7s  %s  %s", change.Op, change.Path, what)
+		switch {
+		case change.From != "":
+			line = fmt.Sprintf("  %-7s  %s  from %s", change.Op, change.Path, change.From)
+		case change.Path == "": // the whole value is another one
+			line = "  becomes  " + what
 		}
-		line := fmt.Sprintf("  %-7s  %s  %s", change.Op, path, what)
 		fmt.Fprintln(s.program.out, s.style.paint(color, printable(clipEnd(strings.TrimRight(line, " "), 200))))
 	}
 }

@@ -290,7 +290,7 @@ func TestDiffIsShown(t *testing.T) {
 	require.Equal(t, exitOK, code, errOut)
 	for _, want := range []string{
 		"execution   0190-a             0190-b\n", "status      ✘ failed           ✔ succeeded\n", "took        1.5s\n", "error       exit_1: it broke\n",
-		"\ninput\n  replace  all of it  null\n  move     /b  from /a\n", "load   ✘ failed   not there   output, error   1.5s\n",
+		"\ninput\n  becomes  null\n  move     /b  from /a\n", "load   ✘ failed   not there   output, error   1.5s\n",
 	} {
 		require.Contains(t, out, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -224,6 +225,10 @@ func fieldsOf(err error) error {
 		title = refusal.Title
 	}
 	f := &failure{code: codeOfStatus(refusal.Status), err: errors.New(title), next: nextOf(refusal)}
+	if refusal.Status == http.StatusConflict { // they are what happened, which the title tells
+		f.err = fmt.Errorf("%s (%s)", title, refusal.Code)
+		return f
+	}
 	for _, field := range refusal.Errors {
 		f.fields = append(f.fields, field.String())
 	}

@@ -2,9 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +48,7 @@ const noSleep = "atexit_sleep_ms=0"
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true, Deadline: time.Now().Add(scriptTime),
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "remember": remember, "exits": exits},
 		Setup: func(env *testscript.Env) error {
 			d, err := startDev(context.Background(), devOptions{listen: "127.0.0.1:0", concurrency: 4, version: "test"})
 			if err != nil {
@@ -104,6 +108,26 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no output of %v matched %q in 30 s", args[1:], args[0])
+}
+
+// remember NAME keeps the last output as a variable.
+func remember(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// exits CODE COMMAND... expects the command to end with this code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v: %v", args[1:], err)
+		}
+		code = exit.ExitCode()
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("%v exited with %d, want %s", args[1:], code, args[0])
+	}
 }
 
 func stopDev(t *testing.T, d *dev) {

@@ -22,7 +22,7 @@ func (p *program) taskCommand() *cli.Command {
 			Action: p.listAttempts,
 		}, []string{"redrive task attempts 12 load -o wide"}, exitNotFound),
 		p.settleCommand("complete", "end a task as succeeded, by hand",
-			"A run that is under way is told to stop and its result refused; what depends on the task goes on. Of a task that\nended, or whose execution did, it is a redrive: what depends on it runs again.",
+			"A run that is under way is told to stop and its result refused; what depends on the task goes on. Of a task that\nfailed, timed out or was canceled it is a redrive: what depends on it runs.",
 			[]cli.Flag{&cli.StringFlag{Name: "result", Usage: "its output as `JSON`, or @file, or @- for standard input; null when left out"}, settlingPlan()},
 			[]string{
 				`redrive task complete 12 load --result '{"rows": 1204}' --reason "loaded by hand"`,
@@ -39,7 +39,7 @@ func (p *program) taskCommand() *cli.Command {
 			[]string{`redrive task fail 12 load --code bad_file --message "the file of March is broken"`},
 			p.failTask),
 		p.settleCommand("skip", "skip a task, by hand",
-			"What depends on it goes on as after a skipped task. Of a task that ended, or whose execution did, it is a redrive.",
+			"What depends on it goes on as after a skipped task. Of a task that failed, timed out or was canceled it is a\nredrive.",
 			[]cli.Flag{settlingPlan()},
 			[]string{`redrive task skip 12 notify --reason "nobody is there to read it"`, "redrive task skip 12 notify --dry-run"},
 			p.skipTask),

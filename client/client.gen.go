@@ -2272,18 +2272,18 @@ type ClientInterface interface {
 	// GetTask Read a task
 	//
 	// Corresponds with GET /v1/executions/{id}/tasks/{ref} (the `GetTask` operationId).
-	GetTask(ctx context.Context, id ExecutionID, ref Ref, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetTask(ctx context.Context, id ExecutionID, ref NestedRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAttempts List the attempts of a task
 	//
 	// Oldest first. Numbers are never reused.
 	//
 	// Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
-	ListAttempts(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListAttempts(ctx context.Context, id ExecutionID, ref NestedRef, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CompleteTaskWithBody End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2292,7 +2292,7 @@ type ClientInterface interface {
 
 	// CompleteTask End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2313,7 +2313,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-	FailTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	FailTaskWithBody(ctx context.Context, id ExecutionID, ref NestedRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// FailTask End a task as failed, by hand
 	//
@@ -2322,7 +2322,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-	FailTask(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	FailTask(ctx context.Context, id ExecutionID, ref NestedRef, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SkipTaskWithBody Skip a task, by hand
 	//
@@ -3034,7 +3034,7 @@ func (c *Transport) ListTasks(ctx context.Context, id ExecutionID, params *ListT
 // GetTask Read a task
 //
 // Corresponds with GET /v1/executions/{id}/tasks/{ref} (the `GetTask` operationId).
-func (c *Transport) GetTask(ctx context.Context, id ExecutionID, ref Ref, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Transport) GetTask(ctx context.Context, id ExecutionID, ref NestedRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetTaskRequest(c.Server, id, ref)
 	if err != nil {
 		return nil, err
@@ -3051,7 +3051,7 @@ func (c *Transport) GetTask(ctx context.Context, id ExecutionID, ref Ref, reqEdi
 // Oldest first. Numbers are never reused.
 //
 // Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
-func (c *Transport) ListAttempts(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Transport) ListAttempts(ctx context.Context, id ExecutionID, ref NestedRef, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAttemptsRequest(c.Server, id, ref, params)
 	if err != nil {
 		return nil, err
@@ -3065,7 +3065,7 @@ func (c *Transport) ListAttempts(ctx context.Context, id ExecutionID, ref Ref, p
 
 // CompleteTaskWithBody End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3084,7 +3084,7 @@ func (c *Transport) CompleteTaskWithBody(ctx context.Context, id ExecutionID, re
 
 // CompleteTask End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3125,7 +3125,7 @@ func (c *Transport) DiffAttempts(ctx context.Context, id ExecutionID, ref Nested
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-func (c *Transport) FailTaskWithBody(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Transport) FailTaskWithBody(ctx context.Context, id ExecutionID, ref NestedRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFailTaskRequestWithBody(c.Server, id, ref, contentType, body)
 	if err != nil {
 		return nil, err
@@ -3144,7 +3144,7 @@ func (c *Transport) FailTaskWithBody(ctx context.Context, id ExecutionID, ref Re
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-func (c *Transport) FailTask(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Transport) FailTask(ctx context.Context, id ExecutionID, ref NestedRef, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFailTaskRequest(c.Server, id, ref, body)
 	if err != nil {
 		return nil, err
@@ -4898,7 +4898,7 @@ func NewListTasksRequest(server string, id ExecutionID, params *ListTasksParams)
 }
 
 // NewGetTaskRequest constructs an http.Request for the GetTask method
-func NewGetTaskRequest(server string, id ExecutionID, ref Ref) (*http.Request, error) {
+func NewGetTaskRequest(server string, id ExecutionID, ref NestedRef) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4939,7 +4939,7 @@ func NewGetTaskRequest(server string, id ExecutionID, ref Ref) (*http.Request, e
 }
 
 // NewListAttemptsRequest constructs an http.Request for the ListAttempts method
-func NewListAttemptsRequest(server string, id ExecutionID, ref Ref, params *ListAttemptsParams) (*http.Request, error) {
+func NewListAttemptsRequest(server string, id ExecutionID, ref NestedRef, params *ListAttemptsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5172,7 +5172,7 @@ func NewDiffAttemptsRequest(server string, id ExecutionID, ref NestedRef, params
 }
 
 // NewFailTaskRequest calls the generic FailTask builder with application/json body
-func NewFailTaskRequest(server string, id ExecutionID, ref Ref, body FailTaskJSONRequestBody) (*http.Request, error) {
+func NewFailTaskRequest(server string, id ExecutionID, ref NestedRef, body FailTaskJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
@@ -5183,7 +5183,7 @@ func NewFailTaskRequest(server string, id ExecutionID, ref Ref, body FailTaskJSO
 }
 
 // NewFailTaskRequestWithBody constructs an http.Request for the FailTask method, with any body, and a specified content type
-func NewFailTaskRequestWithBody(server string, id ExecutionID, ref Ref, contentType string, body io.Reader) (*http.Request, error) {
+func NewFailTaskRequestWithBody(server string, id ExecutionID, ref NestedRef, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7391,7 +7391,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/executions/{id}/tasks/{ref} (the `GetTask` operationId).
-	GetTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, reqEditors ...RequestEditorFn) (*GetTaskResponse, error)
+	GetTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, reqEditors ...RequestEditorFn) (*GetTaskResponse, error)
 
 	// ListAttemptsWithResponse List the attempts of a task
 	//
@@ -7400,11 +7400,11 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
-	ListAttemptsWithResponse(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
+	ListAttemptsWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
 
 	// CompleteTaskWithBodyWithResponse End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7413,7 +7413,7 @@ type ClientWithResponsesInterface interface {
 
 	// CompleteTaskWithResponse End a task as succeeded, by hand
 	//
-	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+	// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7436,7 +7436,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-	FailTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailTaskResponse, error)
+	FailTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailTaskResponse, error)
 
 	// FailTaskWithResponse End a task as failed, by hand
 	//
@@ -7445,7 +7445,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-	FailTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*FailTaskResponse, error)
+	FailTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*FailTaskResponse, error)
 
 	// SkipTaskWithBodyWithResponse Skip a task, by hand
 	//
@@ -10760,7 +10760,7 @@ func (c *ClientWithResponses) ListTasksWithResponse(ctx context.Context, id Exec
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/executions/{id}/tasks/{ref} (the `GetTask` operationId).
-func (c *ClientWithResponses) GetTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, reqEditors ...RequestEditorFn) (*GetTaskResponse, error) {
+func (c *ClientWithResponses) GetTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, reqEditors ...RequestEditorFn) (*GetTaskResponse, error) {
 	rsp, err := c.GetTask(ctx, id, ref, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -10775,7 +10775,7 @@ func (c *ClientWithResponses) GetTaskWithResponse(ctx context.Context, id Execut
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/executions/{id}/tasks/{ref}/attempts (the `ListAttempts` operationId).
-func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id ExecutionID, ref Ref, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
+func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
 	rsp, err := c.ListAttempts(ctx, id, ref, params, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -10785,7 +10785,7 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id E
 
 // CompleteTaskWithBodyWithResponse End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10800,7 +10800,7 @@ func (c *ClientWithResponses) CompleteTaskWithBodyWithResponse(ctx context.Conte
 
 // CompleteTaskWithResponse End a task as succeeded, by hand
 //
-// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that ended, or whose execution did, it is a redrive: the output takes the place of the former result, and what depends on the task runs again; `dry_run=true` answers the plan of that, and nothing changes.
+// With an output that fits its `output_schema`. What depends on it goes on. A run that is under way is told to stop and its result refused; it stays as an attempt of its own. What the task holds is canceled. Of a task that failed, timed out or was canceled it is a redrive: the output takes the place of the failure, and what depends on the task runs; `dry_run=true` answers the plan of that, and nothing changes.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10835,7 +10835,7 @@ func (c *ClientWithResponses) DiffAttemptsWithResponse(ctx context.Context, id E
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-func (c *ClientWithResponses) FailTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref Ref, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailTaskResponse, error) {
+func (c *ClientWithResponses) FailTaskWithBodyWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailTaskResponse, error) {
 	rsp, err := c.FailTaskWithBody(ctx, id, ref, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -10850,7 +10850,7 @@ func (c *ClientWithResponses) FailTaskWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/executions/{id}/tasks/{ref}/fail (the `FailTask` operationId).
-func (c *ClientWithResponses) FailTaskWithResponse(ctx context.Context, id ExecutionID, ref Ref, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*FailTaskResponse, error) {
+func (c *ClientWithResponses) FailTaskWithResponse(ctx context.Context, id ExecutionID, ref NestedRef, body FailTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*FailTaskResponse, error) {
 	rsp, err := c.FailTask(ctx, id, ref, body, reqEditors...)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -19,7 +18,7 @@ type attempted struct {
 // CompareAttempts compares two attempts of a task. The ref of one inside a
 // sub-workflow stands behind its task and a slash.
 func (e *Engine) CompareAttempts(ctx context.Context, id, ref string, a, b int) (*Compared, error) {
-	x, t, err := e.innerTask(ctx, id, ref)
+	x, _, t, err := e.innerTask(ctx, id, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -39,29 +38,6 @@ func (e *Engine) CompareAttempts(ctx context.Context, id, ref string, a, b int) 
 	}
 	c.Definition, err = diffValues(sides[0].definition, sides[1].definition)
 	return c, err
-}
-
-// innerTask finds a task of an execution, or of the sub-executions that its ref leads through.
-func (e *Engine) innerTask(ctx context.Context, id, ref string) (*Execution, placed, error) {
-	x, p, err := e.open(ctx, id)
-	if err != nil {
-		return nil, placed{}, err
-	}
-	rest := ref
-	for {
-		name, inner, deeper := strings.Cut(rest, "/")
-		t, err := e.placedTask(ctx, x, p, name)
-		if err != nil || !deeper {
-			return x, t, err
-		}
-		if t.rec.Child == "" {
-			return nil, placed{}, NotFound("task", ref)
-		}
-		if x, p, err = e.open(ctx, t.rec.Child); err != nil {
-			return nil, placed{}, err
-		}
-		rest = inner
-	}
 }
 
 // attempted reads an attempt that is among the former ones, or the present one.

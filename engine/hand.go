@@ -37,16 +37,17 @@ func (h hand) close() Close {
 var notEnded = []workflow.TaskStatus{workflow.TaskPending, workflow.TaskQueued, workflow.TaskRunning, workflow.TaskRetrying, workflow.TaskWaiting}
 
 // SettleByHand ends a task that has not ended as an operator says; a run that is
-// under way is superseded, and what the task holds is canceled. KindInvalid for
-// an output that does not fit; KindConflict task_ended, execution_ended.
-func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest) (*Task, error) {
-	x, p, err := e.open(ctx, id)
+// under way is superseded, and what the task holds is canceled. One that ended without
+// success is settled by a redrive. The ref of one inside a sub-workflow stands behind its
+// task and a slash. KindInvalid for an output that does not fit; KindConflict task_ended, execution_ended.
+func (e *Engine) SettleByHand(ctx context.Context, id, path string, r HandRequest) (*Task, error) {
+	x, p, t, err := e.innerTask(ctx, id, path)
 	if err != nil {
 		return nil, err
 	}
-	at, ok := p.Place(ref)
-	if !ok {
-		return nil, NotFound("task", ref)
+	at, rec, ref := t.Place, t.rec, t.Ref
+	if _, ok := p.Place(ref); !ok { // only a former version has it
+		return nil, NotFound("task", path)
 	}
 	if err := checkHand(at, &r); err != nil {
 		return nil, err
@@ -54,19 +55,11 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 	if x.Status == workflow.ExecutionCanceling {
 		return nil, Conflict("execution_ended", "execution %s is being canceled; a task can be settled by hand before that, or when it is canceled", x.ID)
 	}
-	recs, err := e.store.Records(ctx, x.ID, []string{ref})
-	if err != nil {
-		return nil, err
-	}
-	rec, there := recs[ref]
-	if !there {
-		return nil, NotFound("task", ref)
-	}
 	if rec.Status.Ended() {
 		if !handable(r.To, rec) {
-			return nil, taskEnded(ref, string(rec.Status))
+			return nil, taskEnded(path, string(rec.Status))
 		}
-		if _, err := e.Redrive(ctx, x.ID, handRedrive(ref, r)); err != nil {
+		if _, err := e.Redrive(ctx, id, handRedrive(path, r)); err != nil {
 			return nil, err
 		}
 		return e.Task(ctx, x.ID, ref)
@@ -88,11 +81,7 @@ func (e *Engine) SettleByHand(ctx context.Context, id, ref string, r HandRequest
 
 // PlanByHand answers what SettleByHand would do to a task that ended; that is a redrive.
 func (e *Engine) PlanByHand(ctx context.Context, id, ref string, r HandRequest) (*workflow.Plan, error) {
-	x, p, err := e.open(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	t, err := e.placedTask(ctx, x, p, ref)
+	_, _, t, err := e.innerTask(ctx, id, ref)
 	if err != nil {
 		return nil, err
 	}

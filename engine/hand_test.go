@@ -57,3 +57,44 @@ func TestAnAnswerThatComesTooEarly(t *testing.T) {
 	require.Equal(t, "gate_answered", refused.Code)
 	require.NoError(t, answer("second"))
 }
+
+// A task of a sub-workflow is settled through the executions around it, too.
+func TestByHandInsideASubWorkflow(t *testing.T) {
+	t.Parallel()
+	s, top, _, leaf := three(t)
+	for _, ref := range []string{"sub/inner/l3", "sub/inner/l2/x", "first/l2", "sub/"} {
+		_, err := s.SettleByHand(s.ctx(), top.ID, ref, engine.HandRequest{To: workflow.TaskSkipped})
+		require.Equal(t, engine.KindNotFound, refusalOf(t, err).Kind, ref)
+		_, err = s.PlanByHand(s.ctx(), top.ID, ref, engine.HandRequest{To: workflow.TaskSkipped})
+		require.Equal(t, engine.KindNotFound, refusalOf(t, err).Kind, ref)
+	}
+	seven := engine.HandRequest{To: workflow.TaskSucceeded, Output: json.RawMessage(`7`)}
+	p, err := s.PlanByHand(s.ctx(), top.ID, "sub/inner/l2", seven)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"sub/inner/l2": "pin", "sub/m2": "run", "after": "run"}, rows(p, "sub/inner/l2", "sub/m2", "after"))
+	task, err := s.SettleByHand(s.ctx(), top.ID, "sub/inner/l2", seven)
+	require.NoError(t, err)
+	require.Equal(t, []any{"l2", workflow.TaskSucceeded}, []any{task.Ref, task.Status})
+	s.settle()
+	s.gave(top, "after", `7`)
+	s.ends(top, workflow.ExecutionSucceeded)
+	all, _, err := s.Attempts(s.ctx(), top.ID, "sub/inner/l2", engine.Page{})
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	inside, err := s.Task(s.ctx(), leaf.ID, "l2")
+	require.NoError(t, err)
+	outside, err := s.Task(s.ctx(), top.ID, "sub/inner/l2")
+	require.NoError(t, err)
+	require.Equal(t, inside, outside)
+
+	// One that has not ended.
+	x := s.start(topOf3, `{}`)
+	s.complete(s.claim(x, "first"))
+	s.complete(s.claim(s.child(x, "sub"), "m1"))
+	run := s.claim(s.child(s.child(x, "sub"), "inner"), "l1")
+	_, err = s.SettleByHand(s.ctx(), x.ID, "sub/inner/l1", engine.HandRequest{To: workflow.TaskFailed})
+	require.NoError(t, err)
+	s.stale(run)
+	s.settle()
+	require.Equal(t, "failed_by_hand", s.ends(x, workflow.ExecutionFailed).Error.Code)
+}

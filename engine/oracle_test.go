@@ -207,6 +207,9 @@ func (o *oracle) decide(ref string) {
 		o.over(ref)
 	case workflow.ActionFail:
 		o.move(ref, workflow.EventFail)
+		o.tasks[ref].attempt++
+		o.tasks[ref].dispatch = 1
+		o.tasks[ref].outcomes[o.tasks[ref].attempt] = workflow.TaskFailed
 		o.tasks[ref].redrive = o.epoch
 		o.tasks[ref].continued = n.OnFailure == workflow.OnFailureContinue
 		o.over(ref)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -73,5 +74,52 @@ func (o *ordering) add(ref string) {
 		for _, n := range at.Body {
 			o.add(workflow.Inside(ref, n.Task.Name))
 		}
+	}
+}
+
+// placedTask reads a task, also one that only a former definition of the execution has.
+func (e *Engine) placedTask(ctx context.Context, x *Execution, p *program, ref string) (placed, error) {
+	at, ok := p.Place(ref)
+	for i := len(x.Definitions) - 1; !ok && i >= 0; i-- {
+		old, err := e.program(ctx, x.Project, x.Definitions[i].Hash)
+		if err != nil {
+			return placed{}, err
+		}
+		at, ok = old.Place(ref)
+	}
+	if !ok {
+		return placed{}, NotFound("task", ref)
+	}
+	recs, err := e.store.Records(ctx, x.ID, []string{ref})
+	if err != nil {
+		return placed{}, err
+	}
+	rec, there := recs[ref]
+	if !there {
+		return placed{}, NotFound("task", ref)
+	}
+	return placed{at, rec}, nil
+}
+
+// innerTask finds a task of an execution, or of the sub-executions that its ref leads through.
+func (e *Engine) innerTask(ctx context.Context, id, ref string) (*Execution, *program, placed, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, nil, placed{}, err
+	}
+	rest := ref
+	for {
+		name, inner, deeper := strings.Cut(rest, "/")
+		t, err := e.placedTask(ctx, x, p, name)
+		if err != nil || !deeper {
+			return x, p, t, err
+		}
+		if t.rec.Child == "" {
+			return nil, nil, placed{}, NotFound("task", ref)
+		}
+		if x, p, err = e.open(ctx, t.rec.Child); err != nil {
+			return nil, nil, placed{}, err
+		}
+		rest = inner
 	}
 }

@@ -77,13 +77,9 @@ func (e *Engine) Tasks(ctx context.Context, id string, page Page) ([]Task, strin
 	return tasks, next, err
 }
 
-// Task answers one task of an execution.
+// Task answers one task of an execution. The ref of one inside a sub-workflow stands behind its task and a slash.
 func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
-	x, p, err := e.open(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	t, err := e.placedTask(ctx, x, p, ref)
+	x, p, t, err := e.innerTask(ctx, id, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +88,7 @@ func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 		return nil, err
 	}
 	if t.Holds() && (t.rec.Status == workflow.TaskSucceeded || t.rec.Continued) {
-		outputs, err := e.views(ctx, x.ID, p, []string{ref})
+		outputs, err := e.views(ctx, x.ID, p, []string{t.Ref})
 		if err != nil && !errors.Is(err, ErrTooLarge) {
 			return nil, err
 		}
@@ -101,30 +97,6 @@ func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 		}
 	}
 	return &tasks[0], nil
-}
-
-// placedTask reads a task, also one that only a former definition of the execution has.
-func (e *Engine) placedTask(ctx context.Context, x *Execution, p *program, ref string) (placed, error) {
-	at, ok := p.Place(ref)
-	for i := len(x.Definitions) - 1; !ok && i >= 0; i-- {
-		old, err := e.program(ctx, x.Project, x.Definitions[i].Hash)
-		if err != nil {
-			return placed{}, err
-		}
-		at, ok = old.Place(ref)
-	}
-	if !ok {
-		return placed{}, NotFound("task", ref)
-	}
-	recs, err := e.store.Records(ctx, x.ID, []string{ref})
-	if err != nil {
-		return placed{}, err
-	}
-	rec, there := recs[ref]
-	if !there {
-		return placed{}, NotFound("task", ref)
-	}
-	return placed{at, rec}, nil
 }
 
 func (e *Engine) open(ctx context.Context, id string) (*Execution, *program, error) {
@@ -176,16 +148,12 @@ func at(ms int64) *time.Time {
 
 // Attempts answers every attempt ever made of a task, oldest first.
 func (e *Engine) Attempts(ctx context.Context, id, ref string, page Page) ([]Attempt, string, error) {
-	x, p, err := e.open(ctx, id)
-	if err != nil {
-		return nil, "", err
-	}
-	t, err := e.placedTask(ctx, x, p, ref)
+	x, _, t, err := e.innerTask(ctx, id, ref)
 	if err != nil {
 		return nil, "", err
 	}
 	now := t.rec
-	former, err := e.store.Attempts(ctx, x.ID, ref, now.Attempt)
+	former, err := e.store.Attempts(ctx, x.ID, t.Ref, now.Attempt)
 	if err != nil {
 		return nil, "", err
 	}

@@ -179,12 +179,15 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 		}
 		rec := recs[m.top.Parent.Task]
 		switch {
-		case rec.Child != m.top.ID, rec.Continued, rec.Status == workflow.TaskSkipped:
+		case rec.Child != m.top.ID, rec.Rearmed != "", rec.Continued, rec.Status == workflow.TaskSkipped:
 			return nil
 		case rec.Status == workflow.TaskSucceeded && m.top.Status != workflow.ExecutionSucceeded: // by hand
 			return nil
 		case rec.Status == workflow.TaskPending:
 			return Conflict("about_to_run", "execution %s goes on as soon as its task %s in execution %s has its turn; redrive it when it has ended", m.top.ID, m.top.Parent.Task, above.ID)
+		case rec.Status == workflow.TaskRetrying && above.Status == workflow.ExecutionCanceling:
+			return Conflict("execution_canceling", "execution %s, which this one is a part of, is being canceled; redrive it when it is canceled", above.ID)
+		case rec.Status == workflow.TaskRetrying: // its back-off is superseded
 		case !rec.Status.Ended() && m.top.Status.Ended(): // it is told just now, or about to go on
 			if err := e.Advance(ctx, above.ID); err != nil {
 				return err
@@ -282,7 +285,7 @@ func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path 
 	for ref, rec := range recs {
 		c.Tasks[ref] = workflow.Past{
 			TaskState: workflow.TaskState{Status: rec.Status, Attempt: rec.Attempt, Continued: rec.Continued},
-			Try:       rec.Try, Size: rec.Size, Child: rec.Child, Hash: rec.Hash, Given: rec.Given != "", Same: true,
+			Try:       rec.Try, Size: rec.Size, Child: rec.Child, Hash: rec.Hash, Given: rec.Given != "", Began: rec.Control != "" && rec.Rearmed == "" || rec.Keep != "", Same: true,
 		}
 		if at, ok := p.Place(ref); ok && at.Role == workflow.RoleEach && rec.Attempt > 0 {
 			each = append(each, ref)
@@ -307,7 +310,7 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		return nil
 	}
 	for ref, rec := range m.cases[c].recs {
-		if rec.Child == "" || !reaches(r, path+ref, rec) {
+		if rec.Child == "" || rec.Rearmed != "" || !reaches(r, path+ref, rec) {
 			continue
 		}
 		x, err := e.store.Execution(ctx, rec.Child, true)
@@ -317,7 +320,7 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		if err != nil {
 			return err
 		}
-		if !rec.Status.Ended() && x.Status.Ended() || rec.Status == workflow.TaskPending {
+		if rec.Status != workflow.TaskRetrying && !rec.Status.Ended() && x.Status.Ended() || rec.Status == workflow.TaskPending {
 			if err := e.Advance(ctx, c.Execution); err != nil { // it is told just now, or about to go on
 				return err
 			}

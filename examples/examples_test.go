@@ -68,10 +68,10 @@ func TestMistakesAreFoundWhenPublished(t *testing.T) {
 	source, err := Files.ReadFile("weather/workflow.yaml")
 	require.NoError(t, err)
 	for _, c := range []struct{ from, to, field, allowed string }{
-		{`year: "${item.year}" }`, `year: soon }`, "tasks[1].with.year", "weather.year"},
-		{"year: \"${item", "yaer: \"${item", "tasks[1].with", "csv, resamples, sha256, year"},
-		{"tasks.load.output.years", "tasks.laod.output.years", "tasks[1].for_each.items", "load"},
-		{"type: weather.report", "type: weather.reprot", "tasks[3].type", ""},
+		{`year: "${int(item)}" }`, `year: soon }`, "tasks[0].with.year", "weather.year"},
+		{"year: \"${int(item", "yaer: \"${int(item", "tasks[0].with", "csv, resamples, year"},
+		{"tasks.year.output", "tasks.yaer.output", "tasks[1].with.value", "year"},
+		{"type: weather.report", "type: weather.reprot", "tasks[2].type", ""},
 	} {
 		changed := strings.Replace(string(source), c.from, c.to, 1)
 		require.NotEqual(t, string(source), changed)

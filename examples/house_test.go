@@ -174,6 +174,23 @@ func (h *house) reaches(x *engine.Execution, ref string, status workflow.TaskSta
 	return task
 }
 
+// redrive runs a part of an execution again.
+func (h *house) redrive(x *engine.Execution, r workflow.Redrive) *engine.Execution {
+	h.t.Helper()
+	now, err := h.Redrive(h.t.Context(), x.ID, engine.RedriveRequest{Redrive: r})
+	require.NoError(h.t, err)
+	return now
+}
+
+// attempts are how many each of the tasks has had.
+func (h *house) attempts(x *engine.Execution, refs ...string) (numbers []int) {
+	h.t.Helper()
+	for _, ref := range refs {
+		numbers = append(numbers, h.task(x, ref).Attempt)
+	}
+	return numbers
+}
+
 func (h *house) task(x *engine.Execution, ref string) *engine.Task {
 	h.t.Helper()
 	task, err := h.Task(h.t.Context(), x.ID, ref)

@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -59,25 +60,40 @@ func input(t *testing.T, path string) string {
 }
 
 func runWeather(t *testing.T, h *house) {
-	path := filepath.Join(t.TempDir(), "report.md")
-	x := h.start("weather/workflow.yaml", map[string]string{"csv": weather.Sample, "report": path})
-	out := h.ends(x, workflow.ExecutionSucceeded).Output
+	dir := t.TempDir()
+	years, path := map[string]string{"2012": weather.Sample, "2013": weather.Sample, "2015": weather.Sample}, filepath.Join(dir, "report.md")
+	years["2014"] = filepath.Join(dir, "2014.csv")
+	damaged := bytes.Replace(weather.SampleYear(2014), []byte("2014-02-10,18.3,10.0"), []byte("2014-02-10,18.3,1O.0"), 1)
+	require.NoError(t, os.WriteFile(years["2014"], damaged, 0o600))
+	x := h.start("weather/workflow.yaml", map[string]any{"years": years, "report": path})
+	require.Equal(t, "items_failed", h.ends(x, workflow.ExecutionFailed).Error.Code)
+	require.Contains(t, h.task(x, "year[2014]").Error.Message, `line 42: temp_max: is "1O.0"`)
 	require.Equal(t, map[string]string{
-		"load": "succeeded", "year": "succeeded", "year[2012]": "succeeded", "year[2013]": "succeeded", "year[2014]": "succeeded",
-		"year[2015]": "succeeded", "compare": "succeeded", "report": "succeeded",
+		"year": "failed", "year[2012]": "succeeded", "year[2013]": "succeeded", "year[2014]": "failed", "year[2015]": "succeeded",
+		"compare": "canceled", "report": "canceled",
 	}, h.statuses(x.ID))
-	var got struct {
-		Report, Chart string
-		Comparison    json.RawMessage
-	}
-	require.NoError(t, json.Unmarshal(out, &got))
-	require.Equal(t, path, got.Report)
-	require.Contains(t, got.Chart, "2015")
+	require.NoFileExists(t, path)
+
+	// The data is corrected: that year runs again, and what needs it.
+	require.NoError(t, os.WriteFile(years["2014"], weather.SampleYear(2014), 0o600))
+	x = h.redrive(x, workflow.Redrive{Operation: workflow.OperationRetry})
+	require.JSONEq(t, fmt.Sprintf(`{"report": %q, "warmest_year": 2015, "wettest_year": 2014}`, path), string(h.ends(x, workflow.ExecutionSucceeded).Output))
+	require.Equal(t, []int{1, 1, 2, 1}, h.attempts(x, "year[2012]", "year[2013]", "year[2014]", "year[2015]"))
 	require.JSONEq(t, `{"years":[2012,2013,2014,2015],"warmest_year":2015,"wettest_year":2014,"driest_year":2013,
-		"mean_change":1.85,"rain_days":623}`, string(got.Comparison))
+		"mean_change":1.85,"rain_days":623}`, string(h.task(x, "compare").Output))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "- warmest year: 2015\n")
+
+	// Another file for one year: only what sees something else runs again.
+	revised := filepath.Join(dir, "2012-revised.csv")
+	require.NoError(t, os.WriteFile(revised, bytes.Replace(weather.SampleYear(2012), []byte("2012-11-19,54.1"), []byte("2012-11-19,64.1"), 1), 0o600))
+	x = h.redrive(x, workflow.Redrive{
+		Operation: workflow.OperationRerun, Scope: workflow.ScopeChanged, InputMode: workflow.InputMerge,
+		WorkflowInput: json.RawMessage(fmt.Sprintf(`{"years": {"2012": %q}}`, revised)),
+	})
+	require.JSONEq(t, fmt.Sprintf(`{"report": %q, "warmest_year": 2015, "wettest_year": 2012}`, path), string(h.ends(x, workflow.ExecutionSucceeded).Output))
+	require.Equal(t, []int{2, 1, 2, 1, 2, 2}, h.attempts(x, "year[2012]", "year[2013]", "year[2014]", "year[2015]", "compare", "report"))
 }
 
 func runExecPipeline(t *testing.T, h *house) {

@@ -27,6 +27,7 @@ type Past struct {
 	Try, Size int
 	Child     string // id of its sub-execution
 	Hash      string // of its input
+	Began     bool   // of one that holds others: what is in it is of its newest attempt
 	Given     bool   // its input was given by a redrive
 	Same      bool   // its definition is the one that its newest attempt ran
 }

@@ -134,6 +134,9 @@ func (c *Case) present(ref string) bool {
 		return c.Target != c.Program && Outside(ref) == "" // it is new
 	}
 	for ; ref != ""; ref = Outside(ref) {
+		if up := Outside(ref); up != "" && !c.Tasks[up].Began {
+			return false
+		}
 		switch at, _ := c.Target.Place(ref); {
 		case at.Role == RoleIteration:
 			if n, err := strconv.Atoi(Key(ref)); err != nil || n > c.Tasks[Outside(ref)].Size {
@@ -303,7 +306,7 @@ func (h *chooser) retry(c *Case, ch *choice, ref, why string) {
 	at, _ := c.Target.Place(ref)
 	child := c.Children[ref]
 	switch {
-	case at.Holds() && h.unsuccessful(c, ch, ref):
+	case at.Holds() && c.Tasks[ref].Began && h.unsuccessful(c, ch, ref):
 	case child != nil && child.Status.Ended() && child.Status != ExecutionSucceeded && h.r.Subworkflows != SubworkflowsRestart && h.r.Identity != NewExecution:
 		below := ch.below(ref)
 		h.unsuccessful(child, below, "")

@@ -76,13 +76,24 @@ func (w *planner) handlers() {
 	w.stop(at, true)
 }
 
-// gave refuses an input for a task that does not run again.
+// gave refuses an input for a task that does not run again, and an output for one that cannot have it.
 func (w *planner) gave() {
-	given := maps.Clone(w.ch.given)
+	given, ends := maps.Clone(w.ch.given), maps.Clone(w.ch.pins)
+	for ref := range w.ch.skips {
+		ends[ref] = nil
+	}
 	for _, s := range w.part.Steps {
 		if s.Given != nil {
 			delete(given, s.Ref)
 		}
+		if s.Do == StepPin || s.Do == StepSkip {
+			delete(ends, s.Ref)
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(ends)) {
+		w.out.problems = append(w.out.problems, Problem{
+			Field: "outputs." + w.prefix + ref, Code: "not_allowed", Message: "what holds task " + w.prefix + ref + " runs again as a whole, or has not begun", Allowed: "tasks that run again by themselves",
+		})
 	}
 	for _, ref := range slices.Sorted(maps.Keys(given)) {
 		past := w.c.Tasks[ref]

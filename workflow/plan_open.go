@@ -134,7 +134,7 @@ const ReasonNotInside = "not_inside"
 func (w *planner) openChild(at Place, past Past, in setting) bool {
 	child := w.c.Children[at.Ref]
 	part := &Part{Case: child, Above: w.part}
-	if past.live() {
+	if past.live() && past.Status != TaskRetrying {
 		w.row(at, past, PlanLeaveRunning, "its sub-execution runs, and goes on with tasks that run again")
 	} else {
 		w.again[at.Ref] = true

@@ -219,18 +219,19 @@ func (w *planner) given(at Place, s Step) Step {
 
 // stop ends what runs in a task that does not go on as it is, and lists it.
 func (w *planner) stop(at Place, again bool) {
-	var refs []string
 	w.within(at.Ref, func(inner Place, past Past) {
-		refs = append(refs, inner.Ref)
 		switch {
 		case past.Status.Ended() && again:
+			if _, given := w.ch.given[inner.Ref]; given {
+				w.step(w.given(inner, Step{Ref: inner.Ref, Do: StepGive, Attempt: past.Attempt, Status: past.Status}))
+			}
 			w.row(inner, past, PlanUndecided, "%s runs again as a whole", w.prefix+at.Ref)
 		case past.Status.Ended():
 			w.row(inner, past, PlanKeep, "it stays as history")
 		case w.anew():
 			w.row(inner, past, PlanUndecided, "%s runs again as a whole", w.prefix+at.Ref)
 		default:
-			w.step(Step{Ref: inner.Ref, Do: StepReset, Attempt: past.Attempt, Status: past.Status})
+			w.step(w.given(inner, Step{Ref: inner.Ref, Do: StepReset, Attempt: past.Attempt, Status: past.Status}))
 			action := PlanUndecided
 			if past.live() {
 				action = PlanCancel

@@ -1,9 +1,8 @@
 package weather
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"encoding/csv"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -19,11 +18,23 @@ import (
 	"github.com/redrive/redrive/tasks"
 )
 
-// Sample is the path that stands for the data that comes with this package.
+// Sample is the path that stands for the data that comes with this package: four years of it.
 const Sample = "builtin:seattle-weather.csv"
 
 //go:embed data/seattle-weather.csv
 var sample []byte
+
+// SampleYear is one year of that data, as a CSV of its own.
+func SampleYear(year int) []byte {
+	var b bytes.Buffer
+	start := fmt.Appendf(nil, "%04d-", year)
+	for i, line := range bytes.SplitAfter(sample, []byte("\n")) {
+		if i == 0 || bytes.HasPrefix(line, start) {
+			b.Write(line)
+		}
+	}
+	return b.Bytes()
+}
 
 // maxFile bounds the data that one task reads.
 const maxFile = 16 << 20
@@ -39,15 +50,13 @@ type day struct {
 
 func (d day) mean() float64 { return (d.warmest + d.coldest) / 2 }
 
-// read answers the days at path, in order, and the SHA-256 of the data.
-func read(path string) ([]day, string, error) {
+// read answers the days at path, in order.
+func read(path string) ([]day, error) {
 	data, err := content(path)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	days, err := parse(strings.NewReader(string(data)))
-	return days, hex.EncodeToString(sum[:]), err
+	return parse(bytes.NewReader(data))
 }
 
 func content(path string) ([]byte, error) {

@@ -1,8 +1,10 @@
 package weather
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,15 +34,26 @@ func run(ctx context.Context, t testing.TB, name string, with any, out any) *wor
 	return failure
 }
 
-func TestLoad(t *testing.T) {
-	for _, path := range []string{Sample, "data/seattle-weather.csv"} {
-		var out loadOutput
-		require.Nil(t, run(t.Context(), t, "weather.load", loadInput{CSV: path}, &out))
-		require.Equal(t, loadOutput{
-			CSV: path, SHA256: "0845078a290b48e3149ab8639966824110a251db4e06fc144c06ebb534af23be", Rows: 1461,
-			Years: []yearCount{{2012, 366}, {2013, 365}, {2014, 365}, {2015, 365}},
-		}, out)
+func TestSampleYear(t *testing.T) {
+	rows := 0
+	for year, days := range map[int]int{2012: 366, 2013: 365, 2014: 365, 2015: 365} {
+		lines := strings.Split(strings.TrimSuffix(string(SampleYear(year)), "\n"), "\n")
+		require.Equal(t, "date,precipitation,temp_max,temp_min,wind,weather", lines[0])
+		require.Len(t, lines[1:], days, year)
+		require.True(t, strings.HasPrefix(lines[1], fmt.Sprintf("%d-01-01,", year)), lines[1])
+		rows += days
 	}
+	require.Equal(t, bytes.Count(sample, []byte("\n")), rows+1)
+}
+
+// A year gives the same, whether its file holds other years or not.
+func TestYearFromItsOwnFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "2013.csv")
+	require.NoError(t, os.WriteFile(path, SampleYear(2013), 0o600))
+	var all, own summary
+	require.Nil(t, run(t.Context(), t, "weather.year", yearInput{CSV: "data/seattle-weather.csv", Year: 2013, Resamples: 100}, &all))
+	require.Nil(t, run(t.Context(), t, "weather.year", yearInput{CSV: path, Year: 2013, Resamples: 100}, &own))
+	require.Equal(t, all, own)
 }
 
 // The expected figures come from awk, over the same file:
@@ -98,16 +111,15 @@ func TestInvalidData(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "data.csv")
 			require.NoError(t, os.WriteFile(path, []byte(c.data), 0o600))
-			failure := run(t.Context(), t, "weather.load", loadInput{CSV: path}, nil)
+			failure := run(t.Context(), t, "weather.year", yearInput{CSV: path, Year: 2012}, nil)
 			require.NotNil(t, failure)
 			require.Equal(t, c.code, failure.Code, failure.Message)
 			require.Contains(t, failure.Message, c.message)
 			require.False(t, failure.Retryable)
 		})
 	}
-	require.Equal(t, "data_unreadable", run(t.Context(), t, "weather.load", loadInput{CSV: "no/such.csv"}, nil).Code)
-	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.load", loadInput{}, nil).Code)
-	require.Equal(t, "data_changed", run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 2012, SHA256: "0"}, nil).Code)
+	require.Equal(t, "data_unreadable", run(t.Context(), t, "weather.year", yearInput{CSV: "no/such.csv", Year: 2012}, nil).Code)
+	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.year", yearInput{Year: 2012}, nil).Code)
 	require.Equal(t, "year_missing", run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 1999}, nil).Code)
 	require.Equal(t, "input_invalid", run(t.Context(), t, "weather.year", yearInput{CSV: Sample, Year: 2012, Resamples: -1}, nil).Code)
 

@@ -134,6 +134,8 @@ local function uncount(k, ref, rec)
     end
   end
   call('HDEL', k.holders, unpack(fields))
+  local i = next and math.max(total + 0, rec.size + 0) or -1 -- what was appended before it was halted
+  while i >= 0 and call('HDEL', k.holders, ref .. '#' .. i) == 1 do i = i + 1 end
   call('SREM', k.open, '>' .. ref)
 end
 

@@ -68,7 +68,7 @@ local function await(k, t)
 end
 
 local function restart(K, k, x, id, t, rec, now, out, list)
-  local fresh = not rec or rec.status == 'pending'
+  local fresh = not rec or rec.status == 'pending' and call('SISMEMBER', k.open, t.r) == 0
   local hash = t.y and rec and rec.hash or nil
   local next = renew(K, k, x, id, t.r, rec, now, out)
   next.keep, next.size, next.try, next.child, next.plan, next.maybe, next.hash = t.k, t.z, t.t, t.c, t.q, hash and '1' or nil, hash
@@ -89,7 +89,9 @@ end
 
 -- Ends a task as the redrive says: pinned, skipped, or not a part of it any more.
 local function conclude(K, k, x, id, t, rec, now, out)
+  local size = rec and rec.size
   local next = renew(K, k, x, id, t.r, rec, now, out)
+  next.size = t.u ~= 'not_inside' and size or nil
   if t.d == 'pin' or t.u == 'by_hand' then next.attempt, next.dispatch, next.redrive, next.queued = (next.attempt or 0) + 1 .. '', '1', x.epoch, now .. '' end
   move(x, next, t.d == 'pin' and 'succeeded' or 'skipped')
   next.ended, next.reason = now .. '', t.d == 'pin' and 'pinned' or t.u
@@ -105,8 +107,11 @@ local function touch(k, t, rec)
     rec.size = t.z
     call('HSET', k.tasks, t.r, cjson.encode(rec))
   end
+  local next, total, parallel = string.match(call('HGET', k.holders, t.r .. '#') or '', '^(%d+) (%d+) (%d+)')
+  if next and next + 0 < total + 0 and (call('HGET', k.holders, t.r) or 0) + 0 < parallel + 0 then call('SADD', k.open, '>' .. t.r) end -- a place may be free
   if rec.timed or rec.hand then return end
-  call((call('HGET', k.holders, t.r) or '0') == '0' and 'SADD' or 'SREM', k.open, t.r)
+  local idle = (call('HGET', k.holders, t.r) or '0') == '0' and call('SISMEMBER', k.open, '>' .. t.r) == 0
+  call(idle and 'SADD' or 'SREM', k.open, t.r)
 end
 
 -- Applies steps, of which rows answers the next (nil = none), and what follows a step. Answers what release does, and

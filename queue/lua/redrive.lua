@@ -90,7 +90,8 @@ for n, p in ipairs(parts) do
   else
     call('ZADD', K[10], 'NX', now, id)
   end
-  save(x, 'status', x.status, 'epoch', x.epoch, 'reason', p.reason, unpack(p.fields))
+  if x.status ~= 'paused' then call('HSET', K[1], 'reason', p.reason) end -- why it is paused stays
+  save(x, 'status', x.status, 'epoch', x.epoch, unpack(p.fields))
   reply[n + 2] = {id, state, relay, out}
 end
 return reply

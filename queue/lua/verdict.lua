@@ -37,11 +37,8 @@ else
   move(x, rec, action == 'skip' and 'skipped' or 'failed')
   rec.ended, rec.reason = now .. '', ARGV[6]
   if action == 'fail' then
-    if (rec.attempt or '0') == '0' then
-      rec.attempt = '0'
-    else -- an attempt of its own: the former one keeps its error
-      rec.attempt, rec.dispatch, rec.queued, rec.started, rec.worker = rec.attempt + 1 .. '', '1', nil, nil, nil
-    end
+    -- an attempt of its own: the former one keeps its error, and this one is kept when another follows
+    rec.attempt, rec.dispatch, rec.queued, rec.started, rec.worker = (rec.attempt or 0) + 1 .. '', '1', nil, nil, nil
     rec.redrive = x.epoch
     keep_failure(KEYS[3], ref .. '#' .. rec.attempt, ARGV[7], '')
     if onward then rec.continued = true elseif not outside(ref) then call('HSETNX', KEYS[3], 'failure', ARGV[7]) end

@@ -15,7 +15,10 @@ local k, list = keys(KEYS), {}
 for _ = 1, math.min(room, 500) do list[#list + 1] = slide(k, ref) end
 local relay, moved = release(k, x, id, '', list, now)
 if moved > 0 then call('HINCRBY', KEYS[14], ref, moved) end
-if moved < 500 then call('SREM', KEYS[6], '>' .. ref) end
+if moved < 500 then
+  call('SREM', KEYS[6], '>' .. ref)
+  if rec and rec.status == 'running' and (call('HGET', KEYS[14], ref) or '0') == '0' then call('SADD', KEYS[6], ref) end
+end
 call('ZADD', KEYS[10], 'NX', now, id)
 save(x)
 return {1, 1, now, unpack(relay)}

@@ -2090,10 +2090,10 @@ type ServerInterface interface {
 	ListTasks(c *gin.Context, id ExecutionID, params ListTasksParams)
 	// GetTask Read a task
 	// (GET /v1/executions/{id}/tasks/{ref})
-	GetTask(c *gin.Context, id ExecutionID, ref Ref)
+	GetTask(c *gin.Context, id ExecutionID, ref NestedRef)
 	// ListAttempts List the attempts of a task
 	// (GET /v1/executions/{id}/tasks/{ref}/attempts)
-	ListAttempts(c *gin.Context, id ExecutionID, ref Ref, params ListAttemptsParams)
+	ListAttempts(c *gin.Context, id ExecutionID, ref NestedRef, params ListAttemptsParams)
 	// CompleteTask End a task as succeeded, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/complete)
 	CompleteTask(c *gin.Context, id ExecutionID, ref NestedRef, params CompleteTaskParams)
@@ -2102,7 +2102,7 @@ type ServerInterface interface {
 	DiffAttempts(c *gin.Context, id ExecutionID, ref NestedRef, params DiffAttemptsParams)
 	// FailTask End a task as failed, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/fail)
-	FailTask(c *gin.Context, id ExecutionID, ref Ref)
+	FailTask(c *gin.Context, id ExecutionID, ref NestedRef)
 	// SkipTask Skip a task, by hand
 	// (POST /v1/executions/{id}/tasks/{ref}/skip)
 	SkipTask(c *gin.Context, id ExecutionID, ref NestedRef, params SkipTaskParams)
@@ -2790,7 +2790,7 @@ func (siw *ServerInterfaceWrapper) GetTask(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "ref" -------------
-	var ref Ref
+	var ref NestedRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
@@ -2824,7 +2824,7 @@ func (siw *ServerInterfaceWrapper) ListAttempts(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "ref" -------------
-	var ref Ref
+	var ref NestedRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
@@ -2975,7 +2975,7 @@ func (siw *ServerInterfaceWrapper) FailTask(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "ref" -------------
-	var ref Ref
+	var ref NestedRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "ref", c.Param("ref"), &ref, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
@@ -5059,7 +5059,7 @@ func (response ListTasksdefaultApplicationProblemPlusJSONResponse) VisitListTask
 
 type GetTaskRequestObject struct {
 	ID  ExecutionID `json:"id"`
-	Ref Ref         `json:"ref"`
+	Ref NestedRef   `json:"ref"`
 }
 
 type GetTaskResponseObject interface {
@@ -5099,7 +5099,7 @@ func (response GetTaskdefaultApplicationProblemPlusJSONResponse) VisitGetTaskRes
 
 type ListAttemptsRequestObject struct {
 	ID     ExecutionID `json:"id"`
-	Ref    Ref         `json:"ref"`
+	Ref    NestedRef   `json:"ref"`
 	Params ListAttemptsParams
 }
 
@@ -5223,7 +5223,7 @@ func (response DiffAttemptsdefaultApplicationProblemPlusJSONResponse) VisitDiffA
 
 type FailTaskRequestObject struct {
 	ID   ExecutionID `json:"id"`
-	Ref  Ref         `json:"ref"`
+	Ref  NestedRef   `json:"ref"`
 	Body *FailTaskJSONRequestBody
 }
 
@@ -7348,7 +7348,7 @@ func (sh *strictHandler) ListTasks(ctx *gin.Context, id ExecutionID, params List
 }
 
 // GetTask operation middleware
-func (sh *strictHandler) GetTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+func (sh *strictHandler) GetTask(ctx *gin.Context, id ExecutionID, ref NestedRef) {
 	var request GetTaskRequestObject
 
 	request.ID = id
@@ -7377,7 +7377,7 @@ func (sh *strictHandler) GetTask(ctx *gin.Context, id ExecutionID, ref Ref) {
 }
 
 // ListAttempts operation middleware
-func (sh *strictHandler) ListAttempts(ctx *gin.Context, id ExecutionID, ref Ref, params ListAttemptsParams) {
+func (sh *strictHandler) ListAttempts(ctx *gin.Context, id ExecutionID, ref NestedRef, params ListAttemptsParams) {
 	var request ListAttemptsRequestObject
 
 	request.ID = id
@@ -7474,7 +7474,7 @@ func (sh *strictHandler) DiffAttempts(ctx *gin.Context, id ExecutionID, ref Nest
 }
 
 // FailTask operation middleware
-func (sh *strictHandler) FailTask(ctx *gin.Context, id ExecutionID, ref Ref) {
+func (sh *strictHandler) FailTask(ctx *gin.Context, id ExecutionID, ref NestedRef) {
 	var request FailTaskRequestObject
 
 	request.ID = id
