@@ -77,8 +77,12 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 	if r.WorkflowInput != nil {
 		s.of(c).input = merged(c.input, r.WorkflowInput, r.InputMode)
 	}
+	ends := 0
 	for x, k := range s.cuts {
-		s.trim(x, k)
+		ends += s.trim(x, k)
+	}
+	if ends > 0 {
+		return nil, refusal("not_allowed") // what holds the task runs again as a whole, or has not begun
 	}
 	return s, s.possible(s.top)
 }
@@ -348,8 +352,9 @@ func (s *shears) reopen(c *course, ref string) {
 	s.ripple(c, ref)
 }
 
-// trim leaves out what lies in a task that runs again as a whole, or has not begun.
-func (s *shears) trim(c *course, k *cut) {
+// trim leaves out what lies in a task that runs again as a whole, or has not begun; it
+// says how many ends were given to such.
+func (s *shears) trim(c *course, k *cut) (ends int) {
 	hidden := func(ref string) bool {
 		if k.later(c, ref) {
 			return true
@@ -366,7 +371,11 @@ func (s *shears) trim(c *course, k *cut) {
 			delete(k.again, ref)
 		}
 	}
-	maps.DeleteFunc(k.ends, func(ref string, _ json.RawMessage) bool { return hidden(ref) })
+	for ref := range k.ends {
+		if hidden(ref) {
+			ends++
+		}
+	}
 	for ref := range k.open {
 		if _, ends := k.ends[ref]; ends || k.again[ref] || hidden(ref) {
 			delete(k.open, ref)
@@ -385,19 +394,28 @@ func (s *shears) trim(c *course, k *cut) {
 			k.unlist(c, at)
 		}
 	}
+	return ends
 }
 
-// unlist leaves out what is given as the end of items that are no longer on the list.
+// unlist leaves out the items of a for_each that are no longer on its list.
 func (k *cut) unlist(c *course, at workflow.Place) {
 	with := *c
 	with.input = k.input
 	items, bad := at.Items(with.scope(at, at.ItemsReads, false))
-	maps.DeleteFunc(k.ends, func(ref string, _ json.RawMessage) bool {
-		return bad == nil && workflow.Within(at.Ref, ref) && !slices.ContainsFunc(items, func(i workflow.Item) bool {
+	if bad != nil {
+		return
+	}
+	gone := func(ref string) bool {
+		return workflow.Within(at.Ref, ref) && !slices.ContainsFunc(items, func(i workflow.Item) bool {
 			item := i.Ref(at.Ref)
 			return ref == item || workflow.Within(item, ref)
 		})
-	})
+	}
+	maps.DeleteFunc(k.ends, func(ref string, _ json.RawMessage) bool { return gone(ref) })
+	maps.DeleteFunc(k.again, func(ref string, _ bool) bool { return gone(ref) })
+	maps.DeleteFunc(k.open, func(ref string, _ bool) bool { return gone(ref) })
+	maps.DeleteFunc(k.first, func(ref string, _ int) bool { return gone(ref) })
+	maps.DeleteFunc(k.inner, func(ref string, _ *cut) bool { return gone(ref) })
 }
 
 // later says whether this is an iteration behind the one at which its loop goes on.

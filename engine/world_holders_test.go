@@ -13,10 +13,8 @@ import (
 func (c *course) failPending(at workflow.Place, e *workflow.Error) {
 	c.move(at.Ref, workflow.EventFail)
 	t := c.tasks[at.Ref]
-	if t.redrive = c.epoch; t.attempt > 0 { // the former attempt keeps its error
-		t.attempt++
-		t.dispatch = 1
-	}
+	t.attempt++
+	t.dispatch, t.redrive = 1, c.epoch
 	c.failed(at, e, false)
 }
 

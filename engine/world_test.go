@@ -464,21 +464,19 @@ func (c *course) cancel() {
 
 // finish ends an execution in which nothing is left to do.
 func (c *course) finish() {
-	end := c.end()
+	end, h := c.end(), c.tasks[workflow.HandlersPath]
+	bad := end == workflow.ExecutionFailed || end == workflow.ExecutionTimedOut
+	handle := c.p.Handlers != nil && bad && (h == nil || !h.status.Ended() || h.redrive != c.epoch)
 	for ref, t := range c.tasks {
-		if t.status != workflow.TaskPending {
-			continue
-		}
 		switch {
+		case t.status != workflow.TaskPending:
 		case !isHandler(ref):
 			c.move(ref, workflow.EventCancel)
-		case end == workflow.ExecutionSucceeded || end == workflow.ExecutionCanceled:
+		case !handle:
 			t.status = workflow.TaskSkipped
 		}
 	}
-	h := c.tasks[workflow.HandlersPath]
-	bad := end == workflow.ExecutionFailed || end == workflow.ExecutionTimedOut
-	if c.p.Handlers != nil && bad && (h == nil || !h.status.Ended() || h.redrive != c.epoch) {
+	if handle {
 		c.add(workflow.HandlersPath)
 		if c.failure == nil {
 			c.failure = c.error()
