@@ -123,7 +123,7 @@ func (b *board) apply(e client.Event) {
 		return
 	}
 	row := b.row(e.Ref, "", status)
-	if row == nil || status == "" {
+	if row == nil || status == "" || e.Type == kept {
 		return
 	}
 	row.status, row.note = status, e.Reason

@@ -30,6 +30,7 @@ func (p *program) devCommand() *cli.Command {
 		Description: "Without --redis and --data the Redis is inside the process, and its state is gone when it stops. Task types: the built-in ones, with any command and any address allowed, and those of the demo.",
 		Flags: append([]cli.Flag{
 			listenFlag(),
+			dialectsFlag(),
 			&cli.StringFlag{Name: "redis", Usage: "use the Redis at `URL`", EnvVars: setup.Env("redis")},
 			&cli.StringFlag{Name: "data", Usage: "start a redis-server that keeps its state in the folder `DIR`", EnvVars: setup.Env("data")},
 			&cli.IntFlag{Name: "concurrency", Usage: "run `N` tasks at once", EnvVars: setup.Env("concurrency"), Value: 10},
@@ -66,8 +67,12 @@ func (p *program) dev(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	speaks, err := dialects(c)
+	if err != nil {
+		return err
+	}
 	d, err := startDev(c.Context, devOptions{
-		listen: listen, redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
+		listen: listen, dialects: speaks, redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
 		secrets: secrets, version: p.version, log: log,
 	})
 	if err != nil {
@@ -92,6 +97,7 @@ type devOptions struct {
 	listen, redis, data string
 	concurrency         int
 	queues              map[string]int                    // nil = default
+	dialects            []string                          // nil = all
 	secrets             func(name string) (string, error) // nil = from the environment
 	version             string
 	log                 *slog.Logger
@@ -128,7 +134,7 @@ func startDev(ctx context.Context, o devOptions) (*dev, error) {
 		return nil, err
 	}
 	serverOptions, workerOptions := server.DefaultOptions(), worker.DefaultOptions()
-	serverOptions.Listen, serverOptions.Open = o.listen, true
+	serverOptions.Listen, serverOptions.Open, serverOptions.Dialects = o.listen, true, o.dialects
 	workerOptions.Types, workerOptions.Concurrency, workerOptions.Version = types, o.concurrency, o.version
 	workerOptions.Drain = 5 * time.Second
 	if o.queues != nil {

@@ -81,8 +81,11 @@ func (s *session) pump(events <-chan client.Event, failed <-chan error, show sho
 	}
 }
 
-// redriven is the event of a redrive.
-const redriven = "execution.redriven"
+// Events of redrives: one began; a task was reached again, and would have seen what it saw before.
+const (
+	redriven = "execution.redriven"
+	kept     = "task.kept"
+)
 
 // lines writes events as lines, for logs and pipes; of many inside a for_each or
 // a loop only how far it is, and what is in trouble. What was before the last
@@ -145,7 +148,10 @@ func (l *lines) write(e client.Event, what, status, progress string) {
 	if what == "" {
 		what = "execution"
 	}
-	if status == "" {
+	switch {
+	case e.Type == kept:
+		status = "kept"
+	case status == "":
 		status = e.Type
 	}
 	text := fmt.Sprintf("%s  %-30s %s", l.style.dim(e.At.Local().Format("15:04:05.000")), what, l.style.status(status))
@@ -166,6 +172,9 @@ func (l *lines) finish(time.Time) {}
 
 // statusOf is the status that an event leads to, "" when it changes none.
 func statusOf(e client.Event) string {
+	if e.Type == kept {
+		return "succeeded"
+	}
 	if e.Status != "" {
 		return e.Status
 	}

@@ -122,3 +122,23 @@ func TestProgressOfARedrive(t *testing.T) {
 	require.Contains(t, text, "▶ running  0 of 2 tasks, 3.0s", "it runs since the redrive")
 	require.Contains(t, text, "attempt 3")
 }
+
+// A task that would have seen what it saw before is told of as kept, and stays on the board as it was.
+func TestProgressOfAKeptTask(t *testing.T) {
+	at := time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)
+	tell := func(kind string, after time.Duration) client.Event {
+		return client.Event{Type: kind, Ref: "count", At: at.Add(after), Attempt: 1}
+	}
+	events := []client.Event{tell("task.running", 0), tell("task.succeeded", time.Second), {Type: redriven, At: at.Add(time.Hour)}, tell(kept, time.Hour)}
+	var b bytes.Buffer
+	l := &lines{w: &b, tallies: map[string]*tally{}, before: 1}
+	board := &board{width: 100, index: map[string]*boardRow{}}
+	for _, e := range events {
+		l.apply(e)
+		board.apply(e)
+	}
+	require.Regexp(t, `count +✔ kept\n$`, b.String())
+	require.NotContains(t, b.String(), "succeeded")
+	require.Regexp(t, `✔ count +succeeded +1\.0s`, strings.Join(board.render(at, 50), "\n"))
+	require.Equal(t, "succeeded", statusOf(client.Event{Type: kept, Ref: "each[a]"}), "what is counted is a status")
+}

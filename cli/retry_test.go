@@ -208,7 +208,7 @@ func TestRefusedRedrives(t *testing.T) {
 		code    int
 		text    []string
 	}{
-		{refuse(409, "plan_changed", client.FieldError{Field: "revision", Message: "task.succeeded load"}), exitConflict, []string{"--dry-run", "task.succeeded load"}},
+		{refuse(409, "plan_changed", client.FieldError{Field: "load", Code: "task.succeeded", Message: "at 2026-01-31T08:00:00Z"}), exitConflict, []string{"--dry-run", "it cannot be (plan_changed)\nLook"}},
 		{refuse(409, "acknowledge_required"), exitConflict, []string{"--acknowledge REF"}},
 		{refuse(409, "nothing_to_retry"), exitConflict, []string{"redrive rerun ID"}},
 		{refuse(409, "not_retryable"), exitConflict, []string{"redrive rerun ID"}},

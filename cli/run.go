@@ -35,7 +35,7 @@ func (p *program) runCommand() *cli.Command {
 		},
 		Action: p.run,
 	}, []string{
-		`redrive run weather-report --set years='[2012,2013]' --wait`,
+		`redrive run weather-report --set years.2012=2012.csv --set report=report.md --wait`,
 		`redrive run weather-report --input @input.json --label team=data`,
 		`redrive run weather-report --wait --timeout 5m -o json > execution.json`,
 		`redrive run nightly --session-time 2026-03-01 --attempt-name second-try`,

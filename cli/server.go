@@ -19,6 +19,7 @@ func (p *program) serverCommand() *cli.Command {
 		Flags: slices.Concat([]cli.Flag{
 			listenFlag(),
 			&cli.BoolFlag{Name: "allow-open", Usage: "listen on an address that others can reach although there is no API key", EnvVars: setup.Env("allow-open")},
+			dialectsFlag(),
 			&cli.BoolFlag{Name: "check", Usage: "check the settings and Redis, start nothing"},
 		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag(), setup.SecretsFlag()}, logFlags("info")),
 		Action: p.server,
@@ -44,6 +45,9 @@ func (p *program) server(c *cli.Context) error {
 	options := server.DefaultOptions()
 	options.AllowOpen = c.Bool("allow-open")
 	if options.Listen, err = setup.Listen(c); err != nil {
+		return err
+	}
+	if options.Dialects, err = dialects(c); err != nil {
 		return err
 	}
 	retention, err := setup.Retention(c)

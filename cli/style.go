@@ -46,6 +46,7 @@ var looks = map[string]look{
 	"timed_out": {"⧗", red},
 	"canceled":  {"⊘", yellow},
 	"skipped":   {"↷", gray},
+	"kept":      {"✔", gray}, // of an event only
 }
 
 // status is a status with its symbol, coloured.

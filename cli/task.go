@@ -217,6 +217,7 @@ func (p *program) listAttempts(c *cli.Context) error {
 		{title: "status", value: func(a a) string { return s.style.status(string(a.Status)) }},
 		{title: "started", value: func(a a) string { return s.time(at(a.StartedAt)) }},
 		{title: "took", value: func(a a) string { return took(s.printer.now, at(a.StartedAt), at(a.EndedAt)) }},
+		{title: "redrive", value: func(a a) string { return number(a.Redrive) }},
 		{title: "worker", value: func(a a) string { return a.Worker }},
 		{title: "deliveries", wide: true, value: func(a a) string { return strconv.Itoa(a.Dispatch) }},
 		{title: "error", value: func(a a) string { return clip(errorText(a.Error), 70) }},

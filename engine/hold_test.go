@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,6 +46,34 @@ func TestARedriveCatchesUpWithAnExecutionThatMoves(t *testing.T) {
 	s.ends(x, workflow.ExecutionSucceeded)
 	require.Equal(t, 2, s.task(x, "each").Attempt)
 	require.JSONEq(t, "["+strings.Join(list, ",")+"]", string(s.task(x, "each").Output))
+}
+
+// TestStepsWithValuesAreAppliedInParts gives more inputs than one call applies: a step and its value stay together.
+func TestStepsWithValuesAreAppliedInParts(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const items = 700
+	inputs, list, want := map[string]json.RawMessage{}, make([]string, items), make([]string, items)
+	for i := range items {
+		list[i], want[i] = fmt.Sprint(i), fmt.Sprint(i)
+		if i%3 != 0 { // so that the first part ends between a step and its value
+			want[i] = fmt.Sprint(1000 + i)
+			inputs[fmt.Sprintf("each[%d]", i)] = json.RawMessage(want[i])
+		}
+	}
+	s.run = func(*engine.Run) (json.RawMessage, *workflow.Error) {
+		return nil, &workflow.Error{Code: "boom", Message: "it broke"}
+	}
+	x := s.start("name: wide\ntasks: [{ name: each, type: noop, for_each: { items: '${workflow.input.list}', max_parallel: 700 }, with: '${item}' }]",
+		`{"list": [`+strings.Join(list, ",")+`]}`)
+	s.settle()
+	s.ends(x, workflow.ExecutionFailed)
+	s.run = nil
+	_, err := s.Redrive(s.ctx(), x.ID, engine.RedriveRequest{Redrive: workflow.Redrive{Operation: workflow.OperationRetry, TaskInput: inputs}})
+	require.NoError(t, err)
+	s.settle()
+	s.ends(x, workflow.ExecutionSucceeded)
+	require.JSONEq(t, "["+strings.Join(want, ",")+"]", string(s.task(x, "each").Output))
 }
 
 // work runs the items of a for_each, one after the other, as one of several workers.

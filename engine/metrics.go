@@ -18,6 +18,7 @@ type Metrics struct {
 	refused    *prometheus.CounterVec
 	repairs    *prometheus.CounterVec
 	ticks      *prometheus.CounterVec
+	redrives   *prometheus.CounterVec
 }
 
 // NewMetrics makes the counters and registers them, unless reg is nil.
@@ -46,6 +47,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		ticks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "redrive_schedule_ticks_total", Help: "Ticks of schedules and backfills, by what became of them: started, skipped, failed (to start).",
 		}, []string{"outcome"}),
+		redrives: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "redrive_redrives_total", Help: "Redrives of executions, by operation: retry, rerun, complete, skip.",
+		}, []string{"operation"}),
+	}
+	for _, operation := range workflow.Operations {
+		m.redrives.WithLabelValues(string(operation))
 	}
 	for _, outcome := range []TickOutcome{TickStarted, TickSkipped, TickFailed} {
 		m.ticks.WithLabelValues(string(outcome))
@@ -62,7 +69,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs, m.ticks)
+		reg.MustRegister(m.starts, m.executions, m.tasks, m.durations, m.waits, m.refused, m.repairs, m.ticks, m.redrives)
 	}
 	return m
 }
@@ -74,6 +81,10 @@ func (m *Metrics) ended(s workflow.ExecutionStatus) { m.executions.WithLabelValu
 func (m *Metrics) task(taskType string, status workflow.TaskStatus, took time.Duration) {
 	m.tasks.WithLabelValues(taskType, string(status)).Inc()
 	m.durations.WithLabelValues(taskType).Observe(took.Seconds())
+}
+
+func (m *Metrics) redriven(operation workflow.Operation) {
+	m.redrives.WithLabelValues(string(operation)).Inc()
 }
 
 func (m *Metrics) fenced(operation string) { m.refused.WithLabelValues(operation).Inc() }

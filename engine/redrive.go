@@ -98,13 +98,18 @@ func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once
 		return nil, err
 	}
 	if r.Identity == workflow.NewExecution {
-		return e.redriveAnew(ctx, m, token)
+		made, err := e.redriveAnew(ctx, m, token)
+		if err == nil {
+			e.metrics.redriven(r.Operation)
+		}
+		return made, err
 	}
 	h.id = m.top.ID
 	if err := e.commit(ctx, m, token, h.token); err != nil {
 		return nil, err
 	}
 	h.token = "" // it ended with that
+	e.metrics.redriven(r.Operation)
 	return e.Execution(ctx, x.ID)
 }
 

@@ -229,7 +229,11 @@ func (r *Redis) Events(ctx context.Context, id string, from int64, limit int) ([
 			Seq: strconv.FormatInt(from+int64(i)+1, 10), At: time.UnixMilli(atoi(f[0])).UTC(), Type: f[1],
 			Ref: f[2], Attempt: int(atoi(f[3])), By: f[4], Reason: f[5],
 		}
-		if kind == "task" {
+		switch {
+		case kind != "task":
+		case status == "kept":
+			events[i].Status = string(workflow.TaskSucceeded)
+		default:
 			events[i].Status = status
 		}
 	}

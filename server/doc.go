@@ -1,11 +1,12 @@
-// Package server is the HTTP process: the native API, the pages around it and
-// the doors in front of them.
+// Package server is the HTTP process: the native API, the wire dialects, the
+// pages around them and the doors in front of them.
 //
-//	request -> id, log, metrics, recover        middleware.go
-//	        -> headers, cross-origin, host      guard.go
-//	        -> who asks, the route's rule       access.go
-//	        -> api | pages | health | metrics | monitoring
+//	request -> whose path is it                 dialects.go
+//	        -> id, log, metrics, recover        middleware.go
+//	        -> headers, cross-origin, host      access.go
+//	        -> who asks, the route's rule       access.go, dialects.go
+//	        -> api | compat/<dialect> | pages | health | metrics | monitoring
 //
 // Every error leaves as a problem document (package problem), written in one
-// place. A route without an access rule is closed.
+// place, or in a dialect's own shape. A route without an access rule is closed.
 package server

@@ -44,6 +44,9 @@ func (s *Server) observe(c *gin.Context) {
 	if route == "" {
 		route = "none"
 	}
+	if d := c.GetString(dialectKey); d != "" {
+		route = "/" + d + "/" + strings.TrimPrefix(route, "/") // one label, with the prefix and without
+	}
 	status := c.Writer.Status()
 	s.metrics.requests.WithLabelValues(methodLabel(c.Request.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
 	level := slog.LevelInfo
@@ -67,10 +70,12 @@ func methodLabel(method string) string {
 }
 
 // respond answers the error that a later handler left, the one place that does.
-func (s *Server) respond(c *gin.Context) {
-	c.Next()
-	if err := c.Errors.Last(); err != nil {
-		s.writeError(c.Writer, c.Request, err.Err)
+func (s *Server) respond(write func(http.ResponseWriter, *http.Request, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		c.Next()
+		if err := c.Errors.Last(); err != nil {
+			write(c.Writer, c.Request, err.Err)
+		}
 	}
 }
 
@@ -78,14 +83,19 @@ func (s *Server) respond(c *gin.Context) {
 // goes to the log.
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem.From(err)
-	if p.Status >= http.StatusInternalServerError {
-		s.options.Logger.ErrorContext(r.Context(), "request failed", slog.String("request_id", requestID(w)),
-			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("code", p.Code), slog.Any("error", err))
-	}
+	s.logFailure(w, r, p, err)
 	if g, ok := w.(gin.ResponseWriter); ok && g.Written() {
 		return // the answer has begun: the caller sees it break off
 	}
 	problem.Write(w, r, requestID(w), p)
+}
+
+// logFailure logs a cause that is not the caller's.
+func (s *Server) logFailure(w http.ResponseWriter, r *http.Request, p *problem.Problem, err error) {
+	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusNotImplemented {
+		s.options.Logger.ErrorContext(r.Context(), "request failed", slog.String("request_id", requestID(w)),
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("code", p.Code), slog.Any("error", err))
+	}
 }
 
 // recoverPanic turns a panic into a plain 500; the stack goes to the log only.
@@ -108,14 +118,18 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-// limit ends an API request that takes too long while there still is time to
-// answer it. Streams have no end of their own, and polls know theirs.
+// limit puts an end to API requests. Streams have no end of their own, and polls know theirs.
 func (s *Server) limit(c *gin.Context) {
 	route := c.FullPath()
 	stream := strings.HasSuffix(route, "/events") || strings.HasSuffix(route, "/logs") && api.Follows(c.Request)
 	if !strings.HasPrefix(route, "/v1/") || stream || route == "/v1/remote/poll" {
 		return
 	}
+	s.timed(c)
+}
+
+// timed ends a request that takes too long while there still is time to answer it.
+func (s *Server) timed(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.options.Write/2)
 	defer cancel()
 	c.Request = c.Request.WithContext(ctx)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -43,6 +45,8 @@ type Options struct {
 	Listen    string // HOST:PORT; port 0 picks one
 	Open      bool   // no keys: everybody may do everything, credentials are ignored
 	AllowOpen bool   // accept an address that is not loopback although there is no key
+
+	Dialects []string // names of the wire dialects that are spoken; nil = all, empty = none
 
 	MaxBody    int64         // bytes of a request body
 	Streams    int           // streams of events and logs at once
@@ -86,6 +90,11 @@ func (o Options) Validate() error {
 		refuse("Listen", "%q is not HOST:PORT, as 127.0.0.1:8080", o.Listen)
 	} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		refuse("Listen", "port %q: want 0 to 65535", port)
+	}
+	for _, name := range o.Dialects {
+		if known := Dialects(); !slices.Contains(known, name) {
+			refuse("Dialects", "there is no dialect %q: want names of %s", name, strings.Join(known, ", "))
+		}
 	}
 	if o.MaxBody < 1 {
 		refuse("MaxBody", "is %d bytes: want 1 or more", o.MaxBody)

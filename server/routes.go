@@ -16,23 +16,14 @@ import (
 
 // route puts the router together: every route and, beside it, its rule.
 func (s *Server) route() {
-	gin.SetMode(gin.ReleaseMode)
-	r := gin.New()
-	r.UseRawPath, r.UnescapePathValues = true, true // a ref is one escaped segment
-	r.RedirectTrailingSlash, r.HandleMethodNotAllowed = false, true
-	_ = r.SetTrustedProxies(nil) // fails only for addresses it cannot parse
+	r := newRouter()
 	s.router, s.rules = r, s.spec.Rules()
 
-	r.Use(s.identify, s.observe, s.respond, s.recoverPanic, s.guard, s.limit, s.authorize, s.check)
+	r.Use(s.identify, s.observe, s.respond(s.writeError), s.recoverPanic, s.guard, s.limit, s.authorize, s.check)
 	r.NoRoute(func(c *gin.Context) {
 		fail(c, problem.New(http.StatusNotFound, "route_not_found", "there is nothing at this path: /docs lists what there is"))
 	})
-	r.NoMethod(func(c *gin.Context) {
-		allow := c.Writer.Header().Get("Allow")
-		p := problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take %s: use %s", c.Request.Method, allow)
-		p.Allow = allow
-		fail(c, p)
-	})
+	r.NoMethod(methodNotAllowed)
 
 	api.RegisterHandlersWithOptions(r, api.NewStrictHandlerWithOptions(
 		api.NewHandlers(s.options.Engine, api.Options{
@@ -56,6 +47,22 @@ func (s *Server) route() {
 	if s.dashboard != nil {
 		s.routeDashboard()
 	}
+}
+
+func newRouter() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.UseRawPath, r.UnescapePathValues = true, true // a ref is one escaped segment
+	r.RedirectTrailingSlash, r.HandleMethodNotAllowed = false, true
+	_ = r.SetTrustedProxies(nil) // fails only for addresses it cannot parse
+	return r
+}
+
+func methodNotAllowed(c *gin.Context) {
+	allow := c.Writer.Header().Get("Allow")
+	p := problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take %s: use %s", c.Request.Method, allow)
+	p.Allow = allow
+	fail(c, p)
 }
 
 // routeDashboard lets readers look and admins act.

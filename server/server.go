@@ -31,6 +31,8 @@ type Server struct {
 	router    *gin.Engine
 	http      *http.Server
 
+	switchboard *switchboard // before the router: dialects
+
 	stopping context.Context // done when Stop begins: event streams end, and polls are let go
 	halt     context.CancelFunc
 
@@ -65,6 +67,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.stopping, s.halt = context.WithCancel(context.Background())
 	s.route()
+	s.speak()
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: o.ReadHeader, ReadTimeout: o.Read, WriteTimeout: o.Write, IdleTimeout: o.Idle,
@@ -75,7 +78,7 @@ func New(o Options) (*Server, error) {
 }
 
 // Handler is the whole server as a handler.
-func (s *Server) Handler() http.Handler { return plusIsPlus(s.router) }
+func (s *Server) Handler() http.Handler { return plusIsPlus(s.switchboard) }
 
 // Start checks that listening is safe, listens and returns. Requests are
 // served until Stop.

@@ -13,6 +13,9 @@ const (
 	OperationSkip     Operation = "skip"     // an operator says that a task is not needed
 )
 
+// Operations lists every operation.
+var Operations = []Operation{OperationRetry, OperationRerun, OperationComplete, OperationSkip}
+
 // Redrive asks to run a part of an execution again. Zero fields mean their defaults.
 type Redrive struct {
 	Operation     Operation                  `json:"operation"`

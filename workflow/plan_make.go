@@ -164,7 +164,11 @@ func (r *Redrive) Check() Problems {
 			r.Subworkflows = SubworkflowsResume
 		}
 	}
-	one("operation", string(r.Operation), string(OperationRetry), string(OperationRerun), string(OperationComplete), string(OperationSkip))
+	operations := make([]string, len(Operations))
+	for i, operation := range Operations {
+		operations[i] = string(operation)
+	}
+	one("operation", string(r.Operation), operations...)
 	one("scope", string(r.Scope), string(ScopeDownstream), string(ScopeOnly), string(ScopeChanged))
 	one("input_mode", string(r.InputMode), string(InputReplace), string(InputMerge))
 	one("identity", string(r.Identity), string(InPlace), string(NewExecution))

@@ -20,6 +20,7 @@ local relay, out = apply(KEYS, x, id, now, function()
     if not raw then return nil end
     local t = cjson.decode(raw)
     follow = (t.v and 1 or 0) + (t.g and 1 or 0)
+    if used + 1 + follow > #rows then return nil end -- the next call reads what belongs to it
     taken = taken + 1
   else
     follow = follow - 1

@@ -18,6 +18,7 @@ type Principal struct {
 	Name     string
 	Scope    engine.Scope
 	Projects []string // empty = all
+	Through  string   // the wire dialect that is spoken; empty = the native API
 }
 
 // Anybody is the principal of every request to an open server.
@@ -33,10 +34,14 @@ func (p *Principal) Sees(project string) bool {
 
 // By is the name that goes into histories and audit entries.
 func (p *Principal) By() string {
-	if p.ID == "" {
-		return p.Name
+	by := p.Name
+	if p.ID != "" {
+		by += " (" + p.ID + ")"
 	}
-	return p.Name + " (" + p.ID + ")"
+	if p.Through != "" {
+		by = p.Through + ":" + by
+	}
+	return by
 }
 
 // Rule is what a route asks of its caller. The zero Rule refuses everybody.

@@ -68,6 +68,15 @@ func Write(w http.ResponseWriter, r *http.Request, requestID string, p *Problem)
 	h.Set("Content-Type", ContentType)
 	h.Set("Cache-Control", "no-store")
 	h.Del("Content-Length")
+	p.Headers(h)
+	w.WriteHeader(p.Status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body.Bytes()) // the caller went away: nobody to tell
+	}
+}
+
+// Headers sets what the headers of an answer say about the problem, in whatever shape its body is.
+func (p *Problem) Headers(h http.Header) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
@@ -77,9 +86,5 @@ func Write(w http.ResponseWriter, r *http.Request, requestID string, p *Problem)
 	if p.Challenge {
 		h.Add("WWW-Authenticate", `Bearer realm="redrive"`)
 		h.Add("WWW-Authenticate", `Basic realm="redrive: any name, API key as the password", charset="UTF-8"`)
-	}
-	w.WriteHeader(p.Status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body.Bytes()) // the caller went away: nobody to tell
 	}
 }

@@ -17,6 +17,7 @@ import (
 var shared = []string{
 	"REDRIVE_SERVER", "REDRIVE_API_KEY", "REDRIVE_PROJECT", "REDRIVE_OUTPUT", "REDRIVE_REDIS", "REDRIVE_LISTEN",
 	"REDRIVE_CONFIG", "REDRIVE_SECRET_",
+	"REDRIVE_OPENAPI_DIR", // of the tests
 }
 
 // Config adds --config to the flags of a process, and returns what has to run

@@ -1,0 +1,105 @@
+// Package compat is the ground that wire dialects stand on. A dialect speaks
+// the protocol of another workflow system, so that its clients, workers and
+// scripts work with this one unchanged. Each is a folder below and one Dialect.
+//
+//	/executions/retry          its own path            server/dialects.go
+//	/kaizen/executions/retry   below its own prefix      whose path is it
+//	        -> id, log, recover, cross-origin            as for the native API
+//	        -> who asks, the route's rule                the same keys
+//	        -> route: wire -> engine's request -> engine -> wire
+//	        -> an error, whichever                       Dialect.Fail, in its own shape
+//
+// A dialect translates and decides nothing. It imports the engine, the core,
+// and of server/ this package, auth and problem: never another dialect, never
+// the native API.
+package compat
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/problem"
+)
+
+// Dialect is the protocol of another workflow system.
+type Dialect struct {
+	// Name is a word such as "kaizen": it is switched on and off under it, all its paths
+	// are also there below "/kaizen", and histories say who asked as "kaizen:NAME".
+	Name string
+	// Roots are the paths it has without a prefix, each with all that is below
+	// it: "/executions" is also "/executions/retry". Of two that fit, the longer counts.
+	Roots  []string
+	Routes []Route
+	// Credential finds the API key where the clients put it; nil = in the Authorization header, as the
+	// native API takes it. "" = there is none of this kind: look there.
+	Credential func(r *http.Request) string
+	// Fail answers with an error: of a route, of the door (401, 403), of a path that is no route
+	// (404, 405, 501), of a panic. problem.From tells what it is.
+	Fail func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Route is one operation of a dialect.
+type Route struct {
+	Method string
+	Path   string // with parameters as gin writes them; one named :project is held against the key's projects
+	Rule   auth.Rule
+	Waits  bool // it ends by itself: no limit of time is put on it
+	Serve  func(c *gin.Context) error
+}
+
+// Absent is a route for an operation of the other system that is not here: it
+// answers 501 with the sentence why.
+func Absent(method, path, why string) Route {
+	return Route{Method: method, Path: path, Rule: auth.Rule{Open: true}, Serve: func(*gin.Context) error {
+		return problem.New(http.StatusNotImplemented, "not_implemented", why)
+	}}
+}
+
+// DefaultProject is the project of those who do not say which.
+const DefaultProject = "default"
+
+// Project is the project of a dialect that has no word for it: the default
+// one, or for a key that may not see that, the first it may see.
+func Project(ctx context.Context) string {
+	p := auth.From(ctx)
+	if p.Sees(DefaultProject) {
+		return DefaultProject
+	}
+	return slices.Min(p.Projects)
+}
+
+// Executions reads executions.
+type Executions interface {
+	Execution(ctx context.Context, id string) (*engine.Execution, error)
+}
+
+// Execution reads an execution, by id or number, that the caller may see. Of
+// another it answers as if there were none.
+func Execution(ctx context.Context, e Executions, id string) (*engine.Execution, error) {
+	x, err := e.Execution(ctx, id)
+	if err == nil && !auth.From(ctx).Sees(x.Project) {
+		return nil, engine.NotFound("execution", id)
+	}
+	return x, err
+}
+
+// Answer writes JSON as it is: characters of HTML are not escaped.
+func Answer(w http.ResponseWriter, status int, v any) error {
+	var body strings.Builder
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body.String())) // the caller went away: nobody to tell
+	return nil
+}

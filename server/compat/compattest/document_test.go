@@ -1,0 +1,49 @@
+package compattest
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const document = `{
+  "openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "servers": [{"url": "https://example.org/api"}],
+  "paths": {"/runs/{id}": {"get": {"responses": {"200": {"description": "d", "content": {"application/json": {"schema": {
+    "type": "object", "required": ["id"], "properties": {"id": {"type": "string"}, "end": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}}
+  }}}}}}}}
+}`
+
+func TestDocument(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "x.json"), []byte(document), 0o600))
+	t.Setenv(Folder, folder)
+	d := Load(t, "x.json")
+	require.NotNil(t, d)
+	r := httptest.NewRequest("GET", "/prefix/api/runs/7", nil)
+	header := http.Header{"Content-Type": {"application/json"}}
+	check := func(path string, status int, body string) error {
+		return d.Check(r, path, status, header, []byte(body))
+	}
+
+	require.NoError(t, check("/runs/7", 200, `{"id":"7","end":null}`))
+	require.NoError(t, check("/runs/7", 500, `{}`), "a status that the document does not describe")
+	require.Error(t, check("/runs/7", 200, `{}`))
+	require.Error(t, check("/runs/7", 200, `{"id":7}`))
+	require.Error(t, check("/runs/7", 200, `{"id":"7","end":3}`))
+	require.Error(t, check("/walks/7", 200, `{"id":"7"}`))
+	header.Set("Content-Type", "text/html")
+	require.Error(t, check("/runs/7", 200, `{"id":"7"}`))
+}
+
+func TestNoDocument(t *testing.T) {
+	for _, folder := range []string{"", t.TempDir()} {
+		t.Setenv(Folder, folder)
+		d := Load(t, "x.json")
+		require.Nil(t, d)
+		require.NoError(t, d.Check(httptest.NewRequest("GET", "/", nil), "/", 200, nil, nil))
+	}
+}
