@@ -55,12 +55,44 @@ func (g *globe) live() {
 		},
 		"forget": func() { rapid.SampledFrom(g.procs).Draw(g.t, "process").Forget() },
 	}
-	names := []string{"claim", "complete", "claim", "complete", "fail", "timer", "claim", "complete", "answer", "jump", "timer", "claim", "complete", "redrive"}
-	names = append(names, slices.Sorted(maps.Keys(actions))...)
+	all := slices.Sorted(maps.Keys(actions))
 	for range steps {
+		names := all
+		if !chance(g.t, "whatever", 5) {
+			names = g.useful()
+		}
 		actions[rapid.SampledFrom(names).Draw(g.t, "action")]()
 		g.note()
 	}
+}
+
+// useful are the actions that would bring the world on, and redrives.
+func (g *globe) useful() []string {
+	names := []string{"redrive"}
+	found := map[string]bool{}
+	for _, c := range g.root.all() {
+		if !c.going() {
+			continue
+		}
+		for _, t := range c.tasks {
+			found["claim"] = found["claim"] || t.status == workflow.TaskQueued
+			found["complete"] = found["complete"] || t.status == workflow.TaskRunning && !t.control
+			found["answer"] = found["answer"] || t.status == workflow.TaskWaiting && t.asked
+			found["timer"] = found["timer"] || t.due > 0
+		}
+	}
+	for _, name := range []string{"claim", "complete", "answer", "timer"} {
+		if found[name] {
+			names = append(names, name, name)
+		}
+	}
+	switch {
+	case found["complete"]:
+		names = append(names, "fail")
+	case found["timer"]:
+		names = append(names, "jump")
+	}
+	return append(names, "hand")
 }
 
 // note counts what the world has come to hold.

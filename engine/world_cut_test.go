@@ -418,6 +418,13 @@ func (k *cut) unlist(c *course, at workflow.Place) {
 	maps.DeleteFunc(k.inner, func(ref string, _ *cut) bool { return gone(ref) })
 }
 
+// reruns says whether a task runs again, or lies in one that does.
+func (k *cut) reruns(ref string) bool {
+	for ; ref != "" && !k.again[ref]; ref = workflow.Outside(ref) {
+	}
+	return ref != ""
+}
+
 // later says whether this is an iteration behind the one at which its loop goes on.
 func (k *cut) later(c *course, ref string) bool {
 	if ref == "" || c.place(ref).Role != workflow.RoleIteration {
@@ -441,7 +448,7 @@ func (s *shears) possible(c *course) error {
 		}
 	}
 	for ref := range k.given {
-		if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.touches(c, ref)) {
+		if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.reruns(ref)) {
 			return refusal("not_run")
 		}
 	}

@@ -48,6 +48,10 @@ func TestWorld(t *testing.T) {
 		g.begin()
 		g.live()
 		g.drain()
+		if rapid.Bool().Draw(t, "another life") {
+			g.live()
+			g.drain()
+		}
 		g.remember()
 		g.purge()
 	})
@@ -59,7 +63,7 @@ func TestWorld(t *testing.T) {
 	}
 	for _, op := range []string{
 		"claim", "complete", "fail", "wake", "limit", "retry", "answer", "complete by hand", "skip by hand", "fail by hand",
-		"pause", "resume", "cancel", "redrive", "expire", "crash", "child", "item", "iteration", "handler",
+		"pause", "resume", "cancel", "retry again", "rerun again", "complete again", "skip again", "expire", "crash", "child", "item", "iteration", "handler",
 	} {
 		require.NotZero(t, count.taken[op], "%s never happened", op)
 	}

@@ -44,7 +44,7 @@ func (g *globe) doAnyRedrive() {
 
 // redrive does what the request says, on both sides.
 func (g *globe) redrive(id string, r engine.RedriveRequest) (done bool) {
-	return g.do(string(r.Operation), func(w *world) error {
+	return g.do(string(r.Operation)+" again", func(w *world) error {
 		c := w.find(id)
 		s, refused := c.cut(r.Redrive)
 		if refused != nil {
@@ -80,7 +80,7 @@ func (g *globe) preview(id string, r engine.RedriveRequest, s *shears, refused e
 	if refused != nil {
 		_, err := p.Redrive(g.ctx, id, r)
 		g.agree("a "+string(r.Operation), err, refused)
-		g.count.add(string(r.Operation), refused)
+		g.count.add(string(r.Operation)+" again", refused)
 	}
 	require.Equal(g.t, before, g.dump(), "a preview, or a refusal, changed something")
 	if refused == nil {
@@ -101,6 +101,9 @@ func (g *globe) agree(what string, got, want error) {
 	for _, p := range no.Problems {
 		codes = append(codes, p.Code)
 	}
+	if no.Code == "runs_alone" || no.Code == "about_to_run" {
+		return // this is found out before the refs are looked at
+	}
 	require.Contains(g.t, codes, want.Error(), what)
 }
 
@@ -113,11 +116,13 @@ func (g *globe) rows(c *course, s *shears, plan *workflow.Plan) {
 	}
 	s.each(c, "", func(x *course, k *cut, path, ref string) {
 		action, there := actions[path]
+		if k.relisted(workflow.Outside(ref)) {
+			return // whether it stays on the list is said, too
+		}
 		require.True(g.t, there, "the plan says nothing of %s", path)
 		t := x.tasks[ref]
 		output, ends := k.ends[ref]
 		switch {
-		case k.relisted(workflow.Outside(ref)): // whether it stays on the list is said, too
 		case ends && output == nil:
 			require.Equal(g.t, workflow.PlanSkip, action, path)
 		case ends:

@@ -235,7 +235,7 @@ func (c *course) goOn(at workflow.Place) {
 			return
 		}
 	}
-	resume, budget := t.resume, t.budget
+	resume, relist, budget := t.resume, t.relist, t.budget
 	c.move(at.Ref, workflow.EventBegin)
 	c.begin(at.Ref)
 	t.control, t.dispatch = true, 1
@@ -249,7 +249,7 @@ func (c *course) goOn(at workflow.Place) {
 		s.adopt(t.child, resume)
 		s.applyTo(t.child)
 		return
-	case items != nil:
+	case relist:
 		c.beginEach(at, items)
 	case at.Role == workflow.RoleEach:
 		t.keys, t.next = nil, 0
