@@ -46,11 +46,13 @@ func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) (done bool, 
 			}
 		}
 	}
-	if err := e.tidy(ctx, a, recs, end.Status); err != nil {
+	handled := recs[workflow.HandlersPath]
+	handle := p.Handlers != nil && (end.Status == workflow.ExecutionFailed || end.Status == workflow.ExecutionTimedOut) &&
+		(!handled.Status.Ended() || handled.Redrive != a.Epoch)
+	if err := e.tidy(ctx, a, recs, handle); err != nil {
 		return false, err
 	}
-	if handled := recs[workflow.HandlersPath]; p.Handlers != nil && (end.Status == workflow.ExecutionFailed || end.Status == workflow.ExecutionTimedOut) &&
-		(!handled.Status.Ended() || handled.Redrive != a.Epoch) {
+	if handle {
 		return false, e.beginHandlers(ctx, a, p, handled, end.Error)
 	}
 	if err := e.store.Finish(ctx, a.ID, a.Epoch, end.Status, output, end.Error); err != nil {
@@ -61,13 +63,13 @@ func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) (done bool, 
 }
 
 // tidy drops what was never reached, and failure handlers of an earlier run that are not needed now.
-func (e *Engine) tidy(ctx context.Context, a *Agenda, recs map[string]Record, status workflow.ExecutionStatus) error {
+func (e *Engine) tidy(ctx context.Context, a *Agenda, recs map[string]Record, handle bool) error {
 	var unreached, handlers []string
 	for ref, rec := range recs {
 		switch {
 		case rec.Status != workflow.TaskPending:
 		case ref == workflow.HandlersPath || workflow.Within(workflow.HandlersPath, ref):
-			if status == workflow.ExecutionSucceeded || status == workflow.ExecutionCanceled {
+			if !handle {
 				handlers = append(handlers, ref)
 			}
 		default:

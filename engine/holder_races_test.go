@@ -103,8 +103,8 @@ func statusIn(t *testing.T, s *stage, x *engine.Execution, ref string, among ...
 			ended++
 		}
 	}
-	if task.Status.Ended() {
-		require.Equal(t, 1, ended, "%s ended once", ref)
+	if task.Status.Ended() { // and once more where an operator settled it after that
+		require.Contains(t, []int{1, 1 + s.at(x).Redrives}, ended, "%s ended once", ref)
 	}
 	return task.Status
 }

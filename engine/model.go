@@ -65,6 +65,7 @@ type Execution struct {
 	Session        *SessionPlace               `json:"session,omitempty"`
 	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
 	Line           int                         `json:"-"` // of one that waits: the redrive since which it does
+	Applying       bool                        `json:"-"` // steps of its redrive are still to be applied: before anything else
 }
 
 // The reasons of a queued execution.

@@ -265,8 +265,7 @@ type Agenda struct {
 	Cascade Operation                // to be passed on to its sub-executions; "" = none
 	Ending  workflow.ExecutionStatus // it is to end so as soon as nothing runs; "" = as its tasks say
 
-	Applying bool // steps of its redrive are still to be applied: before anything else
-	Holding  bool // instead of that, nothing starts for a moment, while a redrive of it is planned
+	Holding bool // nothing starts for a moment, while a redrive of it is planned
 }
 
 // Record is the state of one task as it is stored.
@@ -299,7 +298,7 @@ type Record struct {
 	// Of one that a redrive reset.
 	Given   string        `json:"given"`   // "1" where the redrive gave its input
 	Keep    workflow.Keep `json:"keep"`    // what stays of what it holds
-	Plan    string        `json:"plan"`    // token of the steps that its sub-execution goes on with
+	Plan    string        `json:"plan"`    // draft of the steps that its sub-execution goes on with, and the token of that
 	Maybe   string        `json:"maybe"`   // "1" where it stays as it was if its input has the same hash
 	Rearmed string        `json:"rearmed"` // "1" where it begins after a back-off: its condition was asked before
 
@@ -410,8 +409,11 @@ type Shards interface {
 	Look(ctx context.Context, f Fence, in time.Duration, reason string) error
 	// Index brings the entries of executions in the lists, and their slots, up to date, and binds their numbers.
 	Index(ctx context.Context, ids []string) ([]Turn, error)
+	// Doom lets nothing go on any more in an execution that holds others and whose retention is over, or with inner
+	// in one that is a part of such; ErrStale when it is not over, or it goes on.
+	Doom(ctx context.Context, id string, inner bool) error
 	// Purge removes everything of an execution whose retention is over; with inner,
-	// of a sub-execution together with the execution that it is a part of.
+	// of a sub-execution together with the execution that it is a part of. ErrStale when it is not over, or it goes on.
 	Purge(ctx context.Context, id string, inner bool) error
 }
 

@@ -38,7 +38,7 @@ type Begin struct {
 	Input     json.RawMessage // as it is recorded
 	InputHash string
 	Child     string // id of its sub-execution
-	Plan      string // token of the steps that this goes on with; "" = it is to be made
+	Plan      string // draft of the steps that this goes on with; "" = it is to be made
 	Part             // the last part of what it holds
 	Size      int    // how many tasks it holds
 	Roots     []Successor

@@ -11,6 +11,7 @@ import (
 // Commit is a redrive made ready: everything in it comes true, or nothing.
 type Commit struct {
 	Token string // the same token again changes nothing
+	Draft string // under which steps were written before
 	Parts []CommitPart
 }
 
@@ -43,11 +44,11 @@ type Applied struct {
 
 // RedriveStore commits redrives and applies their steps.
 type RedriveStore interface {
-	// Write keeps steps for a commit of the execution under the token, with a header that
-	// StepsHeader answers, and says how many rows that took. They are forgotten after a day.
-	Write(ctx context.Context, id, token string, header json.RawMessage, steps []workflow.Step) (rows int, err error)
+	// Write keeps steps for a commit of the execution as a draft that nobody wrote before, with a header that
+	// Header answers, and says how many rows that took. They are forgotten after a day, unless they are committed.
+	Write(ctx context.Context, id, draft string, header json.RawMessage, steps []workflow.Step) (rows int, err error)
 	// Header answers the header of what was written, and how many rows there are; ErrGone when it is not there.
-	Header(ctx context.Context, id, token string) (header json.RawMessage, rows int, err error)
+	Header(ctx context.Context, id, draft string) (header json.RawMessage, rows int, err error)
 	// Commit answers what follows per execution, or which redrive the token made before. ErrMoved when what the
 	// plan rests on is no longer so, *StatusError, ErrGone, ErrValuesFull.
 	Commit(ctx context.Context, c Commit) (applied []Applied, before int, err error)

@@ -233,6 +233,11 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 	if err != nil {
 		return err
 	}
+	if len(children) > 0 { // of what is redriven from here on nothing may be missing
+		if err := e.store.Doom(ctx, id, inner); err != nil {
+			return stays(err, inner)
+		}
+	}
 	for _, child := range children {
 		if err := e.purgeTree(ctx, child, true); err != nil {
 			return err
@@ -263,7 +268,15 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 		}
 	}
 	e.documents.Remove(id)
-	return harmless(e.store.Purge(ctx, id, inner))
+	return stays(e.store.Purge(ctx, id, inner), inner)
+}
+
+// stays says of a sub-execution that goes on, although its retention is over, that the tree stays.
+func stays(err error, inner bool) error {
+	if inner && errors.Is(err, ErrStale) {
+		return errGoing
+	}
+	return harmless(err)
 }
 
 // leftovers are the deliveries of a task that asynq may still hold: archived

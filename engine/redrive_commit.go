@@ -42,12 +42,16 @@ const maxLiveParts = 20
 
 // commit makes a planned redrive come true.
 func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) error {
-	c := Commit{Token: token}
+	draft, err := newID() // another call for the same must not write into this one's steps
+	if err != nil {
+		return err
+	}
+	c := Commit{Token: token, Draft: draft}
 	parts := m.planned.Parts
 	for i := len(parts) - 1; i >= 0; i-- { // what is written inside others is named in them
 		p := parts[i]
 		if p.Task != "" {
-			if err := e.writeChild(ctx, m, p, token); err != nil {
+			if err := e.writeChild(ctx, m, p, draft); err != nil {
 				return err
 			}
 			continue
@@ -55,7 +59,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 		if p != parts[0] && !p.Moves() {
 			continue
 		}
-		part, err := e.partOf(ctx, m, p, token)
+		part, err := e.partOf(ctx, m, p, draft)
 		if err != nil {
 			return err
 		}
@@ -89,7 +93,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 }
 
 // partOf makes a part of a plan ready that is applied at once.
-func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, token string) (CommitPart, error) {
+func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, draft string) (CommitPart, error) {
 	f := m.cases[p.Case]
 	record, err := m.record(f, p == m.planned.Parts[0])
 	if err != nil {
@@ -104,7 +108,7 @@ func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, tok
 		part.Grows += len(m.input)
 	}
 	if len(p.Steps) > StepSize {
-		if part.Written, err = e.store.Write(ctx, f.x.ID, token, nil, p.Steps); err != nil {
+		if part.Written, err = e.store.Write(ctx, f.x.ID, draft, nil, p.Steps); err != nil {
 			return part, err
 		}
 	} else if part.Live {
@@ -119,7 +123,7 @@ func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, tok
 }
 
 // writeChild keeps the steps that a sub-execution goes on with when its task begins.
-func (e *Engine) writeChild(ctx context.Context, m *redriving, p *workflow.Part, token string) error {
+func (e *Engine) writeChild(ctx context.Context, m *redriving, p *workflow.Part, draft string) error {
 	f := m.cases[p.Case]
 	record, err := m.record(f, false)
 	if err != nil {
@@ -134,12 +138,12 @@ func (e *Engine) writeChild(ctx context.Context, m *redriving, p *workflow.Part,
 	if err != nil {
 		return fmt.Errorf("engine: encoding a redrive: %w", err)
 	}
-	if _, err := e.store.Write(ctx, f.x.ID, token, header, p.Steps); err != nil {
+	if _, err := e.store.Write(ctx, f.x.ID, draft, header, p.Steps); err != nil {
 		return err
 	}
 	for i := range p.Above.Steps {
 		if s := &p.Above.Steps[i]; s.Ref == p.Task && s.Child == f.x.ID {
-			s.Plan = token
+			s.Plan = draft
 		}
 	}
 	return nil
@@ -313,7 +317,7 @@ func (e *Engine) resumeChild(ctx context.Context, u *undecided) error {
 		return err
 	}
 	part.Waits, part.Till = got.Waits, got.Till
-	applied, _, err := e.store.Commit(ctx, Commit{Token: u.rec.Plan, Parts: []CommitPart{part}})
+	applied, _, err := e.store.Commit(ctx, Commit{Token: u.rec.Plan, Draft: u.rec.Plan, Parts: []CommitPart{part}})
 	if err != nil {
 		return err
 	}

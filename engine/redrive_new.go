@@ -49,12 +49,16 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 		Execution: id, Epoch: -1, Revision: 0, By: m.r.By, Reason: m.r.Reason, Waits: got.Waits, Till: got.Till,
 		Deadline: f.deadline(), Record: record, Steps: steps, Grows: grows(steps),
 	}
+	draft, err := newID()
+	if err != nil {
+		return nil, err
+	}
 	if len(steps) > StepSize {
-		if part.Written, err = e.store.Write(ctx, id, id, nil, steps); err != nil {
+		if part.Written, err = e.store.Write(ctx, id, draft, nil, steps); err != nil {
 			return nil, err
 		}
 	}
-	applied, _, err := e.store.Commit(ctx, Commit{Token: id, Parts: []CommitPart{part}})
+	applied, _, err := e.store.Commit(ctx, Commit{Token: id, Draft: draft, Parts: []CommitPart{part}})
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrGone):

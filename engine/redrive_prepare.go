@@ -173,9 +173,15 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 		if err != nil {
 			return err
 		}
-		recs, err := e.store.Records(ctx, above.ID, []string{m.top.Parent.Task})
+		holders := holdersOf(m.top.Parent.Task)
+		recs, err := e.store.Records(ctx, above.ID, append(holders, m.top.Parent.Task))
 		if err != nil {
 			return err
+		}
+		for _, holder := range holders {
+			if !began(recs[holder]) {
+				return nil // it is of an attempt that another one takes the place of
+			}
 		}
 		rec := recs[m.top.Parent.Task]
 		switch {
@@ -202,6 +208,16 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 		m.top = above
 	}
 	return nil
+}
+
+// began reports whether what a task holds is of its newest attempt.
+func began(rec Record) bool { return rec.Control != "" && rec.Rearmed == "" || rec.Keep != "" }
+
+func holdersOf(ref string) (holders []string) {
+	for up := workflow.Outside(ref); up != ""; up = workflow.Outside(up) {
+		holders = append(holders, up)
+	}
+	return holders
 }
 
 // within is the request as one of the outermost execution.
@@ -261,6 +277,12 @@ func (m *redriving) relative(ref string) string {
 
 // loadCase reads what the planner needs of an execution, and of the sub-executions that the request reaches.
 func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path string, r *workflow.Redrive) (*workflow.Case, error) {
+	if x.Applying { // a plan rests on the whole of the redrive before
+		if err := e.Advance(ctx, x.ID); err != nil {
+			return nil, err
+		}
+		return nil, errAgain
+	}
 	p, err := e.program(ctx, x.Project, x.DefinitionHash)
 	if err != nil {
 		return nil, err
@@ -285,7 +307,7 @@ func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path 
 	for ref, rec := range recs {
 		c.Tasks[ref] = workflow.Past{
 			TaskState: workflow.TaskState{Status: rec.Status, Attempt: rec.Attempt, Continued: rec.Continued},
-			Try:       rec.Try, Size: rec.Size, Child: rec.Child, Hash: rec.Hash, Given: rec.Given != "", Began: rec.Control != "" && rec.Rearmed == "" || rec.Keep != "", Same: true,
+			Try:       rec.Try, Size: rec.Size, Child: rec.Child, Hash: rec.Hash, Given: rec.Given != "", Began: began(rec), Same: true,
 		}
 		if at, ok := p.Place(ref); ok && at.Role == workflow.RoleEach && rec.Attempt > 0 {
 			each = append(each, ref)
@@ -326,6 +348,9 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 			}
 			return errAgain
 		}
+		if rec.Status.Ended() && !x.Status.Ended() && x.Status != workflow.ExecutionCanceling {
+			return Conflict("runs_alone", "execution %s was redriven by itself, and runs; redrive it, or wait for its end", x.ID)
+		}
 		if x.Status == workflow.ExecutionCanceling {
 			return Conflict("execution_canceling", "execution %s, a part of this one, is being canceled; redrive it when it is canceled", x.ID)
 		}
@@ -345,7 +370,7 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 func reaches(r *workflow.Redrive, task string, rec Record) bool {
 	inside := func(ref string) bool { return strings.HasPrefix(ref, task+"/") }
 	for _, ref := range r.From {
-		if inside(ref) || ref == task && r.Subworkflows == workflow.SubworkflowsResume {
+		if inside(ref) || r.Subworkflows == workflow.SubworkflowsResume && (ref == task || strings.HasPrefix(task, ref+"/")) {
 			return true
 		}
 	}

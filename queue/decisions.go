@@ -55,7 +55,7 @@ func (r *Redis) Agenda(ctx context.Context, id string) (*engine.Agenda, error) {
 	return &engine.Agenda{
 		Execution: *x, Epoch: int(atoi(fields["epoch"])), Open: open.Val(), Held: int(held.Val()),
 		Cascade: engine.Operation(fields["cascade"]), Ending: workflow.ExecutionStatus(fields["ending"]),
-		Applying: fields["applying"] != "", Holding: strings.HasPrefix(fields["applying"], "hold "),
+		Holding: strings.HasPrefix(fields["applying"], holdPrefix),
 	}, nil
 }
 

@@ -35,7 +35,7 @@ type executionKeys struct {
 	holders   string // HASH <ref> -> how many tasks inside it are in motion; of a for_each <ref># -> "<next> <size> <parallel> <run|decide>", <ref>#<i> -> key
 	children  string // SET ids of its sub-executions
 	steps     string // LIST the steps of a redrive that are not applied yet, a header before them
-	redrives  string // HASH <n> -> "<ms> <record>" of redrive n, t:<token> -> n
+	redrives  string // HASH <n> -> "<ms> <record>" of redrive n, t:<token> -> n, next -> draft of the steps that it goes on with
 	log       string // LIST lines of all attempts in the order they came, tab-separated
 	logSizes  string // HASH all -> bytes in log, <ref>#<n> -> bytes, what was cut and lost, the last batch
 	shard     shardKeys
@@ -92,8 +92,8 @@ func (k executionKeys) settle() []string {
 	}
 }
 
-// written is a LIST: the steps of a redrive that may be committed, a header before them. It has a TTL.
-func (k executionKeys) written(token string) string { return k.steps + ":" + token }
+// written is a LIST: the steps of a redrive that may be committed, a header before them. It has a TTL until a sub-execution is to go on with them.
+func (k executionKeys) written(draft string) string { return k.steps + ":" + draft }
 
 func projectKey(project, rest string) string { return prefix + "{p:" + project + "}:" + rest }
 

@@ -49,6 +49,9 @@ func oneLine(s string) string {
 	}, s)
 }
 
+// holdPrefix begins the field applying of an execution in which nothing starts while a redrive of it is planned.
+const holdPrefix = "hold "
+
 func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Execution, map[string]string, error) {
 	f := cmd.Val()
 	if len(f) == 0 {
@@ -74,6 +77,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	if at := moment(atoi(f["start_at"])); at != nil {
 		x.StartAt = *at
 	}
+	x.Applying = f["applying"] != "" && !strings.HasPrefix(f["applying"], holdPrefix)
 	x.Line = int(atoi(f["waits"]))
 	if x.Waits = f["waits"] != "" && !x.Status.Ended(); x.Waits && x.Status == workflow.ExecutionQueued {
 		x.Reason = engine.ReasonConcurrency

@@ -39,8 +39,8 @@ func rowsOf(s workflow.Step) ([]any, error) {
 const writtenTTL = 24 * time.Hour
 
 // Write keeps steps for a commit.
-func (r *Redis) Write(ctx context.Context, id, token string, header json.RawMessage, steps []workflow.Step) (int, error) {
-	key := keysOf(id).written(token)
+func (r *Redis) Write(ctx context.Context, id, draft string, header json.RawMessage, steps []workflow.Step) (int, error) {
+	key := keysOf(id).written(draft)
 	total, rows := 0, []any{stored(header)}
 	flush := func() error {
 		p := r.client.Pipeline()
@@ -73,8 +73,8 @@ func (r *Redis) Write(ctx context.Context, id, token string, header json.RawMess
 }
 
 // Header answers the header of what was written.
-func (r *Redis) Header(ctx context.Context, id, token string) (json.RawMessage, int, error) {
-	key := keysOf(id).written(token)
+func (r *Redis) Header(ctx context.Context, id, draft string) (json.RawMessage, int, error) {
+	key := keysOf(id).written(draft)
 	p := r.client.Pipeline()
 	header, rows := p.LIndex(ctx, key, 0), p.LLen(ctx, key)
 	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
@@ -92,7 +92,7 @@ func (r *Redis) Commit(ctx context.Context, c engine.Commit) ([]engine.Applied, 
 	args := []any{r.offset(), c.Token, len(c.Parts)}
 	for _, p := range c.Parts {
 		k := keysOf(p.Execution)
-		keys = append(append(keys, k.settle()...), k.steps, k.redrives, k.written(c.Token))
+		keys = append(append(keys, k.settle()...), k.steps, k.redrives, k.written(c.Draft))
 		more, err := commitArgs(p)
 		if err != nil {
 			return nil, 0, err

@@ -51,6 +51,7 @@ var (
 	scriptPostpone   = script("postpone")
 	scriptNote       = script("note")
 	scriptSweep      = script("sweep")
+	scriptDoom       = script("doom")
 	scriptPurge      = script("purge")
 	scriptReserve    = script("reserve")
 	scriptPublish    = script("publish", "lib_slots")

@@ -287,10 +287,12 @@ func (r *Redis) Purge(ctx context.Context, id string, inner bool) error {
 	if err != nil {
 		return err
 	}
+	epoch := any("")
 	if all[0] != nil {
-		if !all[0].Status.Ended() && !inner {
+		if !all[0].Status.Ended() {
 			return engine.ErrStale
 		}
+		epoch = all[0].Redrives
 		if err := r.unindex(ctx, all[0]); err != nil {
 			return err
 		}
@@ -301,7 +303,7 @@ func (r *Redis) Purge(ctx context.Context, id string, inner bool) error {
 	_, err = r.run(ctx, scriptPurge, []string{
 		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index, k.shard.timers,
 		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.holders, k.children, k.log, k.logSizes, k.steps, k.redrives,
-	}, id, r.offset(), bit(inner))
+	}, id, r.offset(), bit(inner), epoch)
 	switch {
 	case all[0] == nil:
 		return err
@@ -312,6 +314,13 @@ func (r *Redis) Purge(ctx context.Context, id string, inner bool) error {
 		return err
 	}
 	return r.leaveAll(ctx, all[0]) // again, for it may have been listed in between
+}
+
+// Doom lets nothing go on in an execution whose retention is over.
+func (r *Redis) Doom(ctx context.Context, id string, inner bool) error {
+	k := keysOf(id)
+	_, err := r.run(ctx, scriptDoom, []string{k.execution, k.shard.expire}, id, r.offset(), bit(inner))
+	return err
 }
 
 // leaveAll removes an execution that is gone from everything in its project.

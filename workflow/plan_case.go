@@ -72,7 +72,7 @@ type Step struct {
 	Size    int        `json:"z,string,omitempty"` // of a loop: the iteration at which it goes on
 	Try     int        `json:"t,string,omitempty"` // tries used
 	Child   string     `json:"c,omitempty"`        // the sub-execution that goes on
-	Plan    string     `json:"q,omitempty"`        // token of the steps that it goes on with
+	Plan    string     `json:"q,omitempty"`        // draft of the steps that it goes on with
 	Maybe   bool       `json:"y,omitempty"`        // it stays as it is when its input turns out to be the same
 	Output  string     `json:"-"`
 	Given   *string    `json:"-"` // "" takes the input away that was given

@@ -86,7 +86,7 @@ func (w *planner) gave() {
 		if s.Given != nil {
 			delete(given, s.Ref)
 		}
-		if s.Do == StepPin || s.Do == StepSkip {
+		if s.Do == StepPin || s.Do == StepSkip && s.Reason == ReasonByHand {
 			delete(ends, s.Ref)
 		}
 	}
@@ -125,7 +125,11 @@ func (w *planner) arrange() {
 }
 
 // Moves reports whether anything changes in the execution of the part.
-func (p *Part) Moves() bool { return len(p.Steps) > 0 }
+func (p *Part) Moves() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool {
+		return !isHandler(s.Ref) && (s.Do != StepTouch || s.Size != s.Was)
+	})
+}
 
 // hash is over what must not change between a preview and its execution.
 func (r *Redrive) hash(top *Case, rows []PlanRow) (string, error) {

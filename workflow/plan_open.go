@@ -5,7 +5,7 @@ import "strconv"
 // open lets a task go on that holds something which does not stay as it is.
 func (w *planner) open(at Place, past Past, in setting) bool {
 	switch {
-	case past.Status == TaskPending:
+	case past.Status == TaskPending && !past.Began:
 		w.keep(at, past) // it has not begun: it will run as a whole
 		return false
 	case w.ch.inside[at.Ref] != nil:

@@ -152,9 +152,6 @@ func (w *planner) run(at Place, past Past, in setting, chosen bool, why string) 
 		return
 	}
 	s := w.reset(at, past, in)
-	if at.Role == RoleEach && w.r.Operation == OperationRetry && chosen {
-		s.Keep = KeepListed
-	}
 	w.step(s)
 	action := PlanRun
 	switch {

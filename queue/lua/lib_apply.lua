@@ -43,9 +43,9 @@ local function append(k, ref, fresh)
   call('SADD', k.open, '>' .. each)
 end
 
--- Writes what a task waits for, and says whether that is nothing.
+-- Writes what a task waits for, and says whether that is nothing, and whether any of it was skipped.
 local function await(k, t)
-  local open, set, gone = 0, {}, {}
+  local open, set, gone, skipped = 0, {}, {}, false
   for _, need in ipairs(t.n or {}) do
     open = open + 1
     set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
@@ -54,6 +54,7 @@ local function await(k, t)
     local rec = record(k.tasks, need)
     if rec and (rec.status == 'succeeded' or rec.status == 'skipped' or rec.continued) then
       gone[#gone + 1] = t.r .. ' ' .. need
+      skipped = skipped or rec.status == 'skipped'
     else
       open = open + 1
       set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
@@ -64,7 +65,18 @@ local function await(k, t)
     for from = 1, #set, 1000 do call('HSET', k.preds, unpack(set, from, math.min(from + 999, #set))) end
     call('HSET', k.preds, '#' .. t.r, open)
   end
-  return open == 0
+  return open == 0, skipped
+end
+
+-- Keeps the steps that a sub-execution goes on with when its task begins, for as long as it lives, instead of those that it was
+-- to go on with before. They share a shard.
+local function entrust(k, child, plan)
+  local steps = string.sub(k.decide, 1, -#'decide' - 1) .. 'q:' .. child
+  local redrives = string.sub(k.decide, 1, -#'decide' - 1) .. 'r:' .. child
+  if call('PERSIST', steps .. ':' .. plan) == 0 then return end
+  local former = call('HGET', redrives, 'next')
+  if former then call('DEL', steps .. ':' .. former) end
+  call('HSET', redrives, 'next', plan)
 end
 
 local function restart(K, k, x, id, t, rec, now, out, list)
@@ -80,18 +92,21 @@ local function restart(K, k, x, id, t, rec, now, out, list)
     keep(K[3], 'w:' .. t.r, t.input)
   end
   call('HSET', k.tasks, t.r, cjson.encode(next))
+  if t.q then entrust(k, t.c, t.q) end
   if t.i then append(k, t.r, fresh) end
-  if t.p and await(k, t) then
-    list[#list + 1] = {ref = t.r, mode = (t.m == 'decide' or hash) and 'decide' or 'run', rec = next}
+  if not t.p then return end
+  local ready, skipped = await(k, t)
+  if ready then
+    list[#list + 1] = {ref = t.r, mode = (t.m == 'decide' or hash or skipped) and 'decide' or 'run', rec = next}
     stir(k, t.r, 1)
   end
 end
 
 -- Ends a task as the redrive says: pinned, skipped, or not a part of it any more.
 local function conclude(K, k, x, id, t, rec, now, out)
-  local size = rec and rec.size
+  local size, control = rec and rec.size, rec and rec.control
   local next = renew(K, k, x, id, t.r, rec, now, out)
-  next.size = t.u ~= 'not_inside' and size or nil
+  if t.u ~= 'not_inside' then next.size, next.control = size, control end
   if t.d == 'pin' or t.u == 'by_hand' then next.attempt, next.dispatch, next.redrive, next.queued = (next.attempt or 0) + 1 .. '', '1', x.epoch, now .. '' end
   move(x, next, t.d == 'pin' and 'succeeded' or 'skipped')
   next.ended, next.reason = now .. '', t.d == 'pin' and 'pinned' or t.u

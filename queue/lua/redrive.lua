@@ -26,6 +26,7 @@ for _, p in ipairs(parts) do
   if not x then return {-1} end
   local done = call('HGET', K[17], 't:' .. token)
   if done then return {2, tonumber(done)} end
+  if call('HEXISTS', K[1], 'doomed') == 1 then return {-1} end
   if x.status == 'canceling' then return {-6, x.status} end
   local live = going(x) or x.status == 'queued'
   if live ~= (p.status == '') then return {-6, x.status} end
@@ -80,6 +81,11 @@ for n, p in ipairs(parts) do
       i = i + 1
       return i < p.first + p.rows and ARGV[i] or nil
     end)
+  end
+  local next = call('HGET', K[17], 'next') -- steps that it was to go on with: it does, or never will
+  if next then
+    call('HDEL', K[17], 'next')
+    call('DEL', K[16] .. ':' .. next)
   end
   mark(K[11], id, now)
   if x.status == 'running' then call('HSETNX', K[1], 'started', now) end

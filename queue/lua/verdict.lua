@@ -22,7 +22,7 @@ if action == 'run' then
   relay = release(k, x, id, '', {{ref = ref, mode = 'run', rec = rec}}, now)
 elseif action == 'keep' then
   local place = ref .. '#' .. rec.attempt
-  former.status, former.outcome = 'pending', nil
+  former.status, former.outcome, former.given = 'pending', nil, rec.given
   move(x, former, 'succeeded')
   local output = call('HGET', KEYS[3], 'o:' .. place)
   if output then call('HSET', KEYS[3], 'o:' .. ref, output) end
@@ -33,6 +33,7 @@ elseif action == 'keep' then
   relay, moved = release(k, x, id, ref, list, now, former)
   stir(k, ref, moved - 1)
 else
+  if rec.keep then rec.control = '1' end -- what it holds is still its own
   rec.maybe, rec.keep = nil, nil
   move(x, rec, action == 'skip' and 'skipped' or 'failed')
   rec.ended, rec.reason = now .. '', ARGV[6]

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -36,6 +35,10 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 	a.movement()
 	a.counted()
 	a.life()
+	a.redrives()
+	if err := a.next(ctx, c); err != nil {
+		return nil, fmt.Errorf("queuetest: auditing what %s goes on with: %w", id, err)
+	}
 	if err := a.logs(ctx, c); err != nil {
 		return nil, fmt.Errorf("queuetest: auditing the log of %s: %w", id, err)
 	}
@@ -55,6 +58,16 @@ type auditRecord struct {
 	Control string  `json:"control"`
 	Limit   integer `json:"limit"`
 	Child   string  `json:"child"`
+	Timed   string  `json:"timed"`
+	Hand    string  `json:"hand"`
+
+	// Of what a redrive left.
+	Given   string `json:"given"`
+	Keep    string `json:"keep"`
+	Maybe   string `json:"maybe"`
+	Plan    string `json:"plan"`
+	Hash    string `json:"hash"`
+	Outcome string `json:"outcome"`
 }
 
 // holds reports whether tasks inside it are in motion, or were.
@@ -85,10 +98,11 @@ type audit struct {
 	holders                map[string]string
 	children               int64
 	tasks                  map[string]auditRecord
-	attempts, open, held   map[string]bool
+	open, held             map[string]bool
 	jobs, timers           map[string]bool // entries of this execution, its id cut off
 	decide, expire, unmade bool
 	persistent, mortal     []string // keys without and with a TTL
+	redriven
 }
 
 func (a *audit) add(format string, args ...any) {
@@ -108,7 +122,7 @@ func (a *audit) read(ctx context.Context, c redis.UniversalClient) error {
 	own := func(letter string) string { return ShardKey(a.id, letter+":"+a.id) }
 	p := c.TxPipeline()
 	execution, tasks := p.HGetAll(ctx, own("x")), p.HGetAll(ctx, own("t"))
-	preds, attempts := p.HGetAll(ctx, own("p")), p.HKeys(ctx, own("a"))
+	preds, redrives := p.HGetAll(ctx, own("p")), a.redrivesIn(ctx, p)
 	open, held := p.SMembers(ctx, own("d")), p.SMembers(ctx, own("h"))
 	holders, children := p.HGetAll(ctx, own("c")), p.SCard(ctx, own("k"))
 	agenda := map[string]*redis.StringSliceCmd{}
@@ -130,7 +144,10 @@ func (a *audit) read(ctx context.Context, c redis.UniversalClient) error {
 		}
 		a.tasks[ref] = rec
 	}
-	a.attempts, a.open, a.held = setOf(attempts.Val()), setOf(open.Val()), setOf(held.Val())
+	if err := redrives(); err != nil {
+		return err
+	}
+	a.open, a.held = setOf(open.Val()), setOf(held.Val())
 	a.holders, a.children = holders.Val(), children.Val()
 	a.jobs, a.timers = a.mine(agenda["jobs"].Val()), a.timersOf(agenda["timers"].Val())
 	a.decide = slices.Contains(agenda["decide"].Val(), a.id)
@@ -267,6 +284,9 @@ func (a *audit) spreading(ref string) bool { return a.open[">"+ref] }
 
 // predecessors recounts what each join that may still be reached waits for.
 func (a *audit) predecessors() {
+	if a.applying() {
+		return
+	}
 	for ref, needs := range a.needs {
 		if len(needs) < 2 || a.tasks[ref].Status != "pending" || slices.ContainsFunc(needs, a.spreading) {
 			continue
@@ -300,7 +320,7 @@ func (a *audit) decisions() {
 		for _, need := range needs {
 			ready = ready && a.tasks[need].endedWell()
 		}
-		if going && ready != a.open[ref] {
+		if going && !a.applying() && ready != a.open[ref] {
 			a.add("pending task %s has all it needs: %v, and waits for a decision: %v", ref, ready, a.open[ref])
 		}
 	}
@@ -320,63 +340,14 @@ func (a *audit) decisions() {
 func (a *audit) former() {
 	for ref, rec := range a.tasks {
 		for n := range rec.Attempt {
-			if n > 0 && !a.attempts[fmt.Sprintf("%s#%d", ref, n)] {
+			if _, kept := a.was[fmt.Sprintf("%s#%d", ref, n)]; n > 0 && !kept {
 				a.add("task %s is at attempt %d, and attempt %d is not kept", ref, rec.Attempt, n)
 			}
 		}
-		if a.attempts[fmt.Sprintf("%s#%d", ref, rec.Attempt+1)] {
+		if _, later := a.was[fmt.Sprintf("%s#%d", ref, rec.Attempt+1)]; later {
 			a.add("task %s is at attempt %d, and a later one is kept", ref, rec.Attempt)
 		}
 	}
-}
-
-// movement recounts what is in motion in every task that holds others.
-func (a *audit) movement() {
-	moving := map[string]int{}
-	for ref, rec := range a.tasks {
-		active := slices.Contains(taskStatuses[1:5], rec.Status) || rec.Status == "pending" && a.open[ref] || a.spreading(ref) && rec.Ended > 0
-		if active {
-			moving[holderOf(ref)]++
-		}
-	}
-	for ref, rec := range a.tasks {
-		got, there := a.holders[ref]
-		switch {
-		case rec.holds() && got != strconv.Itoa(moving[ref]):
-			a.add("task %s says that %q tasks move in it, and %d do", ref, got, moving[ref])
-		case rec.holds() && moving[ref] == 0 && !a.open[ref] && !a.open[">"+ref]:
-			a.add("nothing moves in task %s, and nobody would look at it", ref)
-		case !rec.holds() && there:
-			a.add("task %s is %s and says that %s tasks move in it", ref, rec.Status, got)
-		case !rec.holds() && moving[ref] > 0:
-			a.add("task %s is %s, and %d tasks move in it", ref, rec.Status, moving[ref])
-		}
-	}
-}
-
-// counted finds counts, and keys of items that have not begun, of tasks that hold nothing, and
-// successors that are to be released although what they need did not end well.
-func (a *audit) counted() {
-	for field := range a.holders {
-		ref, _, item := strings.Cut(field, "#")
-		if rec := a.tasks[ref]; !rec.holds() && (!item || rec.Status != "pending") {
-			a.add("holders has %s, and task %s is %q", field, ref, rec.Status)
-		}
-	}
-	for entry := range a.open {
-		ref, spreads := strings.CutPrefix(entry, ">")
-		if rec := a.tasks[ref]; spreads && !rec.holds() && !rec.endedWell() {
-			a.add("the successors of task %s are to be released, and it is %s", ref, rec.Status)
-		}
-	}
-}
-
-// holderOf answers the ref of the task that a ref is inside of.
-func holderOf(ref string) string {
-	if strings.HasSuffix(ref, "]") {
-		return ref[:strings.LastIndex(ref, "[")]
-	}
-	return ref[:max(0, strings.LastIndex(ref, "."))]
 }
 
 func (a *audit) life() {
@@ -407,33 +378,4 @@ func (a *audit) life() {
 	if (a.execution["ended"] != "") != ended {
 		a.add("it is %s, and ended at %q", status, a.execution["ended"])
 	}
-}
-
-// Keys answers every key of a database or Cluster that holds text, sorted.
-func Keys(ctx context.Context, c redis.UniversalClient, text string) ([]string, error) {
-	var all []string
-	scan := func(ctx context.Context, node redis.Cmdable) error {
-		for it := node.Scan(ctx, 0, "*"+text+"*", 1000).Iterator(); ; {
-			if !it.Next(ctx) {
-				return it.Err()
-			}
-			all = append(all, it.Val())
-		}
-	}
-	var err error
-	if cluster, ok := c.(*redis.ClusterClient); ok {
-		var mu sync.Mutex
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-			mu.Lock()
-			defer mu.Unlock()
-			return scan(ctx, node)
-		})
-	} else {
-		err = scan(ctx, c)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("queuetest: listing keys: %w", err)
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
 }

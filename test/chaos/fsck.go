@@ -20,7 +20,7 @@ import (
 type Graphs func(execution string) (map[string][]string, error)
 
 var (
-	ownKey   = regexp.MustCompile(`^redrive:\{s:\d{3}\}:([xtvapdheck]|l|ls):(.+)$`)
+	ownKey   = regexp.MustCompile(`^redrive:\{s:\d{3}\}:([xtvapdheckqr]|l|ls):([^:]+)(:.+)?$`)
 	agendaOf = regexp.MustCompile(`^redrive:\{s:\d{3}\}:(jobs|timers|decide|index|expire|building)$`)
 	listKey  = regexp.MustCompile(`^redrive:\{p:[^}]+\}:list:`)
 	indexKey = regexp.MustCompile(`^redrive:\{p:[^}]+\}:indexed$`)
@@ -72,6 +72,9 @@ func scan(ctx context.Context, c redis.UniversalClient) (*disk, error) {
 }
 
 func (d *disk) read(ctx context.Context) error {
+	if err := d.forgetDrafts(ctx); err != nil {
+		return err
+	}
 	for _, key := range d.keys {
 		if m := ownKey.FindStringSubmatch(key); m != nil && m[1] == "x" {
 			d.live[m[2]] = true
@@ -103,6 +106,25 @@ func (d *disk) read(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// forgetDrafts drops the steps of redrives whose process died before they were committed: they end by themselves.
+func (d *disk) forgetDrafts(ctx context.Context) error {
+	var keys []string
+	for _, key := range d.keys {
+		if m := ownKey.FindStringSubmatch(key); m != nil && m[3] != "" {
+			ttl, err := d.client.PTTL(ctx, key).Result()
+			if err != nil {
+				return fmt.Errorf("chaos: reading %s: %w", key, err)
+			}
+			if ttl > 0 {
+				continue
+			}
+		}
+		keys = append(keys, key)
+	}
+	d.keys = keys
 	return nil
 }
 
