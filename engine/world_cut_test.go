@@ -391,20 +391,21 @@ func (s *shears) trim(c *course, k *cut) (ends int) {
 		k.lists[ref] = at.Role == workflow.RoleEach && s.r.Operation == workflow.OperationRetry && unsuccessful(c.tasks[ref]) &&
 			at.ItemsReads.Workflow && k.input != nil && string(k.input) != string(c.input)
 		if k.lists[ref] {
-			k.unlist(c, at)
+			ends += k.unlist(c, at)
 		}
 	}
 	return ends
 }
 
-// unlist leaves out the items of a for_each that are no longer on its list.
-func (k *cut) unlist(c *course, at workflow.Place) {
+// unlist leaves out the items of a for_each that are no longer on its list; it says how many ends were given to such.
+func (k *cut) unlist(c *course, at workflow.Place) int {
 	with := *c
 	with.input = k.input
 	items, bad := at.Items(with.scope(at, at.ItemsReads, false))
 	if bad != nil {
-		return
+		return 0
 	}
+	ends := len(k.ends)
 	gone := func(ref string) bool {
 		return workflow.Within(at.Ref, ref) && !slices.ContainsFunc(items, func(i workflow.Item) bool {
 			item := i.Ref(at.Ref)
@@ -416,6 +417,7 @@ func (k *cut) unlist(c *course, at workflow.Place) {
 	maps.DeleteFunc(k.open, func(ref string, _ bool) bool { return gone(ref) })
 	maps.DeleteFunc(k.first, func(ref string, _ int) bool { return gone(ref) })
 	maps.DeleteFunc(k.inner, func(ref string, _ *cut) bool { return gone(ref) })
+	return ends - len(k.ends)
 }
 
 // reruns says whether a task runs again, or lies in one that does.

@@ -182,12 +182,9 @@ func (c *course) scope(at workflow.Place, reads workflow.Reads, inside bool) wor
 // view is the output of a task, put together from what it holds.
 func (c *course) view(ref string) json.RawMessage {
 	at, t := c.place(ref), c.tasks[ref]
-	if t == nil {
-		return json.RawMessage("null")
-	}
 	switch at.Role {
 	case workflow.RoleTask:
-		if t.output == nil || t.status != workflow.TaskSucceeded {
+		if t == nil || t.output == nil || t.status != workflow.TaskSucceeded {
 			return json.RawMessage("null")
 		}
 		return t.output
@@ -198,7 +195,7 @@ func (c *course) view(ref string) json.RawMessage {
 		}
 		return json.RawMessage("[" + strings.Join(parts, ",") + "]")
 	case workflow.RoleLoop:
-		if t.size == 0 {
+		if t == nil || t.size == 0 {
 			return json.RawMessage("null")
 		}
 		return c.view(workflow.IterationRef(ref, t.size))

@@ -106,7 +106,10 @@ func (c *course) move(ref string, event workflow.Event) {
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", ref, err))
 	}
-	c.tasks[ref].status = to
+	t := c.tasks[ref]
+	if t.status = to; to.Ended() {
+		t.reopen, t.relist, t.resume = false, false, nil
+	}
 }
 
 func decided(n *workflow.Node) bool { return n.Conditional || n.Each != nil || n.Control() }
