@@ -244,7 +244,7 @@ func (e *Engine) unlessSame(ctx context.Context, u *undecided, v workflow.Verdic
 	}
 	input, err := e.recorded(ctx, u)
 	if _, failed := errors.AsType[*workflow.Error](err); failed {
-		return v, nil //nolint:nilerr // it runs, and fails with that
+		return v, nil // it runs, and fails with that
 	}
 	if err == nil && hashOf(input) == u.rec.Hash {
 		v.Action = workflow.ActionKeep

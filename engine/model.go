@@ -63,6 +63,7 @@ type Execution struct {
 	TasksSummary   map[workflow.TaskStatus]int `json:"tasks_summary"`
 	StartAt        time.Time                   `json:"start_at,omitzero"` // not before; zero = at once
 	Session        *SessionPlace               `json:"session,omitempty"`
+	Timeout        time.Duration               `json:"-"` // of this execution; 0 = as its definition says
 	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
 	Line           int                         `json:"-"` // of one that waits: the redrive since which it does
 	Applying       bool                        `json:"-"` // steps of its redrive are still to be applied: before anything else
@@ -284,6 +285,7 @@ type StartRequest struct {
 	AttemptName    string            // of a further attempt in the session; "" = the only unnamed one
 	StartAt        time.Time         // zero = at once
 	WhenFull       workflow.WhenFull // "" = as the workflow says
+	Timeout        time.Duration     // of the whole execution; 0 = as the workflow says
 	By             string
 }
 

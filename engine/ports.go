@@ -59,6 +59,7 @@ type NewExecution struct {
 	Roots []Successor // the tasks that may run at once
 	Ahead []Job       // jobs of roots, which may be sent out in the same trip
 	Till  time.Time   // until when what was reserved for it holds; ErrMoved afterwards. Zero = nothing was
+	By    string      // who asked for it
 
 	Deadline time.Duration // from its start; 0 = none
 }

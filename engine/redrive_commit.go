@@ -48,8 +48,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 	}
 	c := Commit{Token: token, Draft: draft}
 	parts := m.planned.Parts
-	for i := len(parts) - 1; i >= 0; i-- { // what is written inside others is named in them
-		p := parts[i]
+	for _, p := range slices.Backward(parts) { // what is written inside others is named in them
 		if p.Task != "" {
 			if err := e.writeChild(ctx, m, p, draft); err != nil {
 				return err
@@ -309,7 +308,7 @@ func (e *Engine) resumeChild(ctx context.Context, u *undecided) error {
 		return err
 	}
 	part := CommitPart{
-		Execution: x.ID, Epoch: h.Epoch, Revision: -1, By: h.By, Reason: h.Reason, Deadline: time.Duration(p.Definition.Timeout),
+		Execution: x.ID, Epoch: h.Epoch, Revision: -1, By: h.By, Reason: h.Reason, Deadline: x.timeout(p),
 		Record: h.Record, Input: h.Input, Fields: maps.Clone(h.Fields), Written: rows, Grows: h.Grows,
 	}
 	got, err := e.enter(ctx, Entry{Project: x.Project, Workflow: x.Workflow, Execution: x.ID, Number: x.Number, Epoch: h.Epoch + 1, Tasks: 1})

@@ -28,7 +28,8 @@ type foresight struct {
 // inputs of tasks as they would be now: what their predecessors gave, with the new input.
 func (e *Engine) foresee(ctx context.Context, m *redriving, c *workflow.Case, r *workflow.Redrive) error {
 	changed := r.Scope == workflow.ScopeChanged
-	if !changed && !(r.Operation == workflow.OperationRetry && (c.InputChanged || c.Target != c.Program)) {
+	relists := r.Operation == workflow.OperationRetry && (c.InputChanged || c.Target != c.Program)
+	if !changed && !relists {
 		return nil
 	}
 	f := m.cases[c]
@@ -110,16 +111,15 @@ func (v *foresight) list(ctx context.Context, ref string) error {
 		return err
 	}
 	items, bad := at.Items(scope)
-	if bad != nil {
-		return nil
+	if bad == nil { // else it would fail with that, and its list is not known
+		keys := make([]string, len(items))
+		for i := range items {
+			item := items[i].Ref(ref)
+			keys[i] = workflow.Key(item)
+			v.items[item] = &items[i]
+		}
+		v.c.Lists[ref] = keys
 	}
-	keys := make([]string, len(items))
-	for i := range items {
-		item := items[i].Ref(ref)
-		keys[i] = workflow.Key(item)
-		v.items[item] = &items[i]
-	}
-	v.c.Lists[ref] = keys
 	return nil
 }
 
@@ -168,12 +168,10 @@ func (v *foresight) hash(ctx context.Context, ref string) error {
 	} else if given != nil {
 		given = workflow.Give(given, v.m.r.InputMode)
 	}
-	input, bad := recordedInput(at, scope, given)
-	if bad != nil {
-		return nil
+	if input, bad := recordedInput(at, scope, given); bad == nil { // else it would fail with that
+		v.mu.Lock()
+		v.c.Hashes[ref] = hashOf(input)
+		v.mu.Unlock()
 	}
-	v.mu.Lock()
-	v.c.Hashes[ref] = hashOf(input)
-	v.mu.Unlock()
 	return nil
 }

@@ -120,7 +120,7 @@ func (m *redriving) adoption(id string, f *facts) (Adoption, []workflow.Step) {
 	a := Adoption{From: x.ID, Tasks: map[string]Record{}, Of: map[string]int{}}
 	a.Execution = Execution{
 		ID: id, Project: x.Project, Workflow: x.Workflow, Version: m.version, DefinitionHash: f.p.Hash, Input: x.Input,
-		CorrelationID: x.CorrelationID, Metadata: x.Metadata, Labels: x.Labels, Priority: x.Priority, Root: x.Root,
+		CorrelationID: x.CorrelationID, Metadata: x.Metadata, Labels: x.Labels, Priority: x.Priority, Root: x.Root, Timeout: x.Timeout,
 		Origin: &Origin{Execution: x.ID, Relation: RelationRetry},
 	}
 	if m.r.Operation != workflow.OperationRetry {

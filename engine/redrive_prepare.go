@@ -68,6 +68,10 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 		return nil, err
 	}
 	planned, problems := request.Make(c)
+	for i := range problems { // refs as they were asked
+		p := &problems[i]
+		p.Field, p.Message, p.Allowed = strings.ReplaceAll(p.Field, m.path, ""), strings.ReplaceAll(p.Message, m.path, ""), strings.ReplaceAll(p.Allowed, m.path, "")
+	}
 	if len(problems) > 0 {
 		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
 	}
@@ -342,7 +346,10 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		if err != nil {
 			return err
 		}
-		if rec.Status != workflow.TaskRetrying && !rec.Status.Ended() && x.Status.Ended() || rec.Status == workflow.TaskPending {
+		if rec.Status == workflow.TaskPending {
+			return Conflict("about_to_run", "execution %s goes on as soon as its task %s in execution %s has its turn; redrive it when it has ended", x.ID, ref, c.Execution)
+		}
+		if rec.Status != workflow.TaskRetrying && !rec.Status.Ended() && x.Status.Ended() {
 			if err := e.Advance(ctx, c.Execution); err != nil { // it is told just now, or about to go on
 				return err
 			}
@@ -393,4 +400,4 @@ func reaches(r *workflow.Redrive, task string, rec Record) bool {
 }
 
 // deadline of an execution that is redriven.
-func (f *facts) deadline() time.Duration { return time.Duration(f.p.Definition.Timeout) }
+func (f *facts) deadline() time.Duration { return f.x.timeout(f.p) }

@@ -131,13 +131,18 @@ func (s *stage) settleAll(x *engine.Execution) {
 	}
 }
 
+func (s *stage) shardOf(x *engine.Execution) int {
+	s.t.Helper()
+	shard, err := strconv.ParseInt(x.ID[len(x.ID)-2:], 16, 0)
+	require.NoError(s.t, err)
+	return int(shard)
+}
+
 // sweep does what is to be done in the shard of an execution a while from now.
 func (s *stage) sweep(x *engine.Execution) {
 	s.t.Helper()
 	s.offset += 10 * time.Second
-	shard, err := strconv.ParseInt(x.ID[len(x.ID)-2:], 16, 0)
-	require.NoError(s.t, err)
-	all, err := s.store.Due(s.ctx(), []int{int(shard)}, 0, 1000)
+	all, err := s.store.Due(s.ctx(), []int{s.shardOf(x)}, 0, 1000)
 	require.NoError(s.t, err)
 	for _, due := range all {
 		require.NoError(s.t, s.Repair(s.ctx(), engine.Due{Now: due.Now, Decide: due.Decide, Index: due.Index}))

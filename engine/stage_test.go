@@ -28,6 +28,7 @@ type stage struct {
 	run    func(r *engine.Run) (json.RawMessage, *workflow.Error)
 	starts map[string]int // by ref
 	order  []string
+	shards []int // that are looked at; nil = all
 }
 
 func newStage(t *testing.T, change ...func(*engine.Options)) *stage {
@@ -99,9 +100,9 @@ func (s *stage) due() []engine.Due {
 	before := s.offset
 	s.offset += 2 * time.Second
 	defer func() { s.offset = before }()
-	shards := make([]int, 256)
-	for i := range shards {
-		shards[i] = i
+	shards := s.shards
+	if shards == nil {
+		shards = everyShard()
 	}
 	all, err := s.store.Due(s.t.Context(), shards, 0, 1000)
 	require.NoError(s.t, err)

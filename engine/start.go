@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -108,7 +109,7 @@ func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settle
 		Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version, Definition: x.DefinitionHash,
 		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input, SessionTime: x.sessionTime(),
 	}
-	x.Deadline = time.Duration(p.Definition.Timeout)
+	x.Deadline = x.timeout(p)
 	if !x.Waits && x.Parent == nil { // a sub-workflow may not be wanted any more
 		x.Ahead = e.ahead(d, p, x.ID, x.Roots)
 	}
@@ -131,6 +132,11 @@ func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settle
 		e.metrics.started()
 	}
 	return settled, created, nil
+}
+
+// timeout is how long the whole execution may take, from its start or from a redrive; 0 = as long as it likes.
+func (x *Execution) timeout(p *program) time.Duration {
+	return cmp.Or(x.Timeout, time.Duration(p.Definition.Timeout))
 }
 
 func newID() (string, error) {
@@ -174,9 +180,9 @@ func (e *Engine) head(ctx context.Context, project, name string, version int) (*
 }
 
 func newExecution(id, project string, w *Workflow, p *program, r StartRequest) NewExecution {
-	x := NewExecution{Execution: Execution{
+	x := NewExecution{By: r.By, Execution: Execution{
 		ID: id, Project: project, Workflow: w.Name, Version: w.Version, DefinitionHash: w.Hash, Input: r.Input,
-		CorrelationID: r.CorrelationID, Metadata: r.Metadata, Labels: r.Labels, Priority: r.Priority,
+		CorrelationID: r.CorrelationID, Metadata: r.Metadata, Labels: r.Labels, Priority: r.Priority, Timeout: r.Timeout,
 	}}
 	for _, n := range p.Nodes {
 		x.Tasks = append(x.Tasks, NewTask{Ref: n.Path, Needs: n.Needs})
@@ -203,9 +209,10 @@ func (e *Engine) reserve(ctx context.Context, project, id string, r StartRequest
 		AttemptName   string            `json:"attempt_name,omitempty"`
 		StartAt       time.Time         `json:"start_at,omitzero"`
 		WhenFull      workflow.WhenFull `json:"when_full,omitempty"`
+		Timeout       time.Duration     `json:"timeout,omitempty"`
 	}{
 		r.Workflow, r.Version, r.Input, r.CorrelationID, r.Metadata, r.Labels, r.Priority,
-		r.SessionTime.UTC(), r.AttemptName, r.StartAt.UTC(), r.WhenFull,
+		r.SessionTime.UTC(), r.AttemptName, r.StartAt.UTC(), r.WhenFull, r.Timeout,
 	})
 	if err != nil {
 		return "", fmt.Errorf("engine: encoding the request: %w", err)
@@ -255,6 +262,9 @@ func (e *Engine) checkStart(p *program, r *StartRequest) error {
 		if len(text) > maxLabelBytes {
 			add(field, "too_long", fmt.Sprintf("has %d bytes", len(text)), fmt.Sprintf("at most %d", maxLabelBytes))
 		}
+	}
+	if most := e.o.Limits.Timeout; r.Timeout < 0 || r.Timeout > most {
+		add("timeout", "out_of_range", "is "+r.Timeout.String(), "at most "+most.String())
 	}
 	e.checkPlace(r, add)
 	for field, m := range map[string]map[string]string{"labels": r.Labels, "metadata": r.Metadata} {

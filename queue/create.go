@@ -112,7 +112,7 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		above := keysOf(x.Parent.Execution)
 		keys, task = append(keys, above.execution, above.tasks), x.Parent.Task
 	}
-	args = append(args, string(status), milli(x.Till), task)
+	args = append(args, string(status), milli(x.Till), task, oneLine(x.By))
 	reply, err := r.runAhead(ctx, scriptCreate, keys, args, x.Ahead, list...)
 	if err != nil {
 		return engine.Settled{}, false, err
@@ -149,6 +149,9 @@ func fieldsOf(x engine.Execution) ([]any, error) {
 	}
 	if !x.StartAt.IsZero() {
 		args = append(args, "start_at", x.StartAt.UnixMilli())
+	}
+	if x.Timeout > 0 {
+		args = append(args, "timeout", milliseconds(x.Timeout))
 	}
 	if s := x.Session; s != nil {
 		args = append(args, "session", s.Number, "session_time", s.Time.Unix(), "attempt_name", s.AttemptName, "attempt", s.Attempt)

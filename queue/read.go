@@ -63,7 +63,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 		Priority: int(atoi(f["priority"])), Redrives: int(atoi(f["epoch"])), Reason: f["reason"],
 		Root: f["root"], Path: f["path"], Depth: int(atoi(f["depth"])),
 		StartedAt: moment(atoi(f["started"])), EndedAt: moment(atoi(f["ended"])),
-		TasksSummary: map[workflow.TaskStatus]int{},
+		TasksSummary: map[workflow.TaskStatus]int{}, Timeout: time.Duration(atoi(f["timeout"])) * time.Millisecond,
 	}
 	if created := moment(atoi(f["created"])); created != nil {
 		x.CreatedAt = *created

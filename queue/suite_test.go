@@ -319,7 +319,7 @@ func aLife(t *testing.T, h *house) {
 	h.offset += time.Minute
 	timers := h.sweep().Timers
 	require.Len(t, timers, 1)
-	next, relay, err := h.bench.Retry(ctx, timers[0].Fence)
+	next, relay, err := h.Retry(ctx, timers[0].Fence)
 	require.NoError(t, err)
 	require.Equal(t, engine.NextRelay, relay)
 	require.Equal(t, 2, next.Attempt)

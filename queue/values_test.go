@@ -65,7 +65,7 @@ func largeValues(t *testing.T, h *house) {
 	h.offset += time.Minute
 	timers := h.sweep().Timers
 	require.Len(t, timers, 1)
-	_, _, err = h.bench.Retry(ctx, timers[0].Fence)
+	_, _, err = h.Retry(ctx, timers[0].Fence)
 	require.NoError(t, err)
 	require.NoError(t, h.Complete(ctx, h.take(x.ID, "a"), output))
 	b := h.take(x.ID, "b")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/problem"
 )
 
@@ -17,7 +18,11 @@ import (
 var dialects = []struct {
 	name string
 	make func(s *Server) compat.Dialect
-}{}
+}{
+	{kaizen.Name, func(s *Server) compat.Dialect {
+		return kaizen.New(s.options.Engine, kaizen.Options{Waiters: s.options.Streams, Stopping: s.stopping})
+	}},
+}
 
 // Dialects are the names of all dialects.
 func Dialects() []string {

@@ -222,6 +222,14 @@ func TestDialectsAreSwitchedOff(t *testing.T) {
 		require.Equal(t, all[i].Name, on[0].Name)
 		require.Equal(t, name, on[0].Name, "a dialect is switched on under its own name")
 	}
+	for _, path := range []string{"/executions/get", "/kaizen/executions/get"} {
+		status, body := newRig(t).ask("POST", path, "", "{}")
+		require.Equal(t, 401, status, path)
+		require.Contains(t, body, `{"success":false,"message":`)
+		status, body = newRig(t, func(o *Options) { o.Dialects = []string{} }).ask("POST", path, "", "{}")
+		require.Equal(t, 404, status, path)
+		require.Contains(t, body, "urn:redrive:problem:route_not_found")
+	}
 	o := DefaultOptions()
 	o.Engine, o.Dialects = newFake(), []string{"klingon"}
 	require.ErrorContains(t, o.Validate(), fmt.Sprintf("Dialects: there is no dialect %q", "klingon"))

@@ -491,6 +491,10 @@ func (f *fake) StatusCounts(context.Context, string) (map[workflow.ExecutionStat
 	return map[workflow.ExecutionStatus]int64{workflow.ExecutionRunning: 2}, nil
 }
 
+func (f *fake) Chain(context.Context, *engine.Execution) (engine.Chain, error) {
+	return engine.Chain{Attempt: 1, Total: 1, Last: true}, nil
+}
+
 func (f *fake) written() int {
 	defer f.lock()()
 	return f.writes

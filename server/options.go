@@ -16,6 +16,7 @@ import (
 
 	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/monitoring"
 	"github.com/redrive/redrive/workflow"
 )
@@ -25,6 +26,7 @@ type Engine interface {
 	api.Engine
 	auth.Keys
 	monitoring.Retrier
+	kaizen.Engine
 	// Ready returns nil when Redis and asynq can be reached.
 	Ready(ctx context.Context) error
 	// HasKeys reports whether there is any API key.
@@ -49,7 +51,7 @@ type Options struct {
 	Dialects []string // names of the wire dialects that are spoken; nil = all, empty = none
 
 	MaxBody    int64         // bytes of a request body
-	Streams    int           // streams of events and logs at once
+	Streams    int           // streams of events and logs at once, and as many calls of a dialect that wait
 	Pollers    int           // polls of remote workers at once
 	Heartbeat  time.Duration // between comments on a silent event stream
 	Remember   time.Duration // how long an answer about a key is kept, at most 5s

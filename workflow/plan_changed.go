@@ -1,5 +1,7 @@
 package workflow
 
+import "slices"
+
 // same says of a task that ended well, in a redrive of what changed, whether it
 // stays as it is, or that this turns out when it is reached; false = it runs again.
 func (w *planner) same(at Place, past Past, in setting) bool {
@@ -39,12 +41,7 @@ func readsInput(n *Node) bool {
 	if n.IfReads.Workflow || n.InputReads.Workflow || n.UntilReads.Workflow || n.ItemsReads.Workflow {
 		return true
 	}
-	for _, inner := range n.Body {
-		if readsInput(inner) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.Body, readsInput)
 }
 
 const seenAgain = "it runs again only if it would see something else than before"

@@ -27,10 +27,6 @@ func newChoice() *choice {
 	}
 }
 
-func (c *choice) empty() bool {
-	return !c.goesOn && len(c.start)+len(c.pins)+len(c.skips)+len(c.given)+len(c.inside) == 0
-}
-
 // mark notes that a ref is chosen, so that what holds it is opened.
 func (c *choice) mark(ref string) {
 	for up := Outside(ref); up != "" && !c.around[up]; up = Outside(up) {

@@ -4,14 +4,14 @@
 -- ARGV: 1 id, 2 offset ms, 3 tasks in all, 4 input, 5 ms until its deadline ('' = none), 6 refs to write here, then the refs; then number of preds,
 --       then field, value per entry; then number of roots, then ref, run|decide per root;
 --       then field, value per field of the execution; then running|queued, until when it may be created ms ('' = any time),
---       and the task of the parent that it is for ('' = none)
+--       the task of the parent that it is for ('' = none), and who asked for it
 -- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-2} the parent does not want it any more | {-5} tasks are missing, or it is too late
 local id, now = ARGV[1], clock(ARGV[2])
 if call('EXISTS', KEYS[1]) == 1 then return {2} end
-local status, till = ARGV[#ARGV - 2], ARGV[#ARGV - 1]
+local status, till, task, by = ARGV[#ARGV - 3], ARGV[#ARGV - 2], ARGV[#ARGV - 1], ARGV[#ARGV]
 if till ~= '' and now > tonumber(till) then return {-5} end
-if ARGV[#ARGV] ~= '' then
-  local parent, rec = execution(KEYS[14]), record(KEYS[15], ARGV[#ARGV])
+if task ~= '' then
+  local parent, rec = execution(KEYS[14]), record(KEYS[15], task)
   if not parent or not going(parent) or not rec or rec.status ~= 'running' or rec.child ~= id or rec.timed or rec.hand then return {-2} end
 end
 local total, here = tonumber(ARGV[3]), tonumber(ARGV[6])
@@ -38,12 +38,12 @@ local x = {key = KEYS[1], status = status, epoch = '0', rev = 0, pending = total
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)
 local waits = status == 'queued' -- what is ready is held until its turn comes: see begin.lua
-save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 0 or now, unpack(ARGV, at + 1, #ARGV - 3))
+save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 0 or now, unpack(ARGV, at + 1, #ARGV - 4))
 if here < total then call('ZREM', KEYS[12], id) end
 call('ZADD', KEYS[11], now, id)
 if ARGV[5] ~= '' and waits then call('HSET', KEYS[1], 'left', ARGV[5]) end
 if ARGV[5] ~= '' and not waits then call('ZADD', KEYS[13], now + ARGV[5], 'expire:' .. id .. '::0') end
-event(KEYS[8], now, waits and 'execution.queued' or 'execution.started')
+event(KEYS[8], now, waits and 'execution.queued' or 'execution.started', nil, nil, by)
 if waits then return {1, 0, now} end
 local decide = 0
 for _, s in ipairs(roots) do

@@ -28,6 +28,10 @@ func Audit(ctx context.Context, c redis.UniversalClient, id string, needs map[st
 		return []string{"the execution does not exist"}, nil
 	}
 	a.counters()
+	if a.execution["epoch"] == "-1" { // it was made from another one, and is either let run soon, or purged
+		a.made()
+		return a.problems, nil
+	}
 	a.agenda()
 	a.predecessors()
 	a.decisions()

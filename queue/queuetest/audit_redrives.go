@@ -122,6 +122,13 @@ func (a *audit) history() {
 	}
 }
 
+// made expects of an execution that was never let run that it is purged.
+func (a *audit) made() {
+	if !a.expire || a.unmade || a.decide || len(a.jobs)+len(a.timers)+len(a.open)+len(a.held) > 0 {
+		a.add("it never ran, is to be purged: %v, half built: %v, looked at: %v, and has jobs %v, timers %v, open %v, held %v", a.expire, a.unmade, a.decide, a.jobs, a.timers, a.open, a.held)
+	}
+}
+
 // next expects the steps that the execution is to go on with to be kept for as long as it lives.
 func (a *audit) next(ctx context.Context, c redis.UniversalClient) error {
 	next := a.records["next"]
