@@ -33,10 +33,15 @@ func (c *course) beginEach(at workflow.Place, items []workflow.Item) {
 
 // recorded is the input of a task: as it is resolved, or as a redrive gave it.
 func (c *course) recorded(at workflow.Place) (json.RawMessage, *workflow.Error) {
-	if given := c.tasks[at.Ref].given; given != nil {
+	given, mode := c.tasks[at.Ref].given, c.tasks[at.Ref].givenMode
+	if given != nil && mode != workflow.InputMerge {
 		return given, nil
 	}
-	return at.Recorded(c.scope(at, at.InputReads, false))
+	input, bad := at.Recorded(c.scope(at, at.InputReads, false))
+	if given == nil || bad != nil {
+		return input, bad
+	}
+	return merged(input, given, mode), nil
 }
 
 func (c *course) beginGate(at workflow.Place) {

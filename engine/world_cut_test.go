@@ -18,10 +18,12 @@ type cut struct {
 	first map[string]int             // of a loop that goes on: the iteration at which
 	ends  map[string]json.RawMessage // ends with this output; nil = is skipped
 	given map[string]json.RawMessage // runs with this input from now on
+	mode  workflow.InputMode         // of what is given
 	lists map[string]bool            // of a for_each that goes on: its list is evaluated again
 	inner map[string]*cut            // by the task of a sub-workflow: what runs again in its execution
 	input json.RawMessage            // nil = as it was
-	whole bool                       // it was asked of this execution, which ends once more whatever runs in it
+	whole bool                       // it ends once more, whatever runs in it
+	asked bool                       // it was asked of this execution
 }
 
 // shears cut along the graph.
@@ -64,17 +66,25 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 	case r.Operation == workflow.OperationRetry && !c.status.Ended():
 		return nil, refusal("not_retryable")
 	}
+	if p := s.top.parent; p != nil && p.tasks[s.top.parentTask].child == s.top && p.tasks[s.top.parentTask].reopen && p.present(s.top.parentTask) {
+		return nil, refusal("about_to_run") // it is about to go on already
+	}
 	if err := s.asked(c); err != nil {
 		return nil, err
 	}
 	s.whole(c)
+	s.of(c).asked = true
 	if r.WorkflowInput != nil {
 		s.of(c).input = merged(c.input, r.WorkflowInput, r.InputMode)
 	}
+	ends := 0
 	for x, k := range s.cuts {
-		s.trim(x, k)
+		ends += s.trim(x, k)
 	}
-	return s, s.possible()
+	if ends > 0 {
+		return nil, refusal("not_allowed") // what holds the task runs again as a whole, or has not begun
+	}
+	return s, s.possible(s.top)
 }
 
 // leads says whether the execution around this one ended its task with it, and goes on when this one does.
@@ -85,7 +95,7 @@ func (c *course) leads() bool {
 	t := c.parent.tasks[c.parentTask]
 	byHand := t.status == workflow.TaskSucceeded && c.status != workflow.ExecutionSucceeded
 	over := t.status.Ended() || t.status == workflow.TaskRetrying
-	return t.child == c && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
+	return t.child == c && c.parent.present(c.parentTask) && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
 }
 
 // whole lets an execution end once more, whatever runs again in it.
@@ -149,7 +159,10 @@ func (s *shears) asked(c *course) error {
 		if x.place(ref).Holds() {
 			return refusal("not_allowed")
 		}
-		s.of(x).given[ref] = input
+		s.of(x).given[ref], s.of(x).mode = input, s.r.InputMode
+		if x != c {
+			s.outside(x)
+		}
 	}
 	starts := map[*course][]string{}
 	for _, path := range s.r.From {
@@ -161,6 +174,8 @@ func (s *shears) asked(c *course) error {
 			return refusal("not_failed")
 		case s.r.Operation == workflow.OperationSkip:
 			s.of(x).ends[ref] = nil
+		case x.tasks[ref].alone() && s.resumes():
+			return refusal("runs_alone")
 		default:
 			starts[x] = append(starts[x], ref)
 		}
@@ -185,6 +200,19 @@ func (s *shears) asked(c *course) error {
 	return nil
 }
 
+// alone says whether a sub-execution was redriven that its task had left behind.
+func (t *act) alone() bool {
+	return t.child != nil && t.status.Ended() && !t.child.status.Ended()
+}
+
+// resumes says whether sub-executions go on in place.
+func (s *shears) resumes() bool {
+	if s.r.Subworkflows == "" {
+		return s.r.Operation == workflow.OperationRetry
+	}
+	return s.r.Subworkflows == workflow.SubworkflowsResume
+}
+
 // find follows a path through sub-executions.
 func (s *shears) find(c *course, path string) (*course, string, error) {
 	for {
@@ -196,10 +224,12 @@ func (s *shears) find(c *course, path string) (*course, string, error) {
 			return nil, "", refusal("not_allowed")
 		case !deeper:
 			return c, ref, nil
-		case t.child == nil:
+		case t.child == nil || t.stale:
 			return nil, "", refusal("unknown_ref")
 		case t.reopen:
-			return nil, "", refusal("execution_busy")
+			return nil, "", refusal("about_to_run")
+		case t.alone():
+			return nil, "", refusal("runs_alone")
 		default:
 			c, path = t.child, inner
 		}
@@ -209,6 +239,9 @@ func (s *shears) find(c *course, path string) (*course, string, error) {
 // present says whether a task is a part of the execution as it is now.
 func (c *course) present(ref string) bool {
 	for ; ref != ""; ref = workflow.Outside(ref) {
+		if holder := c.tasks[workflow.Outside(ref)]; holder != nil && holder.stale {
+			return false
+		}
 		at := c.place(ref)
 		if at.Role == workflow.RoleIteration {
 			if n, _ := strconv.Atoi(workflow.Key(ref)); n > c.tasks[workflow.Outside(ref)].size {
@@ -227,7 +260,7 @@ func (s *shears) begin(c *course, ref string) {
 	switch {
 	case s.r.Operation == workflow.OperationRetry:
 		s.retry(c, ref)
-	case child != nil && s.r.Subworkflows == workflow.SubworkflowsResume:
+	case child != nil && s.resumes():
 		if child.status == workflow.ExecutionSucceeded {
 			s.everything(child)
 		} else {
@@ -263,9 +296,9 @@ func (c *course) current(ref string) bool {
 func (s *shears) retry(c *course, ref string) {
 	t := c.tasks[ref]
 	resumes := t.child != nil && t.child.status.Ended() && t.child.status != workflow.ExecutionSucceeded &&
-		s.r.Subworkflows != workflow.SubworkflowsRestart && s.r.Identity != workflow.NewExecution
+		s.resumes() && s.r.Identity != workflow.NewExecution
 	switch {
-	case c.place(ref).Holds() && !t.stale && s.unsuccessful(c, ref):
+	case c.place(ref).Holds() && s.unsuccessful(c, ref):
 	case resumes:
 		s.unsuccessful(t.child, "")
 		s.whole(t.child)
@@ -312,15 +345,16 @@ func (s *shears) ripple(c *course, ref string) {
 // reopen lets a task go on that holds something which does not stay as it is.
 func (s *shears) reopen(c *course, ref string) {
 	k := s.of(c)
-	if c.tasks[ref].status == workflow.TaskPending || k.open[ref] {
+	if t := c.tasks[ref]; t.status == workflow.TaskPending && !t.reopen || k.open[ref] {
 		return // it has not begun: it will run as a whole
 	}
 	k.open[ref] = true
 	s.ripple(c, ref)
 }
 
-// trim leaves out what lies in a task that runs again as a whole, or has not begun.
-func (s *shears) trim(c *course, k *cut) {
+// trim leaves out what lies in a task that runs again as a whole, or has not begun; it
+// says how many ends were given to such.
+func (s *shears) trim(c *course, k *cut) (ends int) {
 	hidden := func(ref string) bool {
 		if k.later(c, ref) {
 			return true
@@ -337,7 +371,11 @@ func (s *shears) trim(c *course, k *cut) {
 			delete(k.again, ref)
 		}
 	}
-	maps.DeleteFunc(k.ends, func(ref string, _ json.RawMessage) bool { return hidden(ref) })
+	for ref := range k.ends {
+		if hidden(ref) {
+			ends++
+		}
+	}
 	for ref := range k.open {
 		if _, ends := k.ends[ref]; ends || k.again[ref] || hidden(ref) {
 			delete(k.open, ref)
@@ -352,7 +390,41 @@ func (s *shears) trim(c *course, k *cut) {
 		at := c.place(ref)
 		k.lists[ref] = at.Role == workflow.RoleEach && s.r.Operation == workflow.OperationRetry && unsuccessful(c.tasks[ref]) &&
 			at.ItemsReads.Workflow && k.input != nil && string(k.input) != string(c.input)
+		if k.lists[ref] {
+			ends += k.unlist(c, at)
+		}
 	}
+	return ends
+}
+
+// unlist leaves out the items of a for_each that are no longer on its list; it says how many ends were given to such.
+func (k *cut) unlist(c *course, at workflow.Place) int {
+	with := *c
+	with.input = k.input
+	items, bad := at.Items(with.scope(at, at.ItemsReads, false))
+	if bad != nil {
+		return 0
+	}
+	ends := len(k.ends)
+	gone := func(ref string) bool {
+		return workflow.Within(at.Ref, ref) && !slices.ContainsFunc(items, func(i workflow.Item) bool {
+			item := i.Ref(at.Ref)
+			return ref == item || workflow.Within(item, ref)
+		})
+	}
+	maps.DeleteFunc(k.ends, func(ref string, _ json.RawMessage) bool { return gone(ref) })
+	maps.DeleteFunc(k.again, func(ref string, _ bool) bool { return gone(ref) })
+	maps.DeleteFunc(k.open, func(ref string, _ bool) bool { return gone(ref) })
+	maps.DeleteFunc(k.first, func(ref string, _ int) bool { return gone(ref) })
+	maps.DeleteFunc(k.inner, func(ref string, _ *cut) bool { return gone(ref) })
+	return ends - len(k.ends)
+}
+
+// reruns says whether a task runs again, or lies in one that does.
+func (k *cut) reruns(ref string) bool {
+	for ; ref != "" && !k.again[ref]; ref = workflow.Outside(ref) {
+	}
+	return ref != ""
 }
 
 // later says whether this is an iteration behind the one at which its loop goes on.
@@ -366,21 +438,25 @@ func (k *cut) later(c *course, ref string) bool {
 }
 
 // possible refuses a start at a task that nothing would ever reach, and an input for one that does not run again.
-func (s *shears) possible() error {
-	for c, k := range s.cuts {
-		for ref := range k.named {
-			at := c.place(ref)
-			for _, need := range at.SiblingRefs(at.Needs) {
-				_, ends := k.ends[need]
-				if k.again[ref] && !k.again[need] && !k.open[need] && !ends && c.tasks[need].status.Ended() && !c.endedWell(need) {
-					return refusal("not_reached")
-				}
+func (s *shears) possible(c *course) error {
+	k := s.of(c)
+	for ref := range k.named {
+		at := c.place(ref)
+		for _, need := range at.SiblingRefs(at.Needs) {
+			_, ends := k.ends[need]
+			if k.again[ref] && !k.again[need] && !k.open[need] && !ends && c.tasks[need].status.Ended() && !c.endedWell(need) {
+				return refusal("not_reached")
 			}
 		}
-		for ref := range k.given {
-			if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.touches(c, ref)) {
-				return refusal("not_run")
-			}
+	}
+	for ref := range k.given {
+		if _, ends := k.ends[ref]; c.tasks[ref].status.Ended() && (ends || !k.open[ref] && !k.reruns(ref)) {
+			return refusal("not_run")
+		}
+	}
+	for ref := range k.inner {
+		if err := s.possible(c.tasks[ref].child); err != nil {
+			return err
 		}
 	}
 	return nil

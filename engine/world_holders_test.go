@@ -12,7 +12,9 @@ import (
 
 func (c *course) failPending(at workflow.Place, e *workflow.Error) {
 	c.move(at.Ref, workflow.EventFail)
-	c.tasks[at.Ref].redrive = c.epoch
+	t := c.tasks[at.Ref]
+	t.attempt++
+	t.dispatch, t.redrive = 1, c.epoch
 	c.failed(at, e, false)
 }
 
@@ -115,7 +117,7 @@ func (c *course) cutOff(at workflow.Place) {
 		c.failControl(at, &workflow.Error{Code: engine.CodeTimedOut, Retryable: true}, true)
 		return
 	}
-	c.byHand(at, t.to, nil)
+	c.byHand(at, t.to, t.said)
 }
 
 // byHand ends a task as an operator says.
@@ -180,12 +182,9 @@ func (c *course) scope(at workflow.Place, reads workflow.Reads, inside bool) wor
 // view is the output of a task, put together from what it holds.
 func (c *course) view(ref string) json.RawMessage {
 	at, t := c.place(ref), c.tasks[ref]
-	if t == nil {
-		return json.RawMessage("null")
-	}
 	switch at.Role {
 	case workflow.RoleTask:
-		if t.output == nil || t.status != workflow.TaskSucceeded {
+		if t == nil || t.output == nil || t.status != workflow.TaskSucceeded {
 			return json.RawMessage("null")
 		}
 		return t.output
@@ -196,7 +195,7 @@ func (c *course) view(ref string) json.RawMessage {
 		}
 		return json.RawMessage("[" + strings.Join(parts, ",") + "]")
 	case workflow.RoleLoop:
-		if t.size == 0 {
+		if t == nil || t.size == 0 {
 			return json.RawMessage("null")
 		}
 		return c.view(workflow.IterationRef(ref, t.size))

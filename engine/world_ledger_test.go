@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -60,17 +62,29 @@ func (g *globe) dump() map[string]string {
 	keys = slices.DeleteFunc(keys, func(key string) bool {
 		return strings.HasPrefix(key, "redrive:worker") || strings.HasPrefix(key, "asynq:servers") || strings.HasPrefix(key, "asynq:workers")
 	})
-	dumps := make([]*redis.StringCmd, len(keys))
-	_, err = client.Pipelined(g.ctx, func(p redis.Pipeliner) error {
-		for i, key := range keys {
-			dumps[i] = p.Dump(g.ctx, key)
-		}
-		return nil
-	})
-	require.NoError(g.t, err)
 	all := make(map[string]string, len(keys))
-	for i, key := range keys {
-		all[key] = dumps[i].Val()
+	for _, key := range keys {
+		all[key], err = content(g.ctx, client, key)
+		require.NoError(g.t, err)
 	}
 	return all
+}
+
+// content is what lies under a key, in an order that does not depend on how Redis keeps it.
+func content(ctx context.Context, c redis.UniversalClient, key string) (string, error) {
+	kind, err := c.Type(ctx, key).Result()
+	if err != nil {
+		return "", err
+	}
+	switch kind {
+	case "hash":
+		fields, err := c.HGetAll(ctx, key).Result()
+		return fmt.Sprint(fields), err // sorted by its keys
+	case "set":
+		members, err := c.SMembers(ctx, key).Result()
+		slices.Sort(members)
+		return strings.Join(members, " "), err
+	default:
+		return c.Dump(ctx, key).Result()
+	}
 }

@@ -48,6 +48,10 @@ func TestWorld(t *testing.T) {
 		g.begin()
 		g.live()
 		g.drain()
+		if rapid.Bool().Draw(t, "another life") {
+			g.live()
+			g.drain()
+		}
 		g.remember()
 		g.purge()
 	})
@@ -59,7 +63,7 @@ func TestWorld(t *testing.T) {
 	}
 	for _, op := range []string{
 		"claim", "complete", "fail", "wake", "limit", "retry", "answer", "complete by hand", "skip by hand", "fail by hand",
-		"pause", "resume", "cancel", "redrive", "expire", "crash", "child", "item", "iteration", "handler",
+		"pause", "resume", "cancel", "retry again", "rerun again", "complete again", "skip again", "expire", "crash", "child", "item", "iteration", "handler",
 	} {
 		require.NotZero(t, count.taken[op], "%s never happened", op)
 	}
@@ -203,14 +207,17 @@ func (s *scribe) with(t *workflow.Task, loop bool) json.RawMessage {
 }
 
 func (g *globe) begin() {
+	g.procs[0].faults.Disarm()
 	require.NoError(g.t, g.procs[0].store.Client().FlushDB(g.ctx).Err()) // whatever a failed check left
 	for _, p := range g.procs {
+		p.faults.Disarm()
 		p.equip(g.ctx, g.t)
 	}
 	s := &scribe{t: g.t}
 	g.world = &world{programs: map[string]*workflow.Program{}, lease: machineLease, now: time.Hour}
 	for _, name := range []string{"low", "sub", "top"} {
 		source := s.definition(name).Canonical()
+		g.t.Logf("%s", source)
 		for _, p := range g.procs {
 			_, err := p.Publish(g.ctx, "default", source, false)
 			require.NoError(g.t, err, string(source))
@@ -267,9 +274,9 @@ func (g *globe) sweep(id string) {
 	g.t.Fatalf("executions still wait for a decision after 20 sweeps: %+v %v", a, err)
 }
 
-// do applies an operation to both sides. Where the process crashed at it, only
-// sweeps of another one follow, after which all must be as before it, or as after.
-func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) (crashed bool) {
+// do applies an operation to both sides, and says whether it came true. Where the process crashed
+// at it, only sweeps of another one follow, after which all must be as before it, or as after.
+func (g *globe) do(op string, apply func(w *world) error, call func(p *process) error) (done bool) {
 	p := rapid.SampledFrom(g.procs).Draw(g.t, "process")
 	before := g.clone()
 	want := apply(g.world)
@@ -278,18 +285,17 @@ func (g *globe) do(op string, apply func(w *world) error, call func(p *process) 
 	if armed && p.faults.Disarm() {
 		g.count.add("crash", nil)
 		p.Forget()
-		g.recover(op, before)
-		return true
+		return g.recover(op, before)
 	}
 	g.count.add(op, want)
 	if (got == nil) != (want == nil) {
 		g.t.Fatalf("%s answered %v; by the rules it is %v", op, got, want)
 	}
 	g.compare(op)
-	return false
+	return want == nil
 }
 
-func (g *globe) recover(op string, before *world) {
+func (g *globe) recover(op string, before *world) (done bool) {
 	g.sweep(g.root.id)
 	before.now = g.now
 	after := g.world
@@ -301,9 +307,10 @@ func (g *globe) recover(op string, before *world) {
 			continue
 		}
 		g.audit(op + " and a crash")
-		return
+		return w == after
 	}
 	g.t.Fatalf("after a crash in %s all is neither as before nor as after:\n%s", op, strings.Join(diffs, "\nor\n"))
+	return false
 }
 
 func (g *globe) compare(op string) {

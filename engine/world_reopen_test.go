@@ -32,7 +32,7 @@ func (s *shears) applyTo(c *course) {
 
 // changes says whether the cut means anything for the execution itself.
 func (k *cut) changes(c *course) bool {
-	if k.whole || len(k.ends)+len(k.given)+len(k.named) > 0 {
+	if k.asked || k.whole && c.status.Ended() || len(k.ends)+len(k.given)+len(k.named) > 0 {
 		return true
 	}
 	for ref := range k.again {
@@ -64,7 +64,7 @@ func (c *course) again(k *cut, budget workflow.Budget) {
 		c.input = k.input
 	}
 	for ref, input := range k.given {
-		c.tasks[ref].given = input
+		c.tasks[ref].given, c.tasks[ref].givenMode = input, k.mode
 		if string(input) == "null" {
 			c.tasks[ref].given = nil
 		}
@@ -90,11 +90,15 @@ func (c *course) again(k *cut, budget workflow.Budget) {
 	}
 	for _, ref := range slices.Sorted(maps.Keys(k.open)) {
 		c.wake(ref)
-		c.rests(ref)
 	}
-	for _, ref := range slices.Sorted(maps.Keys(k.open)) {
+	for ref := range k.open {
 		c.fill(ref)
-		c.rests(ref)
+	}
+	for ref := range k.open {
+		if t := c.tasks[ref]; t.status == workflow.TaskRunning && t.child == nil && !t.timed && t.to == "" {
+			delete(c.open, ref)
+			c.rests(ref)
+		}
 	}
 }
 
@@ -138,7 +142,7 @@ func (c *course) clear(ref string, used int) {
 	t := c.tasks[ref]
 	child := t.child
 	alive := t.status == workflow.TaskRunning
-	*t = act{status: workflow.TaskPending, attempt: t.attempt, try: used, item: t.item, given: t.given, stale: true}
+	*t = act{status: workflow.TaskPending, attempt: t.attempt, try: used, item: t.item, given: t.given, givenMode: t.givenMode, stale: true}
 	delete(c.open, ref)
 	if child != nil && alive {
 		child.cancel()
@@ -152,8 +156,8 @@ func (c *course) reopens(ref string, k *cut, budget workflow.Budget) {
 		return
 	}
 	*t = act{
-		status: workflow.TaskPending, attempt: t.attempt, try: c.used(ref, budget), item: t.item, given: t.given,
-		size: t.size, keys: t.keys, child: t.child, reopen: true, relist: k.lists[ref], resume: k.inner[ref], budget: budget,
+		status: workflow.TaskPending, attempt: t.attempt, try: c.used(ref, budget), item: t.item, given: t.given, givenMode: t.givenMode,
+		size: t.size, keys: t.keys, child: t.child, reopen: true, relist: k.lists[ref] || t.relist, resume: k.inner[ref], budget: budget,
 	}
 	delete(c.open, ref)
 }
@@ -231,7 +235,7 @@ func (c *course) goOn(at workflow.Place) {
 			return
 		}
 	}
-	resume, budget := t.resume, t.budget
+	resume, relist, budget := t.resume, t.relist, t.budget
 	c.move(at.Ref, workflow.EventBegin)
 	c.begin(at.Ref)
 	t.control, t.dispatch = true, 1
@@ -245,7 +249,7 @@ func (c *course) goOn(at workflow.Place) {
 		s.adopt(t.child, resume)
 		s.applyTo(t.child)
 		return
-	case items != nil:
+	case relist:
 		c.beginEach(at, items)
 	case at.Role == workflow.RoleEach:
 		t.keys, t.next = nil, 0

@@ -48,6 +48,7 @@ type act struct {
 	continued, held        bool
 	control, timed, asked  bool
 	to                     workflow.TaskStatus // how an operator ended it, while what it holds goes on
+	said                   json.RawMessage     // with this output
 	output                 json.RawMessage
 	err                    *workflow.Error
 	keys                   []string // of a for_each
@@ -57,6 +58,7 @@ type act struct {
 	child                  *course
 
 	given          json.RawMessage // as its input, by a redrive
+	givenMode      workflow.InputMode
 	stale          bool            // what it holds is of an attempt before
 	rearmed        bool            // its back-off is over
 	reopen, relist bool            // it begins again with what it holds, its list evaluated again
@@ -104,7 +106,10 @@ func (c *course) move(ref string, event workflow.Event) {
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", ref, err))
 	}
-	c.tasks[ref].status = to
+	t := c.tasks[ref]
+	if t.status = to; to.Ended() {
+		t.reopen, t.relist, t.resume = false, false, nil
+	}
 }
 
 func decided(n *workflow.Node) bool { return n.Conditional || n.Each != nil || n.Control() }
@@ -462,21 +467,19 @@ func (c *course) cancel() {
 
 // finish ends an execution in which nothing is left to do.
 func (c *course) finish() {
-	end := c.end()
+	end, h := c.end(), c.tasks[workflow.HandlersPath]
+	bad := end == workflow.ExecutionFailed || end == workflow.ExecutionTimedOut
+	handle := c.p.Handlers != nil && bad && (h == nil || !h.status.Ended() || h.redrive != c.epoch)
 	for ref, t := range c.tasks {
-		if t.status != workflow.TaskPending {
-			continue
-		}
 		switch {
+		case t.status != workflow.TaskPending:
 		case !isHandler(ref):
 			c.move(ref, workflow.EventCancel)
-		case end == workflow.ExecutionSucceeded || end == workflow.ExecutionCanceled:
+		case !handle:
 			t.status = workflow.TaskSkipped
 		}
 	}
-	h := c.tasks[workflow.HandlersPath]
-	bad := end == workflow.ExecutionFailed || end == workflow.ExecutionTimedOut
-	if c.p.Handlers != nil && bad && (h == nil || !h.status.Ended() || h.redrive != c.epoch) {
+	if handle {
 		c.add(workflow.HandlersPath)
 		if c.failure == nil {
 			c.failure = c.error()
