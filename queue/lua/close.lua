@@ -47,7 +47,7 @@ if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.statu
   rec.queued, rec.worker, rec.started, rec.hash = now .. '', nil, nil, nil
 end
 if rec.keep then rec.control = '1' end -- what it holds is still its own
-rec.keep, rec.maybe, rec.plan = nil, nil, nil
+rec.keep, rec.maybe, rec.plan, rec.rearmed = nil, nil, nil, nil
 move(x, rec, to)
 rec.ended, rec.due, rec.hand, rec.reason = now .. '', nil, nil, ARGV[13] ~= '' and ARGV[13] or nil
 if ARGV[9] ~= '' then keep(KEYS[3], 'o:' .. ref, ARGV[9]) end

@@ -25,7 +25,7 @@ for i = 9, #ARGV do
   if rec and not rec.ended then
     stop(k, id, ref, rec, reply)
     if rec.keep then rec.control = '1' end -- what it holds is still its own
-    rec.keep, rec.maybe, rec.plan = nil, nil, nil
+    rec.keep, rec.maybe, rec.plan, rec.rearmed = nil, nil, nil, nil
     move(x, rec, ARGV[5])
     rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[4]
     call('HSET', KEYS[2], ref, cjson.encode(rec))

@@ -34,7 +34,7 @@ elseif action == 'keep' then
   stir(k, ref, moved - 1)
 else
   if rec.keep then rec.control = '1' end -- what it holds is still its own
-  rec.maybe, rec.keep = nil, nil
+  rec.maybe, rec.keep, rec.rearmed = nil, nil, nil
   move(x, rec, action == 'skip' and 'skipped' or 'failed')
   rec.ended, rec.reason = now .. '', ARGV[6]
   if action == 'fail' then
