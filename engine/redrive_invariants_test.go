@@ -25,7 +25,7 @@ import (
 //   - the input stays as it was given (10).
 func TestInvariantsOfRedrivesOfRandomGraphs(t *testing.T) {
 	t.Parallel()
-	graphs := int64(40)
+	graphs := int64(10)
 	if soak {
 		graphs = 1000
 	}
