@@ -58,7 +58,16 @@ func (e *Engine) control(ctx context.Context, id string, op Operation, r Request
 			Field: "deadline", Code: "range", Message: r.Deadline.String() + " is out of range", Allowed: PauseDeadlines,
 		})
 	}
+	if err := checkMemos(r.Memos); err != nil {
+		return nil, err
+	}
 	c, err := e.store.Control(ctx, x.ID, op, r)
+	if errors.Is(err, ErrStale) { // its deadline passed: what that does is done before anybody hears of it
+		if err := harmless(e.expireExecution(ctx, TimerUnpause, x.ID)); err != nil {
+			return nil, err
+		}
+		return nil, Conflict("pause_expired", "the pause of execution %s ended at its deadline, before it was resumed; it fails", x.ID)
+	}
 	if err != nil {
 		return nil, controlError(x.ID, op, err)
 	}
@@ -102,6 +111,8 @@ func controlError(id string, op Operation, err error) error {
 		return Conflict("not_"+past[op], "execution %s is %s; %s is possible when it is %s", id, status.Status, op, strings.Join(names, " or "))
 	case errors.Is(err, ErrGone):
 		return NotFound("execution", id)
+	case errors.Is(err, ErrMoved), errors.Is(err, ErrMemosFull):
+		return memoError(id, err)
 	}
 	return fmt.Errorf("engine: %s of %s: %w", op, id, err)
 }

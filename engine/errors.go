@@ -78,6 +78,8 @@ var (
 	ErrGone = errors.New("engine: execution is gone")
 	// ErrFailedBefore: this very attempt already failed for good.
 	ErrFailedBefore = errors.New("engine: attempt failed before")
+	// ErrMemosFull: a memo is not taken, for the execution has as many, or as long ones, as it may.
+	ErrMemosFull = errors.New("engine: the execution has too many memos")
 	// ErrValuesFull: an output is not taken, for the execution holds ValuesBytes already.
 	ErrValuesFull = errors.New("engine: the values of the execution are too large")
 	// ErrMoved: what a decision rested on changed meanwhile; read again.

@@ -289,7 +289,7 @@ func (e *Engine) gate(ctx context.Context, x *Execution, p *program, ref string)
 	}
 	var open []string
 	for r, rec := range recs {
-		if at, ok := p.Place(r); ok && rec.Status == workflow.TaskWaiting && (at.Type == workflow.TypeApproval || rec.Due == 0) {
+		if at, ok := p.Place(r); ok && isGate(at, rec) {
 			open = append(open, r)
 		}
 	}

@@ -62,6 +62,9 @@ type Execution struct {
 	EndedAt        *time.Time                  `json:"ended_at"`
 	TasksSummary   map[workflow.TaskStatus]int `json:"tasks_summary"`
 	StartAt        time.Time                   `json:"start_at,omitzero"` // not before; zero = at once
+	PausedAt       *time.Time                  `json:"-"`                 // of one that is paused
+	PausedUntil    *time.Time                  `json:"-"`                 // when its pause makes it fail; nil = it does not
+	Memos          bool                        `json:"-"`                 // it has, or had, some
 	Session        *SessionPlace               `json:"session,omitempty"`
 	Timeout        time.Duration               `json:"-"` // of this execution; 0 = as its definition says
 	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
@@ -295,4 +298,5 @@ type Request struct {
 	By       string
 	Deadline time.Duration // of a pause: after it the execution fails; 0 = never
 	Above    string        // id of the execution that passes it on to this one, which is a part of it
+	Memos    []MemoWrite   // written in the same step, or the request is refused with memo_changed
 }

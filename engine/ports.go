@@ -25,6 +25,7 @@ type Store interface {
 	Access
 	History
 	Logs
+	Memos
 	Slots
 	Sessions
 	Schedules
@@ -94,7 +95,8 @@ type Executions interface {
 	// FindNumber answers the id of an execution number, "" when there is none.
 	FindNumber(ctx context.Context, number int64) (string, error)
 	List(ctx context.Context, project string, f ExecutionFilter, page Page) ([]Execution, string, error)
-	// Control pauses, resumes or begins to cancel. *StatusError when the status forbids it.
+	// Control pauses, resumes or begins to cancel. *StatusError when the status forbids it, ErrStale when
+	// the deadline of the pause passed; of its memos ErrMoved, ErrMemosFull.
 	Control(ctx context.Context, id string, op Operation, r Request) (Controlled, error)
 }
 

@@ -38,6 +38,7 @@ type executionKeys struct {
 	redrives  string // HASH <n> -> "<ms> <record>" of redrive n, t:<token> -> n, next -> draft of the steps that it goes on with
 	log       string // LIST lines of all attempts in the order they came, tab-separated
 	logSizes  string // HASH all -> bytes in log, <ref>#<n> -> bytes, what was cut and lost, the last batch
+	memos     string // HASH =<key> -> "<version> <ms> <text>", # -> "<last version> <memos> <bytes>"
 	shard     shardKeys
 }
 
@@ -79,7 +80,7 @@ func keysOf(id string) executionKeys {
 	return executionKeys{
 		execution: p + "x:" + id, tasks: p + "t:" + id, values: p + "v:" + id, attempts: p + "a:" + id,
 		preds: p + "p:" + id, open: p + "d:" + id, held: p + "h:" + id, events: p + "e:" + id, holders: p + "c:" + id, children: p + "k:" + id, steps: p + "q:" + id, redrives: p + "r:" + id,
-		log: p + "l:" + id, logSizes: p + "ls:" + id,
+		log: p + "l:" + id, logSizes: p + "ls:" + id, memos: p + "m:" + id,
 		shard: shards[n],
 	}
 }

@@ -77,6 +77,9 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	if at := moment(atoi(f["start_at"])); at != nil {
 		x.StartAt = *at
 	}
+	if x.Memos = f["memos"] != ""; x.Status == workflow.ExecutionPaused {
+		x.PausedAt, x.PausedUntil = moment(atoi(f["paused"])), moment(atoi(f["paused_until"]))
+	}
 	x.Applying = f["applying"] != "" && !strings.HasPrefix(f["applying"], holdPrefix)
 	x.Line = int(atoi(f["waits"]))
 	if x.Waits = f["waits"] != "" && !x.Status.Ended(); x.Waits && x.Status == workflow.ExecutionQueued {

@@ -31,7 +31,7 @@ var (
 	scriptSpread     = script("spread", "lib_release")
 	scriptDrop       = script("drop")
 	scriptFinish     = script("finish", "lib_release")
-	scriptControl    = script("control")
+	scriptControl    = script("control", "lib_memo")
 	scriptRedrive    = script("redrive", "lib_release", "lib_apply")
 	scriptHold       = script("hold")
 	scriptCarry      = script("carry")
@@ -76,6 +76,7 @@ var (
 	scriptWithdraw   = script("withdraw")
 	scriptHandOut    = script("hand_out")
 	scriptBeat       = script("beat")
+	scriptMemo       = script("memo", "lib_memo")
 )
 
 func script(name string, libs ...string) *redis.Script {
@@ -110,6 +111,7 @@ const (
 	refusedFull   = -7
 	refusedMany   = -8
 	refusedValues = -9
+	refusedMemos  = -10
 )
 
 // run evaluates a script and maps its refusals to the engine's words.
@@ -144,6 +146,8 @@ func refusal(reply []any) error {
 		return engine.ErrMoved
 	case refusedValues:
 		return engine.ErrValuesFull
+	case refusedMemos:
+		return engine.ErrMemosFull
 	case refusedFailed:
 		failure, _ := decodeError(text(reply, 1))
 		if failure == nil {

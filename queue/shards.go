@@ -302,7 +302,7 @@ func (r *Redis) Purge(ctx context.Context, id string, inner bool) error {
 	}
 	_, err = r.run(ctx, scriptPurge, []string{
 		k.execution, k.shard.expire, k.shard.building, k.shard.decide, k.shard.index, k.shard.timers,
-		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.holders, k.children, k.log, k.logSizes, k.steps, k.redrives,
+		k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events, k.holders, k.children, k.log, k.logSizes, k.memos, k.steps, k.redrives,
 	}, id, r.offset(), bit(inner), epoch)
 	switch {
 	case all[0] == nil:
