@@ -34,6 +34,11 @@ type Options struct {
 
 	// TransformSteps is how many steps of the jq machine one transform may take.
 	TransformSteps int
+
+	// ScriptTime is how long one script may take; at most a minute.
+	ScriptTime time.Duration
+	// ScriptMemory is how many bytes the process may grow by while a script runs.
+	ScriptMemory uint64
 }
 
 // DefaultOptions are safe on a server that others publish to: no commands,
@@ -43,6 +48,7 @@ func DefaultOptions() Options {
 		ExecOutput: 64 << 10, ExecGrace: 5 * time.Second,
 		HTTPBody:       256 << 10,
 		TransformSteps: 20_000_000,
+		ScriptTime:     10 * time.Second, ScriptMemory: 256 << 20,
 	}
 }
 
@@ -72,11 +78,17 @@ func (o Options) Validate() error {
 	}
 	for field, n := range map[string]int64{
 		"ExecOutput": int64(o.ExecOutput), "ExecGrace": int64(o.ExecGrace),
-		"HTTPBody": o.HTTPBody, "TransformSteps": int64(o.TransformSteps),
+		"HTTPBody": o.HTTPBody, "TransformSteps": int64(o.TransformSteps), "ScriptTime": int64(o.ScriptTime),
 	} {
 		if n <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %d; allowed: more than 0 (start from DefaultOptions)", field, n))
 		}
+	}
+	if o.ScriptTime > maxScriptTime {
+		errs = append(errs, fmt.Errorf("ScriptTime: %s; allowed: at most %s", o.ScriptTime, maxScriptTime))
+	}
+	if o.ScriptMemory == 0 {
+		errs = append(errs, errors.New("ScriptMemory: 0; allowed: more than 0 (start from DefaultOptions)"))
 	}
 	return errors.Join(errs...)
 }
@@ -84,7 +96,7 @@ func (o Options) Validate() error {
 // Builtin is the built-in types under the options. Options that Validate
 // refuses make the types refuse more, never less.
 func Builtin(o Options) []Type {
-	return []Type{execType(o), failType(), httpType(o), logType(), noopType(), transformType(o)}
+	return []Type{execType(o), failType(), httpType(o), logType(), noopType(), scriptType(o), transformType(o)}
 }
 
 // addresses is a parsed list of hosts and networks.

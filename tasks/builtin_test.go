@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
@@ -22,6 +23,8 @@ func TestOptionsValidate(t *testing.T) {
 		"HTTPDeny":       func(o *Options) { o.HTTPDeny = []string{"*"} },
 		"HTTPBody":       func(o *Options) { o.HTTPBody = 0 },
 		"TransformSteps": func(o *Options) { o.TransformSteps = 0 },
+		"ScriptTime":     func(o *Options) { o.ScriptTime = 2 * time.Minute },
+		"ScriptMemory":   func(o *Options) { o.ScriptMemory = 0 },
 	} {
 		t.Run(field, func(t *testing.T) {
 			o := DefaultOptions()
@@ -49,6 +52,11 @@ func TestSchemasAgreeWithHandlers(t *testing.T) {
 		{"transform", `{"jq":".a","value":{"a":1}}`, true},
 		{"transform", `{"value":1}`, false},
 		{"transform", `{"jq":1}`, false},
+		{"script", `{"script":"$"}`, true},
+		{"script", `{"script":"$.a","input":{"a":1}}`, true},
+		{"script", `{"input":1}`, false},
+		{"script", `{"script":1}`, false},
+		{"script", `{"script":"1","args":{}}`, false},
 		{"exec", `{"command":["true"]}`, true},
 		{"exec", `{"command":["echo",1,true],"env":{"A":1},"stdin":{"a":1},"dir":"/","parse":"json"}`, false}, // `1 true` is no JSON value
 		{"exec", `{"command":["echo",1],"env":{"A":1},"stdin":{"a":1},"dir":"/","parse":"json"}`, true},

@@ -211,10 +211,10 @@ func needsField() field[Task] {
 }
 
 func typeField() field[Task] {
-	f := nameField("type", "what runs: http, exec, transform, log, noop, fail, a control type (group, loop, workflow, wait, approval), or a registered type", typeName, func(t *Task) *string { return &t.Type })
+	f := nameField("type", "what runs: http, exec, transform, script, log, noop, fail, a control type (group, loop, workflow, wait, approval), or a registered type", typeName, func(t *Task) *string { return &t.Type })
 	f.required = true
 	f.shape = shape("type", "string", "pattern", typeName.pattern.String(),
-		"examples", append([]string{"http", "exec", "transform", "log", "noop", "fail"}, controlTypes...))
+		"examples", append([]string{"http", "exec", "transform", "script", "log", "noop", "fail"}, controlTypes...))
 	return f
 }
 
