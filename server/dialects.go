@@ -11,6 +11,7 @@ import (
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/compat/kaizen"
+	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/server/problem"
 )
 
@@ -22,6 +23,7 @@ var dialects = []struct {
 	{kaizen.Name, func(s *Server) compat.Dialect {
 		return kaizen.New(s.options.Engine, kaizen.Options{Waiters: s.options.Streams, Stopping: s.stopping})
 	}},
+	{prefect.Name, func(s *Server) compat.Dialect { return prefect.New(s.options.Engine) }},
 }
 
 // Dialects are the names of all dialects.
@@ -35,7 +37,10 @@ func Dialects() []string {
 
 // shared says who is meant by a path that is a root of several dialects: the first row of
 // that path whose text the User-Agent contains. A path's last row has "" and takes all.
-var shared = []speaker{}
+var shared = []speaker{
+	{"/api/health", "prefect/", prefect.Name},
+	{"/api/version", "prefect/", prefect.Name},
+}
 
 type speaker struct{ path, agent, dialect string }
 

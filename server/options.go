@@ -17,6 +17,7 @@ import (
 	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat/kaizen"
+	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/server/monitoring"
 	"github.com/redrive/redrive/workflow"
 )
@@ -27,6 +28,7 @@ type Engine interface {
 	auth.Keys
 	monitoring.Retrier
 	kaizen.Engine
+	prefect.Engine
 	// Ready returns nil when Redis and asynq can be reached.
 	Ready(ctx context.Context) error
 	// HasKeys reports whether there is any API key.

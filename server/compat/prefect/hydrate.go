@@ -97,7 +97,7 @@ func stoodFor(kind any, o *object) (any, error) {
 			return v, err
 		}
 		name, _ := v.(string)
-		return nil, fmt.Errorf("Variable '%s' not found in workspace.", name) //nolint:staticcheck,revive // Prefect's own text
+		return nil, fmt.Errorf("Variable '%s' not found in workspace.", name) //nolint:revive // Prefect's own text
 	}
 	v, _ := o.get("value")
 	return v, nil
@@ -162,8 +162,8 @@ func (f *faultFinder) value() bool {
 		return f.fault("Expecting value", f.at)
 	}
 	defer func() { f.depth-- }()
-	switch c := f.next(); {
-	case c == '{':
+	switch f.next() {
+	case '{':
 		return f.members('}', "Expecting property name enclosed in double quotes", func() bool {
 			if f.next() != '"' {
 				return f.fault("Expecting property name enclosed in double quotes", f.at)
@@ -177,9 +177,9 @@ func (f *faultFinder) value() bool {
 			f.at++
 			return f.value()
 		})
-	case c == '[':
+	case '[':
 		return f.members(']', "Expecting value", f.value)
-	case c == '"':
+	case '"':
 		return f.quoted()
 	}
 	start := f.at

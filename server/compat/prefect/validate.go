@@ -47,7 +47,9 @@ func validate(value, schema any) (string, error) {
 
 type noLoader struct{}
 
-func (noLoader) Load(string) (any, error) { return nil, errors.New("references to other documents are not followed") }
+func (noLoader) Load(string) (any, error) {
+	return nil, errors.New("references to other documents are not followed")
+}
 
 // checkSchema says whether the schema is one, by its metaschema.
 func checkSchema(schema any) error {

@@ -128,13 +128,11 @@ func checkMultiple(_ *checker, of, value any, _ *object) []*failing {
 	if !ok || !has {
 		return nil
 	}
-	whole := false
+	q := float(n) / float(by)
+	whole := q == math.Trunc(q) && !math.IsInf(q, 0)
 	if isInt(by) && isInt(n) {
 		x, y := exact(n), exact(by)
 		whole = y.Sign() != 0 && new(big.Rat).Quo(x, y).IsInt()
-	} else {
-		q := float(n) / float(by)
-		whole = q == math.Trunc(q) && !math.IsInf(q, 0)
 	}
 	return unless(whole, "%s is not a multiple of %s", repr(n), repr(by))
 }

@@ -1,0 +1,64 @@
+package prefect
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+)
+
+// bulkSetState does to many flow runs what setState does to one.
+func (h *handlers) bulkSetState(c *gin.Context) error {
+	var q struct {
+		setStateRequest
+		Runs  *runFilter `json:"flow_runs"`
+		Limit *int       `json:"limit"`
+	}
+	if err := read(c.Request, bulkShape, &q); err != nil {
+		return err
+	}
+	limit := mostBulk
+	if q.Limit != nil {
+		limit = *q.Limit
+	}
+	if limit > mostBulk || limit < 0 {
+		return refused{http.StatusUnprocessableEntity, detail{"Invalid limit: must be between 0 and 50."}}
+	}
+	ctx := c.Request.Context()
+	all, err := h.picked(ctx, &selection{Runs: q.Runs, Limit: &limit})
+	if err != nil {
+		return err
+	}
+	results := []bulkOutcome{}
+	for _, w := range cut(all, 0, limit) {
+		o, err := h.setOne(ctx, w.ID, &q.setStateRequest)
+		if err != nil {
+			return err
+		}
+		results = append(results, bulkOutcome{FlowRunID: w.ID, outcome: *o})
+	}
+	return answer(c, http.StatusOK, map[string]any{"results": results})
+}
+
+const mostBulk = 50
+
+var bulkShape = shapeOf("flow_runs", runFilterKind, "state", shaped(stateShape).must(), "force", aBool, "limit", anInt).embedded()
+
+type bulkOutcome struct {
+	FlowRunID string `json:"flow_run_id"`
+	outcome
+}
+
+func (h *handlers) setOne(ctx context.Context, id string, q *setStateRequest) (*outcome, error) {
+	for range tries {
+		r, err := h.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		o, err := h.set(ctx, r, q)
+		if !raced(err) {
+			return o, err
+		}
+	}
+	return nil, errBusy
+}

@@ -1,0 +1,80 @@
+package prefect
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/problem"
+)
+
+// refused is an answer that is no success, in the body that Prefect has for it.
+type refused struct {
+	status int
+	body   any
+}
+
+func (refused) Error() string { return "prefect: refused" }
+
+// detail is the body of most errors.
+type detail struct {
+	Detail string `json:"detail"`
+}
+
+// exception is the body of errors that Prefect's orchestration throws.
+type exception struct {
+	Message string `json:"exception_message"`
+}
+
+// noRun is said of a flow run that is read and not there.
+var noRun = refused{http.StatusNotFound, detail{"Flow run not found"}}
+
+// notThere is said of a path that is none, also for an id that is no UUID.
+var notThere = refused{http.StatusNotFound, detail{"Not Found"}}
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, _ *http.Request, err error) {
+	var r refused
+	if !errors.As(err, &r) {
+		p := problem.From(err)
+		p.Headers(w.Header())
+		r = refusal(p)
+	}
+	_ = compat.Answer(w, r.status, r.body) // strings can always be written
+}
+
+func refusal(p *problem.Problem) refused {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		return refused{p.Status, exception{"Unauthorized"}}
+	case http.StatusForbidden:
+		return refused{p.Status, exception{p.Detail}}
+	case http.StatusMethodNotAllowed:
+		return refused{p.Status, detail{"Method Not Allowed"}}
+	case http.StatusInternalServerError:
+		return refused{p.Status, exception{"Internal Server Error"}}
+	case http.StatusServiceUnavailable:
+		return refused{p.Status, exception{p.Detail}}
+	case http.StatusNotFound:
+		if p.Code == "route_not_found" {
+			return notThere
+		}
+	}
+	return refused{p.Status, detail{sentence(p)}}
+}
+
+// sentence is a problem in one line, with its fields.
+func sentence(p *problem.Problem) string {
+	lines := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		lines[i] = e.Field + " " + e.Message
+		if e.Allowed != "" {
+			lines[i] += " (allowed: " + e.Allowed + ")"
+		}
+	}
+	if len(lines) == 0 {
+		return p.Detail
+	}
+	return p.Detail + ": " + strings.Join(lines, "; ")
+}
