@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -20,6 +21,8 @@ var (
 // fake is an engine in memory: enough truth for the wire, and a count of what
 // was written, so that a refused request can be shown to have stored nothing.
 type fake struct {
+	prefect.Engine // nil: what only that dialect asks for is asked in its own tests
+
 	mu         sync.Mutex
 	writes     int
 	keys       map[string]engine.Key // by secret
