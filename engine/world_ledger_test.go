@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -62,29 +61,46 @@ func (g *globe) dump() map[string]string {
 	keys = slices.DeleteFunc(keys, func(key string) bool {
 		return strings.HasPrefix(key, "redrive:worker") || strings.HasPrefix(key, "asynq:servers") || strings.HasPrefix(key, "asynq:workers")
 	})
+	kinds := make([]*redis.StatusCmd, len(keys))
+	_, err = client.Pipelined(g.ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			kinds[i] = p.Type(g.ctx, key)
+		}
+		return nil
+	})
+	require.NoError(g.t, err)
+	read := make([]redis.Cmder, len(keys))
+	_, err = client.Pipelined(g.ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			switch kinds[i].Val() {
+			case "hash":
+				read[i] = p.HGetAll(g.ctx, key)
+			case "set":
+				read[i] = p.SMembers(g.ctx, key)
+			default:
+				read[i] = p.Dump(g.ctx, key)
+			}
+		}
+		return nil
+	})
+	require.NoError(g.t, err)
 	all := make(map[string]string, len(keys))
-	for _, key := range keys {
-		all[key], err = content(g.ctx, client, key)
-		require.NoError(g.t, err)
+	for i, key := range keys {
+		all[key] = content(read[i])
 	}
 	return all
 }
 
-// content is what lies under a key, in an order that does not depend on how Redis keeps it.
-func content(ctx context.Context, c redis.UniversalClient, key string) (string, error) {
-	kind, err := c.Type(ctx, key).Result()
-	if err != nil {
-		return "", err
-	}
-	switch kind {
-	case "hash":
-		fields, err := c.HGetAll(ctx, key).Result()
-		return fmt.Sprint(fields), err // sorted by its keys
-	case "set":
-		members, err := c.SMembers(ctx, key).Result()
-		slices.Sort(members)
-		return strings.Join(members, " "), err
+// content is what was read of a key, in an order that does not depend on how Redis keeps it.
+func content(read redis.Cmder) string {
+	switch c := read.(type) {
+	case *redis.MapStringStringCmd:
+		return fmt.Sprint(c.Val()) // sorted by its keys
+	case *redis.StringSliceCmd:
+		return strings.Join(slices.Sorted(slices.Values(c.Val())), " ")
+	case *redis.StringCmd:
+		return c.Val()
 	default:
-		return c.Dump(ctx, key).Result()
+		panic(fmt.Sprintf("a key that was read with %T", read))
 	}
 }
