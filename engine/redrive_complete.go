@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -144,14 +145,22 @@ func (m *redriving) warn() {
 	for ref := range m.within().TaskInput {
 		given[ref] = true
 	}
-	for c, f := range m.cases {
-		if c.Execution != m.top.ID {
-			continue
-		}
-		for _, row := range p.Tasks {
-			if f.recs[row.Ref].Given != "" && !given[row.Ref] && (row.Action == workflow.PlanRun || row.Action == workflow.PlanCancel) {
-				p.Warnings = append(p.Warnings, row.Ref+" keeps the input that an earlier redrive gave it; give null as its task_input to take that away")
-			}
+	begins := map[string]bool{} // tasks that a new execution has from the start; the others are made with what holds them
+	for _, s := range m.planned.Parts[0].Steps {
+		begins[s.Ref] = s.Mode != ""
+	}
+	keeps := map[string]bool{}
+	for _, row := range p.Tasks {
+		keeps[row.Ref] = row.Action != workflow.PlanRun && row.Action != workflow.PlanCancel && row.Action != workflow.PlanUndecided
+	}
+	f := m.factsOf(m.top.ID)
+	for _, ref := range slices.Sorted(maps.Keys(f.recs)) {
+		switch {
+		case f.recs[ref].Given == "" || given[ref] || keeps[ref]:
+		case m.r.Identity == workflow.NewExecution && !begins[ref]:
+			p.Warnings = append(p.Warnings, ref+" has no longer the input that an earlier redrive gave it: what holds it runs as a whole")
+		default:
+			p.Warnings = append(p.Warnings, ref+" keeps the input that an earlier redrive gave it; give null as its task_input to take that away")
 		}
 	}
 	if m.r.Identity == workflow.NewExecution && m.r.Subworkflows == workflow.SubworkflowsResume {

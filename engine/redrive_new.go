@@ -12,10 +12,11 @@ import (
 // Adoption is an execution that a redrive makes from another one: what stays is carried over.
 type Adoption struct {
 	Execution
-	From  string            // the execution that it is made from
-	Tasks map[string]Record // in it: ended ones with their values, under attempt 1, and pending ones
-	Of    map[string]int    // which attempt of From each ended one is
-	Items []string          // refs of for_each tasks, and of items, whose lists and contexts are carried over
+	From   string            // the execution that it is made from
+	Writer string            // tells this adoption from others under the same id: only the commit that has it as its hold lets the execution run
+	Tasks  map[string]Record // in it: ended ones with their values, under attempt 1, and pending ones
+	Of     map[string]int    // which attempt of From each ended one is
+	Items  []string          // refs of for_each tasks, and of items, whose lists and contexts are carried over
 }
 
 // redriveAnew makes a new execution of a planned redrive: results that stay are carried over, the rest runs.
@@ -23,6 +24,12 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 	f := m.factsOf(m.asked.ID)
 	a, steps := m.adoption(id, f)
 	var err error
+	if a.Writer, err = newID(); err != nil {
+		return nil, err
+	}
+	if err := e.keepsGiven(ctx, f, steps); err != nil {
+		return nil, err
+	}
 	if a.Number, err = e.store.Number(ctx); err != nil {
 		return nil, err
 	}
@@ -41,24 +48,28 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 	if err := e.adopt(ctx, a); err != nil {
 		return nil, err
 	}
+	switch source, err := e.store.Execution(ctx, f.x.ID, false); {
+	case errors.Is(err, ErrGone):
+		return nil, NotFound("execution", f.x.ID)
+	case err != nil:
+		return nil, err
+	case source.Redrives != f.x.Redrives: // what was carried over may be of another redrive than what was planned
+		return nil, ErrMoved
+	}
 	record, err := m.record(f, true)
 	if err != nil {
 		return nil, err
 	}
 	part := CommitPart{
 		Execution: id, Epoch: -1, Revision: 0, By: m.r.By, Reason: m.r.Reason, Waits: got.Waits, Till: got.Till,
-		Deadline: f.deadline(), Record: record, Steps: steps, Grows: grows(steps),
-	}
-	draft, err := newID()
-	if err != nil {
-		return nil, err
+		Deadline: f.deadline(), Record: record, Steps: steps, Grows: grows(steps), Hold: a.Writer,
 	}
 	if len(steps) > StepSize {
-		if part.Written, err = e.store.Write(ctx, id, draft, nil, steps); err != nil {
+		if part.Written, err = e.store.Write(ctx, id, a.Writer, nil, steps); err != nil {
 			return nil, err
 		}
 	}
-	applied, _, err := e.store.Commit(ctx, Commit{Token: id, Draft: draft, Parts: []CommitPart{part}})
+	applied, _, err := e.store.Commit(ctx, Commit{Token: id, Draft: a.Writer, Parts: []CommitPart{part}})
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrGone):
@@ -74,6 +85,23 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 	}
 	e.metrics.started()
 	return e.Execution(ctx, id)
+}
+
+// keepsGiven adds to steps the inputs that earlier redrives gave to their tasks, and this one does not.
+func (e *Engine) keepsGiven(ctx context.Context, f *facts, steps []workflow.Step) error {
+	for i := range steps {
+		s := &steps[i]
+		if s.Given != nil || f.recs[s.Ref].Given == "" {
+			continue
+		}
+		given, err := e.store.Given(ctx, f.x.ID, s.Ref)
+		if err != nil {
+			return err
+		}
+		text := string(given)
+		s.Given = &text
+	}
+	return nil
 }
 
 // adopt makes the new execution, as one that has ended; what a call left that did not get further is swept away.

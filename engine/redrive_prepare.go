@@ -182,10 +182,8 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 		if err != nil {
 			return err
 		}
-		for _, holder := range holders {
-			if !began(recs[holder]) {
-				return nil // it is of an attempt that another one takes the place of
-			}
+		if !present(recs, m.top.Parent.Task) {
+			return nil // it is of an attempt that another one takes the place of
 		}
 		rec := recs[m.top.Parent.Task]
 		switch {
@@ -216,6 +214,16 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 
 // began reports whether what a task holds is of its newest attempt.
 func began(rec Record) bool { return rec.Control != "" && rec.Rearmed == "" || rec.Keep != "" }
+
+// present reports whether a task is of the newest attempts of all that hold it.
+func present(recs map[string]Record, ref string) bool {
+	for _, holder := range holdersOf(ref) {
+		if !began(recs[holder]) {
+			return false
+		}
+	}
+	return true
+}
 
 func holdersOf(ref string) (holders []string) {
 	for up := workflow.Outside(ref); up != ""; up = workflow.Outside(up) {
@@ -336,7 +344,7 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 		return nil
 	}
 	for ref, rec := range m.cases[c].recs {
-		if rec.Child == "" || rec.Rearmed != "" || !reaches(r, path+ref, rec) {
+		if rec.Child == "" || rec.Rearmed != "" || !reaches(r, path+ref, rec) || !present(m.cases[c].recs, ref) {
 			continue
 		}
 		x, err := e.store.Execution(ctx, rec.Child, true)

@@ -57,6 +57,14 @@ func TestSemantics08ItemsAreMatchedByKey(t *testing.T) {
 		require.Equal(t, 4, s.task(x, "each").Size)
 		s.ends(x, workflow.ExecutionSucceeded)
 	})
+	t.Run("an item that stayed sees the new list when it runs again", func(t *testing.T) {
+		t.Parallel()
+		s, x := failed(t)
+		s.retry(x, input(`{"list": [{"id":"k9","n":90},{"id":"k3","n":30}]}`))
+		s.gave(x, "sum", `[9,30]`)
+		s.rerun(x, from("each[k9]"))
+		s.gave(x, "sum", `[90,30]`)
+	})
 	t.Run("a rerun with another list", func(t *testing.T) {
 		t.Parallel()
 		s, x := failed(t)

@@ -351,6 +351,32 @@ func TestSemanticsANewExecution(t *testing.T) {
 	s.ends(now, workflow.ExecutionSucceeded)
 }
 
+func TestSemanticsANewExecutionKeepsTheInputsThatRedrivesGave(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.run = failing("b", "each[2]")
+	x := s.start(`
+name: w
+tasks:
+  - { name: a, type: noop, with: 1 }
+  - { name: b, type: noop, with: 2 }
+  - { name: each, type: noop, for_each: { items: [1, 2] }, with: "${item}" }
+output: "${[tasks.b.output, tasks.each.output]}"
+`, `{}`)
+	s.settle()
+	s.retry(x, taskInput("b", `20`), taskInput("each[2]", `22`))
+	s.ends(x, workflow.ExecutionFailed)
+	s.run = nil
+	d := s.retry(x, anew)
+	require.Equal(t, once("b", "each[2]"), s.starts)
+	require.Contains(t, d.plan.Warnings, "b keeps the input that an earlier redrive gave it; give null as its task_input to take that away")
+	require.JSONEq(t, `[20,[1,22]]`, string(s.at(d.now).Output))
+	p := s.plan(x, workflow.OperationRerun, anew)
+	require.Contains(t, p.Warnings, "each[2] has no longer the input that an earlier redrive gave it: what holds it runs as a whole")
+	now := s.retry(x, anew, taskInput("b", `null`)).now
+	require.JSONEq(t, `[2,[1,22]]`, string(s.at(now).Output))
+}
+
 func TestSemanticsANewExecutionIsTheNextAttemptOfItsSession(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

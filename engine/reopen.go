@@ -125,8 +125,27 @@ func (e *Engine) relistEach(ctx context.Context, u *undecided, b Begin, inside [
 	if err != nil {
 		return err
 	}
+	if err := e.relabel(ctx, u, inside, turns); err != nil {
+		return err
+	}
 	b.Size = len(inside)
 	return e.growAndBegin(ctx, u, b, turns, true)
+}
+
+// relabel gives the items that stay their value and index in the new list: that is what
+// they see should they run again.
+func (e *Engine) relabel(ctx context.Context, u *undecided, inside, turns []Inside) error {
+	runs := make(map[string]bool, len(turns))
+	for _, t := range turns {
+		runs[t.Ref] = true
+	}
+	stay := slices.DeleteFunc(slices.Clone(inside), func(t Inside) bool { return runs[t.Ref] })
+	for part := range slices.Chunk(stay, StepSize) {
+		if err := e.store.Grow(ctx, u.a.ID, u.at.Ref, u.a.Epoch, Part{Tasks: part}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reopenChild lets the sub-execution of a task go on in place.

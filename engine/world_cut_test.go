@@ -81,10 +81,25 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 	for x, k := range s.cuts {
 		ends += s.trim(x, k)
 	}
+	on := s.goOn(s.top, map[*course]bool{})
+	for x, k := range s.cuts {
+		if !on[x] {
+			ends += len(k.ends) + len(k.given)
+		}
+	}
 	if ends > 0 {
 		return nil, refusal("not_allowed") // what holds the task runs again as a whole, or has not begun
 	}
 	return s, s.possible(s.top)
+}
+
+// goOn adds the executions that go on where this one does.
+func (s *shears) goOn(c *course, all map[*course]bool) map[*course]bool {
+	all[c] = true
+	for ref := range s.of(c).inner {
+		s.goOn(c.tasks[ref].child, all)
+	}
+	return all
 }
 
 // leads says whether the execution around this one ended its task with it, and goes on when this one does.

@@ -24,8 +24,10 @@ const carriedAtOnce = 100
 func (r *Redis) Adopt(ctx context.Context, a engine.Adoption) error {
 	k := keysOf(a.ID)
 	bytes := len(stored(a.Input))
+	first := true
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(a.Tasks)), carriedAtOnce) {
-		args := []any{a.ID, r.offset(), buildTimeout.Milliseconds(), len(part)}
+		args := []any{a.ID, r.offset(), buildTimeout.Milliseconds(), a.Writer, bit(first), len(part)}
+		first = false
 		for _, ref := range part {
 			record, err := recordText(a.Tasks[ref])
 			if err != nil {
@@ -46,7 +48,7 @@ func (r *Redis) Adopt(ctx context.Context, a engine.Adoption) error {
 	if err != nil {
 		return err
 	}
-	args := append([]any{a.ID, r.offset(), adoptedFor.Milliseconds(), len(a.Tasks), stored(a.Input), bytes, countsText(a.Tasks)}, fields...)
+	args := append([]any{a.ID, r.offset(), adoptedFor.Milliseconds(), len(a.Tasks), stored(a.Input), bytes, countsText(a.Tasks), a.Writer}, fields...)
 	_, err = r.run(ctx, scriptAdopt, []string{k.execution, k.tasks, k.values, k.shard.building, k.shard.expire}, args...)
 	return err
 }

@@ -90,10 +90,11 @@ func (w *planner) gave() {
 			delete(ends, s.Ref)
 		}
 	}
+	for _, task := range slices.Sorted(maps.Keys(w.ch.inside)) { // what holds it runs as a whole
+		w.unreached(task+"/", w.ch.inside[task])
+	}
 	for _, ref := range slices.Sorted(maps.Keys(ends)) {
-		w.out.problems = append(w.out.problems, Problem{
-			Field: "outputs." + w.prefix + ref, Code: "not_allowed", Message: "what holds task " + w.prefix + ref + " runs again as a whole, or has not begun", Allowed: "tasks that run again by themselves",
-		})
+		w.refuse("outputs", ref)
 	}
 	for _, ref := range slices.Sorted(maps.Keys(given)) {
 		past := w.c.Tasks[ref]
@@ -105,6 +106,28 @@ func (w *planner) gave() {
 			Field: "task_input." + w.prefix + ref, Code: "not_run", Message: fmt.Sprintf("task %s does not run again", w.prefix+ref), Allowed: "tasks that run again; name it in from",
 		})
 	}
+}
+
+// unreached refuses what is given to tasks of a sub-execution that does not go on, as another one takes its place.
+func (w *planner) unreached(prefix string, ch *choice) {
+	for _, ref := range slices.Sorted(maps.Keys(ch.pins)) {
+		w.refuse("outputs", prefix+ref)
+	}
+	for _, ref := range slices.Sorted(maps.Keys(ch.skips)) {
+		w.refuse("outputs", prefix+ref)
+	}
+	for _, ref := range slices.Sorted(maps.Keys(ch.given)) {
+		w.refuse("task_input", prefix+ref)
+	}
+	for _, task := range slices.Sorted(maps.Keys(ch.inside)) {
+		w.unreached(prefix+task+"/", ch.inside[task])
+	}
+}
+
+func (w *planner) refuse(field, ref string) {
+	w.out.problems = append(w.out.problems, Problem{
+		Field: field + "." + w.prefix + ref, Code: "not_allowed", Message: "what holds task " + w.prefix + ref + " runs again as a whole, or has not begun", Allowed: "tasks that run again by themselves",
+	})
 }
 
 // arrange puts the steps in the order in which they are applied: ends that were
@@ -124,10 +147,19 @@ func (w *planner) arrange() {
 	slices.SortStableFunc(steps, func(a, b Step) int { return rank(a) - rank(b) })
 }
 
-// Moves reports whether anything changes in the execution of the part.
+// Moves reports whether anything changes in the execution of the part: a task that runs on
+// and one that waits for it, as it did, are no change.
 func (p *Part) Moves() bool {
 	return slices.ContainsFunc(p.Steps, func(s Step) bool {
-		return !isHandler(s.Ref) && (s.Do != StepTouch || s.Size != s.Was)
+		switch {
+		case isHandler(s.Ref):
+			return false
+		case s.Do == StepTouch:
+			return s.Size != s.Was
+		case s.Do == StepReset:
+			return s.Status != TaskPending || s.Given != nil
+		}
+		return true
 	})
 }
 

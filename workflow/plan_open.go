@@ -149,6 +149,7 @@ func (w *planner) openChild(at Place, past Past, in setting) bool {
 		again: map[string]bool{}, unsure: map[string]bool{},
 	}
 	w.out.Parts = append(w.out.Parts, part)
+	delete(w.ch.inside, at.Ref)
 	inner.whole()
 	return true
 }
