@@ -116,8 +116,10 @@ func (g *globe) rows(c *course, s *shears, plan *workflow.Plan) {
 	}
 	s.each(c, "", func(x *course, k *cut, path, ref string) {
 		action, there := actions[path]
-		if k.relisted(workflow.Outside(ref)) {
-			return // whether it stays on the list is said, too
+		for y, at := x, ref; y != nil; y, at = y.parent, y.parentTask {
+			if k := s.cuts[y]; k != nil && k.relisted(workflow.Outside(at)) {
+				return // whether it stays on the list is said, too
+			}
 		}
 		require.True(g.t, there, "the plan says nothing of %s", path)
 		t := x.tasks[ref]

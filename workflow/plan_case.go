@@ -87,6 +87,7 @@ type Part struct {
 	// this one when it begins; "" = this part is applied at once.
 	Task  string
 	Above *Part
+	Named bool // tasks of it were chosen by the request
 }
 
 // Planned is a plan with how it is done.

@@ -43,6 +43,7 @@ func (w *planner) whole() {
 	w.handlers()
 	w.gave()
 	w.arrange()
+	w.part.Named = len(w.ch.start) > 0
 }
 
 // removed ends what the definition that is to run does not have any more.
@@ -147,10 +148,10 @@ func (w *planner) arrange() {
 	slices.SortStableFunc(steps, func(a, b Step) int { return rank(a) - rank(b) })
 }
 
-// Moves reports whether anything changes in the execution of the part: a task that runs on
-// and one that waits for it, as it did, are no change.
+// Moves reports whether a part is a redrive of its execution: a task in it was named, or changes;
+// one that runs on, and one that waits for it as it did, do not.
 func (p *Part) Moves() bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool {
+	return p.Named || slices.ContainsFunc(p.Steps, func(s Step) bool {
 		switch {
 		case isHandler(s.Ref):
 			return false

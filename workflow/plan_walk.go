@@ -249,17 +249,20 @@ func (w *planner) within(holder string, f func(at Place, past Past)) {
 	}
 }
 
-// allHeld is held with all iterations of a loop.
+// allHeld is held with all iterations of a loop; one that has not begun again holds those that were made ready with it.
 func (c *Case) allHeld(holder string) []string {
 	at, ok := c.Target.Place(holder)
 	if !ok || at.Role != RoleLoop {
 		return c.held(holder)
 	}
-	refs := make([]string, c.Tasks[holder].Size)
-	for i := range refs {
-		refs[i] = IterationRef(holder, i+1)
+	var refs []string
+	for n := 1; ; n++ {
+		ref := IterationRef(holder, n)
+		if past, there := c.Tasks[ref]; n > c.Tasks[holder].Size && (!there || past.Status.Ended()) {
+			return refs
+		}
+		refs = append(refs, ref)
 	}
-	return refs
 }
 
 // keep leaves a task and all that it holds as they are.
