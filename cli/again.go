@@ -21,10 +21,8 @@ func (s *session) again(c *cli.Context, id string, p *client.Plan) string {
 		line = append(line, c.Args().Get(1))
 	}
 	line = append(line, s.flagsAgain(c.App)...)
-	if hasFlag(c.Command, "plan-hash") {
-		line = append(line, acknowledgments(c, p)...)
-		line = append(line, "--plan-hash", p.PlanHash)
-	}
+	line = append(line, acknowledgments(c, p)...)
+	line = append(line, "--plan-hash", p.PlanHash)
 	for i, word := range line {
 		line[i] = shellWord(word)
 	}
@@ -63,10 +61,6 @@ func (p *program) flagsAgain(app *cli.App) []string {
 		}
 	}
 	return kept
-}
-
-func hasFlag(c *cli.Command, name string) bool {
-	return slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // shellWord is a word as a shell takes it.

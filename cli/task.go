@@ -23,7 +23,7 @@ func (p *program) taskCommand() *cli.Command {
 		}, []string{"redrive task attempts 12 load -o wide"}, exitNotFound),
 		p.settleCommand("complete", "end a task as succeeded, by hand",
 			"A run that is under way is told to stop and its result refused; what depends on the task goes on. Of a task that\nfailed, timed out or was canceled it is a redrive: what depends on it runs.",
-			[]cli.Flag{&cli.StringFlag{Name: "result", Usage: "its output as `JSON`, or @file, or @- for standard input; null when left out"}, settlingPlan()},
+			append([]cli.Flag{&cli.StringFlag{Name: "result", Usage: "its output as `JSON`, or @file, or @- for standard input; null when left out"}}, settlingFlags()...),
 			[]string{
 				`redrive task complete 12 load --result '{"rows": 1204}' --reason "loaded by hand"`,
 				"redrive task complete 12 'year[2013].load' --result @rows.json",
@@ -40,14 +40,18 @@ func (p *program) taskCommand() *cli.Command {
 			p.failTask),
 		p.settleCommand("skip", "skip a task, by hand",
 			"What depends on it goes on as after a skipped task. Of a task that failed, timed out or was canceled it is a\nredrive.",
-			[]cli.Flag{settlingPlan()},
+			settlingFlags(),
 			[]string{`redrive task skip 12 notify --reason "nobody is there to read it"`, "redrive task skip 12 notify --dry-run"},
 			p.skipTask),
 	)
 }
 
-func settlingPlan() cli.Flag {
-	return &cli.BoolFlag{Name: "dry-run", Usage: "of a task that ended: show the plan and do nothing"}
+func settlingFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "dry-run", Usage: "of a task that ended: show the plan and do nothing"},
+		&cli.StringSliceFlag{Name: "acknowledge", Usage: "of a task that ended: let the task `REF` run again though its effects are unsafe; may be repeated, or comma-separated"},
+		&cli.StringFlag{Name: "plan-hash", Usage: "of a task that ended: execute only if the plan is still the one with this `HASH`"},
+	}
 }
 
 // settled is what became of one task that was ended by hand, or the plan of that.
@@ -87,7 +91,7 @@ func (p *program) completeTask(c *cli.Context, s *session, id, ref string) (sett
 	if err != nil {
 		return settled{}, err
 	}
-	r := client.CompleteRequest{Output: output, Reason: c.String("reason")}
+	r := client.CompleteRequest{Output: output, Reason: c.String("reason"), Acknowledge: listed(c, "acknowledge"), PlanHash: c.String("plan-hash")}
 	if c.Bool("dry-run") {
 		return settled{plan: func(ctx context.Context, id string) (*client.Plan, error) { return s.api.PlanComplete(ctx, id, ref, r) }}, nil
 	}
@@ -105,13 +109,11 @@ func (p *program) failTask(c *cli.Context, s *session, id, ref string) (settled,
 }
 
 func (p *program) skipTask(c *cli.Context, s *session, id, ref string) (settled, error) {
-	reason := c.String("reason")
+	r := client.SkipRequest{Reason: c.String("reason"), Acknowledge: listed(c, "acknowledge"), PlanHash: c.String("plan-hash")}
 	if c.Bool("dry-run") {
-		return settled{plan: func(ctx context.Context, id string) (*client.Plan, error) {
-			return s.api.PlanSkip(ctx, id, ref, reason)
-		}}, nil
+		return settled{plan: func(ctx context.Context, id string) (*client.Plan, error) { return s.api.PlanSkip(ctx, id, ref, r) }}, nil
 	}
-	task, err := s.api.SkipTask(c.Context, id, ref, reason)
+	task, err := s.api.SkipTask(c.Context, id, ref, r)
 	return settled{task: task}, err
 }
 

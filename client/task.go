@@ -54,13 +54,13 @@ func (c *Client) FailTask(ctx context.Context, id, ref string, r FailRequest) (*
 }
 
 // SkipTask skips a task, by hand. Of a task that ended it is a redrive.
-func (c *Client) SkipTask(ctx context.Context, id, ref, reason string) (*Task, error) {
-	t, _, err := read[Task](c.api.SkipTask(ctx, id, ref, &SkipTaskParams{}, ControlRequest{Reason: reason}))
+func (c *Client) SkipTask(ctx context.Context, id, ref string, r SkipRequest) (*Task, error) {
+	t, _, err := read[Task](c.api.SkipTask(ctx, id, ref, &SkipTaskParams{}, r))
 	return t, err
 }
 
 // PlanSkip answers what SkipTask would do to a task that ended.
-func (c *Client) PlanSkip(ctx context.Context, id, ref, reason string) (*Plan, error) {
-	p, _, err := read[Plan](c.api.SkipTask(ctx, id, ref, &SkipTaskParams{DryRun: dryRun()}, ControlRequest{Reason: reason}))
+func (c *Client) PlanSkip(ctx context.Context, id, ref string, r SkipRequest) (*Plan, error) {
+	p, _, err := read[Plan](c.api.SkipTask(ctx, id, ref, &SkipTaskParams{DryRun: dryRun()}, r))
 	return p, err
 }

@@ -18,6 +18,10 @@ type HandRequest struct {
 	Output     json.RawMessage
 	Error      *workflow.Error
 	Reason, By string
+	// Of a task that ended, as settling that is a redrive: refs of tasks with unsafe effects that
+	// may run again, and the plan that it must still be.
+	Acknowledge []string
+	PlanHash    string
 }
 
 // hand is a HandRequest as a running task that holds others keeps it.
@@ -64,6 +68,9 @@ func (e *Engine) SettleByHand(ctx context.Context, id, path string, r HandReques
 		}
 		return e.Task(ctx, x.ID, ref)
 	}
+	if r.PlanHash != "" {
+		return nil, taskActive(path, rec.Status)
+	}
 	h := hand{To: r.To, Output: r.Output, Error: r.Error, Reason: r.Reason, By: orOperator(r.By)}
 	if rec.Control != "" && rec.Status == workflow.TaskRunning {
 		err = e.endHolder(ctx, x.ID, at, rec, h)
@@ -89,7 +96,7 @@ func (e *Engine) PlanByHand(ctx context.Context, id, ref string, r HandRequest) 
 		return nil, err
 	}
 	if !t.rec.Status.Ended() {
-		return nil, Conflict("task_active", "task %s is %s: settling it by hand is no redrive, and there is no plan of it", ref, t.rec.Status)
+		return nil, taskActive(ref, t.rec.Status)
 	}
 	if !handable(r.To, t.rec) {
 		return nil, taskEnded(ref, string(t.rec.Status))
@@ -104,7 +111,8 @@ func handable(to workflow.TaskStatus, rec Record) bool {
 
 // handRedrive is the redrive that an operator asks for who settles a task that ended.
 func handRedrive(ref string, r HandRequest) RedriveRequest {
-	q := RedriveRequest{Reason: r.Reason, By: orOperator(r.By)}
+	q := RedriveRequest{Reason: r.Reason, By: orOperator(r.By), PlanHash: r.PlanHash}
+	q.Acknowledge = r.Acknowledge
 	switch r.To {
 	case workflow.TaskSkipped:
 		q.Operation, q.From = workflow.OperationSkip, []string{ref}
@@ -123,6 +131,10 @@ func orOperator(by string) string {
 		return "operator"
 	}
 	return by
+}
+
+func taskActive(ref string, status workflow.TaskStatus) *Error {
+	return Conflict("task_active", "task %s is %s: settling it by hand is no redrive, and there is no plan of it", ref, status)
 }
 
 func taskEnded(ref, status string) *Error {

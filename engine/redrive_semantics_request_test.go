@@ -351,6 +351,44 @@ func TestSemanticsANewExecution(t *testing.T) {
 	s.ends(now, workflow.ExecutionSucceeded)
 }
 
+func TestSemanticsWhatIsUnsafeBehindATaskThatIsSettledByHandIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.run = failing("a")
+	x := s.start(`
+name: w
+tasks:
+  - { name: a, type: noop, on_failure: continue }
+  - { name: pay, needs: [a], type: noop, effects: unsafe }
+`, `{}`)
+	s.settle()
+	s.ends(x, workflow.ExecutionSucceeded)
+	s.run = nil
+	r := engine.HandRequest{To: workflow.TaskSucceeded, Output: json.RawMessage(`1`)}
+	p, err := s.PlanByHand(s.ctx(), x.ID, "a", r)
+	require.NoError(t, err)
+	require.Equal(t, []string{"pay"}, p.Acknowledge)
+	before := s.dump()
+	_, err = s.SettleByHand(s.ctx(), x.ID, "a", r)
+	conflict(t, err, "acknowledge_required")
+	r.Acknowledge, r.PlanHash = []string{"pay"}, p.PlanHash
+	other := r
+	other.Output = json.RawMessage(`2`)
+	_, err = s.SettleByHand(s.ctx(), x.ID, "a", other)
+	conflict(t, err, "plan_changed")
+	s.same(before, "refused")
+	p, err = s.PlanByHand(s.ctx(), x.ID, "a", r)
+	require.NoError(t, err)
+	r.PlanHash = p.PlanHash
+	_, err = s.SettleByHand(s.ctx(), x.ID, "a", r)
+	require.NoError(t, err)
+	_, err = s.SettleByHand(s.ctx(), x.ID, "pay", r)
+	conflict(t, err, "task_active")
+	s.settle()
+	require.Equal(t, 2, s.task(x, "pay").Attempt)
+	s.ends(x, workflow.ExecutionSucceeded)
+}
+
 func TestSemanticsANewExecutionKeepsTheInputsThatRedrivesGave(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

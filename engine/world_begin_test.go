@@ -9,16 +9,17 @@ import (
 
 func (c *course) beginEach(at workflow.Place, items []workflow.Item) {
 	t := c.tasks[at.Ref]
-	t.size, t.keys, t.next = len(items), nil, 0
+	t.size = len(items)
+	var keys []string
 	for i := range items {
-		t.keys = append(t.keys, workflow.Key(items[i].Ref(at.Ref)))
+		keys = append(keys, workflow.Key(items[i].Ref(at.Ref)))
 	}
 	for _, ref := range c.within(at.Ref) {
 		item := ref
 		for workflow.Outside(item) != at.Ref {
 			item = workflow.Outside(item)
 		}
-		if !slices.Contains(t.keys, workflow.Key(item)) {
+		if !slices.Contains(keys, workflow.Key(item)) {
 			c.clear(ref, 0)
 			c.tasks[ref].status, c.tasks[ref].item = workflow.TaskSkipped, nil
 		}
@@ -26,9 +27,26 @@ func (c *course) beginEach(at workflow.Place, items []workflow.Item) {
 	for i := range items {
 		ref := items[i].Ref(at.Ref)
 		c.add(ref)
+		if again := c.tasks[ref]; again.item == nil && again.status == workflow.TaskSkipped { // the list before did not have it
+			for _, inner := range append(c.within(ref), ref) {
+				c.clear(inner, 0)
+			}
+		}
 		c.tasks[ref].item = &items[i]
 	}
+	c.line(at.Ref)
 	c.fill(at.Ref)
+}
+
+// line puts the items of a for_each that are to run in the order of the list.
+func (c *course) line(each string) {
+	t := c.tasks[each]
+	t.keys, t.next = nil, 0
+	for _, item := range c.items(each) {
+		if c.tasks[item].status == workflow.TaskPending {
+			t.keys = append(t.keys, workflow.Key(item))
+		}
+	}
 }
 
 // recorded is the input of a task: as it is resolved, or as a redrive gave it.

@@ -252,10 +252,7 @@ func (c *course) goOn(at workflow.Place) {
 	case relist:
 		c.beginEach(at, items)
 	case at.Role == workflow.RoleEach:
-		t.keys, t.next = nil, 0
-		for _, item := range c.items(at.Ref) {
-			t.keys = append(t.keys, workflow.Key(item))
-		}
+		c.line(at.Ref)
 		c.fill(at.Ref)
 	case at.Role == workflow.RoleLoop:
 		c.wake(workflow.IterationRef(at.Ref, t.size))

@@ -316,16 +316,18 @@ func TestClientRedrives(t *testing.T) {
 		client.OperationRetry:    func() (*client.Plan, error) { return c.PlanRetry(ctx, "41", q) },
 		client.OperationRerun:    func() (*client.Plan, error) { return c.PlanRerun(ctx, "41", q) },
 		client.OperationComplete: func() (*client.Plan, error) { return c.PlanComplete(ctx, "41", "child/load", client.CompleteRequest{}) },
-		client.OperationSkip:     func() (*client.Plan, error) { return c.PlanSkip(ctx, "41", "child/load", "r") },
+		client.OperationSkip:     func() (*client.Plan, error) { return c.PlanSkip(ctx, "41", "child/load", client.SkipRequest{Reason: "r"}) },
 	} {
 		p, err := plan()
 		require.NoError(t, err)
 		require.Equal(t, operation, p.Operation)
 		require.JSONEq(t, `[{"op":"add","path":"/n","value":12345678901234567890}]`, string(p.Tasks[0].InputDiff))
 	}
-	_, err = c.SkipTask(ctx, "41", "child/load", "r")
+	_, err = c.SkipTask(ctx, "41", "child/load", client.SkipRequest{Reason: "r", Acknowledge: []string{"pay"}, PlanHash: "1-1xa"})
 	require.NoError(t, err)
-	require.Equal(t, "child/load", r.fake.seen().(handed).ref)
+	require.Equal(t, handed{"child/load", engine.HandRequest{
+		To: workflow.TaskSkipped, Reason: "r", By: "chief (k3)", Acknowledge: []string{"pay"}, PlanHash: "1-1xa",
+	}}, r.fake.seen())
 	_, err = c.Retry(ctx, "41", client.RedriveRequest{From: []string{"succeeded"}})
 	var refusal *client.Error
 	require.ErrorAs(t, err, &refusal)

@@ -564,8 +564,14 @@ type Comparison struct {
 
 // CompleteRequest defines model for CompleteRequest.
 type CompleteRequest struct {
+	// Acknowledge Of a task that ended: refs of tasks with `effects` unsafe that may run again.
+	Acknowledge []NestedRef `json:"acknowledge,omitempty"`
+
 	// Output Null when left out. A task that holds others takes none.
 	Output json.RawMessage `json:"output,omitempty"`
+
+	// PlanHash Of a task that ended: only if the plan is still this one; otherwise 409 `plan_changed`.
+	PlanHash string `json:"plan_hash,omitempty"`
 
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
@@ -1416,6 +1422,18 @@ type Side struct {
 	Version int    `json:"version"`
 }
 
+// SkipRequest defines model for SkipRequest.
+type SkipRequest struct {
+	// Acknowledge Of a task that ended: refs of tasks with `effects` unsafe that may run again.
+	Acknowledge []NestedRef `json:"acknowledge,omitempty"`
+
+	// PlanHash Of a task that ended: only if the plan is still this one; otherwise 409 `plan_changed`.
+	PlanHash string `json:"plan_hash,omitempty"`
+
+	// Reason Kept in the history.
+	Reason string `json:"reason,omitempty"`
+}
+
 // StartRequest defines model for StartRequest.
 type StartRequest struct {
 	// AttemptName Names a further attempt of the session.
@@ -1947,7 +1965,7 @@ type CompleteTaskJSONRequestBody = CompleteRequest
 type FailTaskJSONRequestBody = FailRequest
 
 // SkipTaskJSONRequestBody defines body for SkipTask for application/json ContentType.
-type SkipTaskJSONRequestBody = ControlRequest
+type SkipTaskJSONRequestBody = SkipRequest
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyRequest

@@ -65,7 +65,7 @@ func (h tasks) ListAttempts(ctx context.Context, r ListAttemptsRequestObject) (L
 
 // CompleteTask ends a task as succeeded.
 func (h tasks) CompleteTask(ctx context.Context, r CompleteTaskRequestObject) (CompleteTaskResponseObject, error) {
-	q := engine.HandRequest{To: workflow.TaskSucceeded, Output: r.Body.Output, Reason: r.Body.Reason}
+	q := engine.HandRequest{To: workflow.TaskSucceeded, Output: r.Body.Output, Reason: r.Body.Reason, Acknowledge: r.Body.Acknowledge, PlanHash: r.Body.PlanHash}
 	a, err := h.settleOrPlan(ctx, r.ID, r.Ref, q, wanted(r.Params.DryRun))
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (h tasks) FailTask(ctx context.Context, r FailTaskRequestObject) (FailTaskR
 
 // SkipTask skips a task.
 func (h tasks) SkipTask(ctx context.Context, r SkipTaskRequestObject) (SkipTaskResponseObject, error) {
-	q := engine.HandRequest{To: workflow.TaskSkipped, Reason: r.Body.Reason}
+	q := engine.HandRequest{To: workflow.TaskSkipped, Reason: r.Body.Reason, Acknowledge: r.Body.Acknowledge, PlanHash: r.Body.PlanHash}
 	a, err := h.settleOrPlan(ctx, r.ID, r.Ref, q, wanted(r.Params.DryRun))
 	if err != nil {
 		return nil, err
