@@ -156,6 +156,17 @@ var behaviours = map[string]func(*testing.T, *house){
 	"items, groups, loops and sub-workflows in each other": nested,
 	"what is in a group ends with it":                      groupIsCutOff,
 	"waits and approvals":                                  gates,
+	"a redrive":                                            aRedrive,
+	"a redrive of what runs":                               aRedriveOfWhatRuns,
+	"a redrive that is out of date":                        aRedriveOutOfDate,
+	"a redrive twice":                                      aRedriveTwice,
+	"a hold":                                               aHold,
+	"a long redrive":                                       aLongRedrive,
+	"a long redrive is cut":                                aLongRedriveIsCut,
+	"a new execution":                                      aNewExecution,
+	"a new execution is lost":                              aNewExecutionIsLost,
+	"a sub-execution goes on":                              aSubExecutionGoesOn,
+	"a sub-execution never goes on":                        aSubExecutionNeverGoesOn,
 }
 
 func TestBehaviour(t *testing.T) {

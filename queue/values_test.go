@@ -37,7 +37,7 @@ func (h *house) counted(id string) {
 	h.t.Helper()
 	sum, v := 0, h.values(id)
 	for field, value := range v {
-		if kind, _, _ := strings.Cut(field, ":"); field == "in" || kind != field { // the rest is of the end, and made again at each
+		if kind, _, _ := strings.Cut(field, ":"); strings.HasPrefix(field, "in") || kind != field { // the rest is of the end, and made again at each
 			sum += len(value)
 		}
 	}
