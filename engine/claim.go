@@ -94,7 +94,7 @@ func (e *Engine) reread(ctx context.Context, f Fence, p *program, at workflow.Pl
 	if at.Node == nil {
 		return nil, nil
 	}
-	_, _, reads, err := e.store.Values(ctx, f.Execution, p.readsOf(at))
+	_, _, reads, err := e.store.Values(ctx, f.Execution, p.readsOf(at), false)
 	return reads, err
 }
 
@@ -115,7 +115,7 @@ func (e *Engine) resolve(ctx context.Context, r *Run, c *Claimed) error {
 	}
 	err := e.around(ctx, r.Execution, r.program, sight{at: r.At, reads: r.At.InputReads}, &s)
 	if err == nil && r.At.InputReads.Workflow && workflow.Within(workflow.HandlersPath, r.Ref) {
-		_, s.Workflow.Error, _, err = e.store.Values(ctx, r.Execution, nil)
+		_, s.Workflow.Error, _, err = e.store.Values(ctx, r.Execution, nil, false)
 	}
 	if r.Err = e.tooLarge(err); r.Err == nil && err != nil {
 		return err

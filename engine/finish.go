@@ -104,7 +104,7 @@ func (e *Engine) anyFailure(ctx context.Context, id string, states map[string]wo
 		return nil, nil
 	}
 	slices.Sort(refs)
-	_, _, reads, err := e.store.Values(ctx, id, refs[:1])
+	_, _, reads, err := e.store.Values(ctx, id, refs[:1], false)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (e *Engine) look(ctx context.Context, id string, d *Document, p *program, s
 		refs = append(refs, s.ref(name))
 	}
 	refs = append(refs, extra...)
-	input, failure, reads, err := e.store.Values(ctx, id, refs)
+	input, failure, reads, err := e.store.Values(ctx, id, refs, d.Input == nil && s.reads.Workflow)
 	if err != nil {
 		return workflow.Scope{}, nil, err
 	}

@@ -324,8 +324,8 @@ type Decisions interface {
 	Agenda(ctx context.Context, id string) (*Agenda, error)
 	// Records reads tasks; all of them when refs is nil.
 	Records(ctx context.Context, id string, refs []string) (map[string]Record, error)
-	// Values reads the input of the execution, its first final failure and, per ref, what expressions read.
-	Values(ctx context.Context, id string, refs []string) (input json.RawMessage, failure *workflow.Error, reads []Read, err error)
+	// Values reads the input of the execution where it is asked for, its first final failure and, per ref, what expressions read.
+	Values(ctx context.Context, id string, refs []string, withInput bool) (input json.RawMessage, failure *workflow.Error, reads []Read, err error)
 	Verdict(ctx context.Context, id, ref string, epoch int, v workflow.Verdict, r Result) (Settled, error)
 	// Spread releases up to 500 successors of a task that has too many for one
 	// transition; until the last part, Agenda lists it as SpreadMark + ref.

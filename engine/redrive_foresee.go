@@ -38,8 +38,12 @@ func (e *Engine) foresee(ctx context.Context, m *redriving, c *workflow.Case, r 
 	}
 	c.Lists, c.Hashes = map[string][]string{}, map[string]string{}
 	v := &foresight{e: e, m: m, c: c, f: f, d: documentOf(&Agenda{Execution: *f.x, Epoch: f.x.Redrives}), items: map[string]*workflow.Item{}}
+	v.d.Input = f.x.Input
 	if f.x.ID == m.asked.ID {
-		v.d.Input, v.given = m.input, m.r.TaskInput
+		v.given = m.r.TaskInput
+		if m.input != nil {
+			v.d.Input = m.input
+		}
 	}
 	var lists, leaves []string
 	for ref, rec := range f.recs {

@@ -179,6 +179,6 @@ func (r *Redis) complement(ctx context.Context, f engine.Fence, c *engine.Claime
 		return nil
 	}
 	var err error
-	_, _, c.Reads, err = r.Values(ctx, f.Execution, reads)
+	_, _, c.Reads, err = r.Values(ctx, f.Execution, reads, false)
 	return err
 }

@@ -93,7 +93,7 @@ func (r *Redis) Records(ctx context.Context, id string, refs []string) (map[stri
 }
 
 // Values reads what expressions read: the input, the first final failure, and tasks.
-func (r *Redis) Values(ctx context.Context, id string, refs []string) (json.RawMessage, *workflow.Error, []engine.Read, error) {
+func (r *Redis) Values(ctx context.Context, id string, refs []string, withInput bool) (json.RawMessage, *workflow.Error, []engine.Read, error) {
 	k := keysOf(id)
 	recs := map[string]engine.Record{}
 	if len(refs) > 0 { // Records would read all tasks
@@ -102,27 +102,30 @@ func (r *Redis) Values(ctx context.Context, id string, refs []string) (json.RawM
 			return nil, nil, nil, err
 		}
 	}
-	fields := []string{"in", "failure"}
+	fields := []string{"failure"}
 	for _, ref := range refs {
 		fields = append(fields, "o:"+ref, fmt.Sprintf("e:%s#%d", ref, recs[ref].Attempt))
+	}
+	if withInput {
+		fields = append(fields, "in")
 	}
 	v, err := r.client.HMGet(ctx, k.values, fields...).Result()
 	if err != nil {
 		return nil, nil, nil, unreachable(err)
 	}
-	failure, err := decodeError(text(v, 1))
+	failure, err := decodeError(text(v, 0))
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	reads := make([]engine.Read, len(refs))
 	for i, ref := range refs {
 		rec := recs[ref]
-		reads[i] = engine.Read{Status: rec.Status, Attempt: rec.Attempt, Output: raw(text(v, 2+2*i))}
-		if reads[i].Error, err = decodeError(text(v, 3+2*i)); err != nil {
+		reads[i] = engine.Read{Status: rec.Status, Attempt: rec.Attempt, Output: raw(text(v, 1+2*i))}
+		if reads[i].Error, err = decodeError(text(v, 2+2*i)); err != nil {
 			return nil, nil, nil, err
 		}
 	}
-	return raw(text(v, 0)), failure, reads, nil
+	return raw(text(v, 1+2*len(refs))), failure, reads, nil
 }
 
 // Verdict applies what was decided about a task whose predecessors ended.

@@ -21,7 +21,7 @@ func (r *Redrive) Make(top *Case) (*Planned, Problems) {
 		return nil, problems
 	}
 	out := &planning{}
-	out.Plan = Plan{Operation: r.Operation, Execution: top.Execution, Revision: top.Revision, Identity: r.Identity, Warnings: []string{}, Acknowledge: []string{}, Tasks: []PlanRow{}}
+	out.Plan = Plan{Operation: r.Operation, Execution: top.Execution, Revision: top.Revision, Identity: r.Identity, Warnings: []string{}, Acknowledge: []string{}, Tasks: make([]PlanRow, 0, len(top.Tasks))}
 	w := &planner{r: r, c: top, ch: ch, part: &Part{Case: top}, out: out, again: map[string]bool{}, unsure: map[string]bool{}}
 	out.Parts = append(out.Parts, w.part)
 	w.whole()
