@@ -153,7 +153,8 @@ var duels = map[string]duel{
 	"two reruns by one plan": {
 		source: halves, first: []string{"g.i[1]"},
 		calls: func(one, two *stage, x *engine.Execution, _ []*engine.Run) []func() error {
-			p := one.plan(x, workflow.OperationRerun, from("a"))
+			p, err := one.Plan(one.ctx(), x.ID, asked(workflow.OperationRerun, []ask{from("a")}))
+			require.NoError(one.t, err)
 			return []func() error{
 				redrives(one, x, workflow.OperationRerun, from("a"), planned(p.PlanHash)),
 				redrives(two, x, workflow.OperationRerun, from("a"), planned(p.PlanHash)),

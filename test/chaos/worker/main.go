@@ -25,7 +25,8 @@ type Line struct {
 }
 
 type with struct {
-	Ms int `json:"ms"` // how long the work takes
+	Ms    int    `json:"ms"`              // how long the work takes
+	Until string `json:"until,omitempty"` // a file, without which it fails
 }
 
 type journal struct{ file *os.File }
@@ -52,6 +53,11 @@ func (j journal) run(ctx context.Context, job *tasks.Job, in with) (int, error) 
 	case <-work.C:
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
+	}
+	if in.Until != "" {
+		if _, err := os.Stat(in.Until); err != nil {
+			return 0, tasks.Fatal("switched_off", "%w", err)
+		}
 	}
 	return in.Ms, j.write(job, "end")
 }
