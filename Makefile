@@ -4,10 +4,10 @@ TOOL   = $(GO) tool -modfile=tools.mod
 PKG   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo dev test check fmt vet lint arrows generate generated bench fuzz image clean
+.PHONY: help build demo dev test test-clients check fmt vet lint arrows generate generated bench fuzz image clean
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/redrive
 	$(GO) build -trimpath -o bin/redrive ./cli/redrive
@@ -20,6 +20,9 @@ dev: ## server, worker and an embedded Redis in one process
 
 test: ## every test, as the README says it (installs redis-server when it is missing)
 	$(GO) run ./test/run
+
+test-clients: ## the real clients of other systems against this server (installs them into the user's cache folder)
+	REDRIVE_CLIENTS=1 $(GO) test -count=1 -timeout 30m -v ./test/clients/...
 
 check: fmtcheck vet lint generated test ## all that CI checks
 

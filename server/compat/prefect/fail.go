@@ -15,7 +15,20 @@ type refused struct {
 	body   any
 }
 
-func (refused) Error() string { return "prefect: refused" }
+func (r refused) Error() string {
+	switch b := r.body.(type) {
+	case detail:
+		return b.Detail
+	case exception:
+		return b.Message
+	case invalid:
+		return b.Message
+	}
+	return http.StatusText(r.status)
+}
+
+// Unwrap is what the log and the metrics make of it.
+func (r refused) Unwrap() error { return problem.New(r.status, "prefect_refused", "%s", r.Error()) }
 
 // detail is the body of most errors.
 type detail struct {

@@ -117,7 +117,7 @@ func (h *handlers) getFlowByName(c *gin.Context) error {
 
 var (
 	flowSorts   = []string{"CREATED_DESC", "UPDATED_DESC", "NAME_ASC", "NAME_DESC"}
-	flowsShape  = selectionFields("sort", oneOf(flowSorts...), "limit", anInt.orNull(), "offset", anInt.from(0))
+	flowsShape  = selectionFields("sort", oneOf(flowSorts...).orNull(), "limit", anInt.orNull(), "offset", anInt.from(0).orNull())
 	createShape = shapeOf("name", aString.must(), "tags", listOf(aString), "labels", anObject.orNull())
 	flowName    = regexp.MustCompile(`^[^/%&><]+$`)
 	nativeName  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
@@ -288,7 +288,7 @@ func (h *handlers) getDeploymentByName(c *gin.Context) error {
 	return answer(c, http.StatusOK, k.deployed())
 }
 
-var deploymentsShape = selectionFields("sort", anything, "limit", anInt.orNull(), "offset", anInt.from(0))
+var deploymentsShape = selectionFields("sort", anything, "limit", anInt.orNull(), "offset", anInt.from(0).orNull())
 
 func (h *handlers) filterDeployments(c *gin.Context) error {
 	var q selection

@@ -36,7 +36,7 @@ var (
 		"flow_run_id", shaped(shapeOf("any_", listOf(aUUID).orNull())).orNull(),
 		"task_run_id", shaped(shapeOf("any_", listOf(aUUID).orNull(), "is_null_", aBool.orNull())).orNull(), "text", anything,
 	)).orNull()
-	filterLogsShape = shapeOf("logs", logFilterOf, "sort", oneOf("TIMESTAMP_ASC", "TIMESTAMP_DESC"), "limit", anInt.orNull(), "offset", anInt.from(0)).embedded()
+	filterLogsShape = shapeOf("logs", logFilterOf, "sort", oneOf("TIMESTAMP_ASC", "TIMESTAMP_DESC").orNull(), "limit", anInt.orNull(), "offset", anInt.from(0).orNull()).embedded()
 )
 
 type logCreate struct {

@@ -123,7 +123,7 @@ func (s *shape) check(o *object, loc []any) []fault {
 				f.Input = nil
 			}
 			faults = append(faults, f)
-		case there:
+		case there && (v != nil || k.required): // clients send null for what they leave out
 			faults = append(faults, k.check(v, at)...)
 		}
 	}

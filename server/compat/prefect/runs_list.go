@@ -33,8 +33,8 @@ func selectionFields(more ...any) *shape {
 }
 
 var (
-	filterShape   = selectionFields("sort", oneOf(sorts...), "limit", anInt.orNull(), "offset", anInt.from(0))
-	paginateShape = selectionFields("sort", oneOf(sorts...), "limit", anInt.orNull(), "page", anInt.from(1))
+	filterShape   = selectionFields("sort", oneOf(sorts...).orNull(), "limit", anInt.orNull(), "offset", anInt.from(0).orNull())
+	paginateShape = selectionFields("sort", oneOf(sorts...).orNull(), "limit", anInt.orNull(), "page", anInt.from(1))
 	countShape    = selectionFields()
 	historyShape  = selectionFields("history_start", aTime.must(), "history_end", aTime.must(), "history_interval_seconds", aNumber.must())
 )

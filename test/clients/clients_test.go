@@ -1,0 +1,107 @@
+package clients
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/queue/queuetest"
+	"github.com/redrive/redrive/test/fleet"
+)
+
+// switchedOn is the environment variable that lets the tests run.
+const switchedOn = "REDRIVE_CLIENTS"
+
+// patience bounds what a test waits for; it is no measure of speed.
+const patience = 5 * time.Minute
+
+func TestMain(m *testing.M) {
+	if os.Getenv(switchedOn) != "1" {
+		fmt.Println("skipped: the real clients are installed from their registries and take minutes; " + switchedOn + "=1, or make test-clients, runs them")
+		os.Exit(m.Run())
+	}
+	code := queuetest.Run(m)
+	if err := fleet.Clean(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// start is a server and a worker on a Redis database of their own.
+func start(t *testing.T, workerArgs ...string) *fleet.Fleet {
+	t.Helper()
+	if os.Getenv(switchedOn) != "1" {
+		t.Skip(switchedOn + " is not 1")
+	}
+	f := fleet.New(t, queuetest.URL(t))
+	f.Server()
+	f.Worker(workerArgs...)
+	return f
+}
+
+// cached is a folder that keeps what a client is installed from, by what was asked for: make fills it,
+// once, in a folder that it is renamed from when everything is there.
+func cached(t *testing.T, name, asked string, make func(folder string)) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	sum := sha256.Sum256([]byte(asked))
+	folder := filepath.Join(cache, "redrive-clients", name+"-"+hex.EncodeToString(sum[:6]))
+	if _, err := os.Stat(filepath.Join(folder, "complete")); err == nil {
+		return folder
+	}
+	require.NoError(t, os.RemoveAll(folder))
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	make(folder)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "complete"), nil, 0o600))
+	return folder
+}
+
+// python is the interpreter of a virtual environment with what a file of requirements names.
+func python(t *testing.T, name string) string {
+	t.Helper()
+	requirements := filepath.Join(name, "requirements.txt")
+	asked, err := os.ReadFile(requirements)
+	require.NoError(t, err)
+	folder := cached(t, name, string(asked), func(folder string) {
+		command(t, nil, "python3", "-m", "venv", folder)
+		command(t, nil, filepath.Join(folder, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", requirements)
+	})
+	return filepath.Join(folder, "bin", "python")
+}
+
+// command runs a program to its end and answers what it printed.
+func command(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	out, errOut, err := try(t, env, name, args...)
+	require.NoError(t, err, "%s %s\n%s%s", name, strings.Join(args, " "), out, errOut)
+	return out
+}
+
+// try is command for a program that may fail.
+func try(t *testing.T, env []string, name string, args ...string) (out, errOut string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		err = errors.Join(err, ctx.Err())
+	}
+	return stdout.String(), stderr.String(), err
+}
