@@ -51,9 +51,9 @@ func start(t *testing.T, workerArgs ...string) *fleet.Fleet {
 	return f
 }
 
-// cached is a folder that keeps what a client is installed from, by what was asked for: make fills it,
-// once, in a folder that it is renamed from when everything is there.
-func cached(t *testing.T, name, asked string, make func(folder string)) string {
+// cached is a folder that keeps what a client is installed from, by what was asked for: fill fills it, once.
+// What was begun and not finished is begun again.
+func cached(t *testing.T, name, asked string, fill func(folder string)) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func cached(t *testing.T, name, asked string, make func(folder string)) string {
 	}
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.MkdirAll(folder, 0o755))
-	make(folder)
+	fill(folder)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "complete"), nil, 0o600))
 	return folder
 }

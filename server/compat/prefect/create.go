@@ -63,7 +63,7 @@ func (q *createRequest) start(ctx context.Context, k *known) engine.StartRequest
 		}
 	}
 	if q.Idempotency != nil {
-		r.IdempotencyKey = "prefect:" + *q.Idempotency
+		r.IdempotencyKey = "prefect:" + madeOf(flowSpace, k.Name, *q.Idempotency) // Prefect's are of a flow
 	}
 	if k.driven {
 		r.Labels[labelDriven] = "true"
