@@ -64,7 +64,7 @@ func (e *Engine) advance(ctx context.Context, a *Agenda) (done bool, err error) 
 	if a.Status.Ended() {
 		return true, nil
 	}
-	p, err := e.program(ctx, a.Project, a.DefinitionHash)
+	p, err := e.program(ctx, a.Project, a.DefinitionHash, a.ID)
 	if err != nil {
 		return false, err
 	}

@@ -27,14 +27,9 @@ func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
 	if u.a.Depth+1 > e.o.Limits.Nesting {
 		return &workflow.Error{Code: "too_deep", Message: fmt.Sprintf("sub-workflows are nested deeper than %d; does %s call itself?", e.o.Limits.Nesting, child.Name)}
 	}
-	head, err := e.store.Head(ctx, u.a.Project, child.Name, child.Version)
-	if err != nil {
+	if err := e.resolveChild(ctx, u.a.Project, &child); err != nil {
 		return err
 	}
-	if head.Hash == "" {
-		return &workflow.Error{Code: "workflow_not_found", Message: fmt.Sprintf("project %s has no workflow %s; publish it and retry", u.a.Project, named(child.Name, child.Version))}
-	}
-	child.Version = head.Version
 	if b.Input, err = json.Marshal(child); err != nil {
 		return fmt.Errorf("engine: encoding what %s asks for: %w", u.at.Ref, err)
 	}
@@ -47,6 +42,46 @@ func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
 	return e.makeChild(ctx, u, child)
 }
 
+// resolveChild settles what a sub-workflow will run: the version of a workflow, or the definition that the task gives, checked as when it is published.
+func (e *Engine) resolveChild(ctx context.Context, project string, child *workflow.Child) error {
+	if child.Definition != nil {
+		p, bad := workflow.LoadInline(child.Definition, e.fleet.catalog(e.o.Catalog), e.o.Limits)
+		if bad != nil {
+			return bad
+		}
+		child.Definition = p.Definition.Canonical()
+		return nil
+	}
+	head, err := e.store.Head(ctx, project, child.Name, child.Version)
+	if err != nil {
+		return err
+	}
+	if head.Hash == "" {
+		return &workflow.Error{Code: "workflow_not_found", Message: fmt.Sprintf("project %s has no workflow %s; publish it and retry", project, named(child.Name, child.Version))}
+	}
+	child.Version = head.Version
+	return nil
+}
+
+// openChild answers the workflow and the program of a sub-workflow that was resolved.
+func (e *Engine) openChild(ctx context.Context, project string, child workflow.Child) (*Workflow, *program, error) {
+	if child.Definition != nil {
+		opened, err := workflow.Open(child.Definition, e.o.Limits)
+		if err != nil {
+			return nil, nil, fmt.Errorf("engine: opening the definition that a task gave: %w", err)
+		}
+		p := newProgram(opened)
+		e.programs.Add(p.Hash, p)
+		return &Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash}, p, nil
+	}
+	w, err := e.head(ctx, project, child.Name, child.Version)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := e.program(ctx, project, w.Hash, "")
+	return w, p, err
+}
+
 func named(name string, version int) string {
 	if version == 0 {
 		return fmt.Sprintf("%q", name)
@@ -56,15 +91,11 @@ func named(name string, version int) string {
 
 // makeChild makes the sub-execution that a task names, once, and takes the task off the agenda.
 func (e *Engine) makeChild(ctx context.Context, u *undecided, child workflow.Child) error {
-	w, err := e.head(ctx, u.a.Project, child.Name, child.Version)
+	w, p, err := e.openChild(ctx, u.a.Project, child)
 	var refused *Error
 	if errors.As(err, &refused) && refused.Kind == KindNotFound {
 		return e.failControl(ctx, u, &workflow.Error{Code: "workflow_not_found", Message: refused.Message}, false, CloseAlways)
 	}
-	if err != nil {
-		return err
-	}
-	p, err := e.program(ctx, u.a.Project, w.Hash)
 	if err != nil {
 		return err
 	}
@@ -75,6 +106,7 @@ func (e *Engine) makeChild(ctx context.Context, u *undecided, child workflow.Chi
 		return err
 	}
 	x := newExecution(u.rec.Child, u.a.Project, w, p, request)
+	x.Definition = child.Definition
 	x.Parent, x.Root = &Parent{Execution: u.a.ID, Task: u.at.Ref}, u.a.Root
 	x.Path, x.Depth = u.a.Path+u.at.Ref+"/", u.a.Depth+1
 	if x.Number, err = e.store.Number(ctx); err != nil {

@@ -55,7 +55,7 @@ func (e *Engine) claim(ctx context.Context, f Fence, worker string, lease time.D
 		d = c.Document
 		e.remember(f.Execution, d)
 		if d.Definition != guessed {
-			if p, err = e.program(ctx, d.Project, d.Definition); err != nil {
+			if p, err = e.program(ctx, d.Project, d.Definition, f.Execution); err != nil {
 				return nil, err
 			}
 			at, _ = p.Place(f.Ref)

@@ -119,11 +119,11 @@ func diffValues(a, b any) (json.RawMessage, error) {
 }
 
 func (e *Engine) diffDefinitions(ctx context.Context, x, y *Execution) (json.RawMessage, error) {
-	from, err := e.store.Definition(ctx, x.Project, x.DefinitionHash)
+	from, err := e.store.Definition(ctx, x.Project, x.DefinitionHash, x.ID)
 	if err != nil {
 		return nil, err
 	}
-	to, err := e.store.Definition(ctx, y.Project, y.DefinitionHash)
+	to, err := e.store.Definition(ctx, y.Project, y.DefinitionHash, y.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ type pairing struct {
 func (e *Engine) pairs(ctx context.Context, x, y *Execution) ([]pairing, error) {
 	var sides [2][]placed
 	for i, of := range []*Execution{x, y} {
-		p, err := e.program(ctx, of.Project, of.DefinitionHash)
+		p, err := e.program(ctx, of.Project, of.DefinitionHash, of.ID)
 		if err != nil {
 			return nil, err
 		}

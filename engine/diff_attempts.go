@@ -56,7 +56,7 @@ func (e *Engine) attempted(ctx context.Context, x *Execution, t placed, former [
 		return attempted{}, err
 	}
 	hash, version := x.definitionAt(rec.Redrive)
-	p, err := e.program(ctx, x.Project, hash)
+	p, err := e.program(ctx, x.Project, hash, x.ID)
 	if err != nil {
 		return attempted{}, err
 	}

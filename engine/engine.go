@@ -173,12 +173,13 @@ func skipped(list []Successor) []Successor {
 	return out
 }
 
-// program answers a compiled definition by its hash.
-func (e *Engine) program(ctx context.Context, project, hash string) (*program, error) {
+// program compiles a definition by its hash, once. Execution is the one that runs it: where no
+// version of a workflow has it, that execution keeps it itself ("" = it is a version's).
+func (e *Engine) program(ctx context.Context, project, hash, execution string) (*program, error) {
 	if p, ok := e.programs.Get(hash); ok {
 		return p, nil
 	}
-	canonical, err := e.store.Definition(ctx, project, hash)
+	canonical, err := e.store.Definition(ctx, project, hash, execution)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +198,7 @@ func (e *Engine) program(ctx context.Context, project, hash string) (*program, e
 // document answers what is known of an execution, from memory where it is there.
 func (e *Engine) document(ctx context.Context, id string) (*Document, *program, error) {
 	if d, ok := e.documents.Get(id); ok {
-		p, err := e.program(ctx, d.Project, d.Definition)
+		p, err := e.program(ctx, d.Project, d.Definition, id)
 		return d, p, err
 	}
 	x, err := e.store.Execution(ctx, id, false)
@@ -209,7 +210,7 @@ func (e *Engine) document(ctx context.Context, id string) (*Document, *program, 
 		Definition: x.DefinitionHash, Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority,
 		SessionTime: x.sessionTime(),
 	}
-	p, err := e.program(ctx, d.Project, d.Definition)
+	p, err := e.program(ctx, d.Project, d.Definition, id)
 	return d, p, err
 }
 

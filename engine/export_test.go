@@ -17,8 +17,11 @@ func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fire(ctx, TimerRetr
 // WakeOnly keeps pollers from looking unless they are woken.
 func (e *Engine) WakeOnly() { e.remote.safety = time.Hour }
 
-// Forget empties what the process remembers of executions, as a restart does.
-func (e *Engine) Forget() { e.documents.Purge() }
+// Forget empties what the process remembers of executions and definitions, as a restart does.
+func (e *Engine) Forget() {
+	e.documents.Purge()
+	e.programs.Purge()
+}
 
 // Fire is what a timer that is due calls.
 func (e *Engine) Fire(ctx context.Context, kind TimerKind, f Fence) { e.fire(ctx, kind, f) }

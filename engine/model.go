@@ -37,7 +37,7 @@ type Execution struct {
 	Number         int64                       `json:"number"`
 	Project        string                      `json:"project"`
 	Workflow       string                      `json:"workflow"`
-	Version        int                         `json:"version"`
+	Version        int                         `json:"version"` // 0 = none: see Inline
 	DefinitionHash string                      `json:"-"`
 	Parent         *Parent                     `json:"parent"` // of a sub-workflow
 	Origin         *Origin                     `json:"origin"` // of one that a redrive made
@@ -93,6 +93,17 @@ type Session struct {
 	Time     time.Time
 	Attempts int        // how many there are
 	Last     *Execution // the last attempt
+}
+
+// Inline reports whether a task gave the execution its definition, instead of the name of a workflow.
+func (x *Execution) Inline() bool { return x.Version == 0 }
+
+// LimitedBy is the name of the workflow whose limit of running executions counts this one; "" = none.
+func (x *Execution) LimitedBy() string {
+	if x.Inline() {
+		return ""
+	}
+	return x.Workflow
 }
 
 func (x *Execution) parentID() string {

@@ -81,7 +81,7 @@ func (o *ordering) add(ref string) {
 func (e *Engine) placedTask(ctx context.Context, x *Execution, p *program, ref string) (placed, error) {
 	at, ok := p.Place(ref)
 	for i := len(x.Definitions) - 1; !ok && i >= 0; i-- {
-		old, err := e.program(ctx, x.Project, x.Definitions[i].Hash)
+		old, err := e.program(ctx, x.Project, x.Definitions[i].Hash, x.ID)
 		if err != nil {
 			return placed{}, err
 		}

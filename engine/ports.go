@@ -42,8 +42,9 @@ type Definitions interface {
 	Head(ctx context.Context, project, name string, version int) (Head, error)
 	Workflows(ctx context.Context, project string, page Page) ([]Workflow, string, error)
 	Versions(ctx context.Context, project, name string, page Page) ([]Workflow, string, error)
-	// Definition answers canonical JSON by its hash; nil when there is none.
-	Definition(ctx context.Context, project, hash string) (json.RawMessage, error)
+	// Definition answers canonical JSON by its hash: that of a version of a workflow, else the one
+	// that the execution keeps itself; nil when there is none.
+	Definition(ctx context.Context, project, hash, execution string) (json.RawMessage, error)
 }
 
 // Head is what a start needs to know of a workflow.
@@ -61,6 +62,8 @@ type NewExecution struct {
 	Ahead []Job       // jobs of roots, which may be sent out in the same trip
 	Till  time.Time   // until when what was reserved for it holds; ErrMoved afterwards. Zero = nothing was
 	By    string      // who asked for it
+
+	Definition json.RawMessage // its own; nil = a version of its workflow has it
 
 	Deadline time.Duration // from its start; 0 = none
 }

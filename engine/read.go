@@ -111,7 +111,7 @@ func (e *Engine) open(ctx context.Context, id string) (*Execution, *program, err
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	p, err := e.program(ctx, x.Project, x.DefinitionHash, x.ID)
 	return x, p, err
 }
 

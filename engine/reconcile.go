@@ -243,7 +243,7 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 			return err
 		}
 	}
-	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	p, err := e.program(ctx, x.Project, x.DefinitionHash, x.ID)
 	if err != nil {
 		return err
 	}

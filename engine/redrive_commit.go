@@ -116,7 +116,7 @@ func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, dra
 	if part.Live {
 		return part, nil
 	}
-	got, err := e.enter(ctx, Entry{Project: f.x.Project, Workflow: f.x.Workflow, Execution: f.x.ID, Number: f.x.Number, Epoch: f.x.Redrives + 1, Tasks: len(f.recs)})
+	got, err := e.enter(ctx, Entry{Project: f.x.Project, Workflow: f.x.LimitedBy(), Execution: f.x.ID, Number: f.x.Number, Epoch: f.x.Redrives + 1, Tasks: len(f.recs)})
 	part.Waits, part.Till = got.Waits, got.Till
 	return part, err
 }
@@ -303,7 +303,7 @@ func (e *Engine) resumeChild(ctx context.Context, u *undecided) error {
 	if err != nil {
 		return harmless(err)
 	}
-	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	p, err := e.program(ctx, x.Project, x.DefinitionHash, x.ID)
 	if err != nil {
 		return err
 	}
@@ -311,7 +311,7 @@ func (e *Engine) resumeChild(ctx context.Context, u *undecided) error {
 		Execution: x.ID, Epoch: h.Epoch, Revision: -1, By: h.By, Reason: h.Reason, Deadline: x.timeout(p),
 		Record: h.Record, Input: h.Input, Fields: maps.Clone(h.Fields), Written: rows, Grows: h.Grows,
 	}
-	got, err := e.enter(ctx, Entry{Project: x.Project, Workflow: x.Workflow, Execution: x.ID, Number: x.Number, Epoch: h.Epoch + 1, Tasks: 1})
+	got, err := e.enter(ctx, Entry{Project: x.Project, Workflow: x.LimitedBy(), Execution: x.ID, Number: x.Number, Epoch: h.Epoch + 1, Tasks: 1})
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (e *Engine) compareVersions(ctx context.Context, f *facts, c *workflow.Case
 		if former == f.p.Hash {
 			continue
 		}
-		p, err := e.program(ctx, f.x.Project, former)
+		p, err := e.program(ctx, f.x.Project, former, f.x.ID)
 		if err != nil {
 			return err
 		}

@@ -110,6 +110,12 @@ func (e *Engine) targetOf(ctx context.Context, m *redriving) error {
 	hash := m.asked.DefinitionHash
 	m.version = m.asked.Version
 	if d := m.r.Definition; d != "" && d != "same" {
+		if m.asked.Inline() {
+			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+				Field: "definition", Code: "not_allowed", Message: "cannot be another one: the task that began the execution gave it its definition, which has no versions",
+				Allowed: "same; or rerun the task that makes the definition",
+			})
+		}
 		version, err := strconv.Atoi(d)
 		if d != "latest" && (err != nil || version < 1) {
 			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
@@ -129,7 +135,7 @@ func (e *Engine) targetOf(ctx context.Context, m *redriving) error {
 		hash, m.version = head.Hash, head.Version
 	}
 	var err error
-	m.target, err = e.program(ctx, m.asked.Project, hash)
+	m.target, err = e.program(ctx, m.asked.Project, hash, m.asked.ID)
 	return err
 }
 
@@ -295,7 +301,7 @@ func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path 
 		}
 		return nil, errAgain
 	}
-	p, err := e.program(ctx, x.Project, x.DefinitionHash)
+	p, err := e.program(ctx, x.Project, x.DefinitionHash, x.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -149,7 +149,7 @@ func (e *Engine) checkStarts(ctx context.Context, c *scheduleCheck, s *schedule,
 	case err != nil:
 		return err
 	}
-	p, err := e.program(ctx, s.record.Project, w.Hash)
+	p, err := e.program(ctx, s.record.Project, w.Hash, "")
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (e *Engine) startAs(ctx context.Context, project, id string, r StartRequest
 	if err != nil {
 		return nil, false, err
 	}
-	p, err := e.program(ctx, project, w.Hash)
+	p, err := e.program(ctx, project, w.Hash, "")
 	if err != nil {
 		return nil, false, err
 	}

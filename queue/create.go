@@ -112,7 +112,11 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		above := keysOf(x.Parent.Execution)
 		keys, task = append(keys, above.execution, above.tasks), x.Parent.Task
 	}
-	args = append(args, string(status), milli(x.Till), task, oneLine(x.By))
+	own := ""
+	if x.Definition != nil {
+		own = "d:" + x.DefinitionHash
+	}
+	args = append(args, string(status), milli(x.Till), task, oneLine(x.By), own, stored(x.Definition))
 	reply, err := r.runAhead(ctx, scriptCreate, keys, args, x.Ahead, list...)
 	if err != nil {
 		return engine.Settled{}, false, err

@@ -67,7 +67,7 @@ func (r *Redis) Workflow(ctx context.Context, project, name string, version int)
 	if at := moment(number(v, 2)); at != nil {
 		w.CreatedAt = *at
 	}
-	w.Definition, err = r.Definition(ctx, project, w.Hash)
+	w.Definition, err = r.Definition(ctx, project, w.Hash, "")
 	return w, err
 }
 
@@ -93,16 +93,22 @@ func (r *Redis) Head(ctx context.Context, project, name string, version int) (en
 	return h, nil
 }
 
-// Definition answers canonical JSON by its hash; nil when there is none.
-func (r *Redis) Definition(ctx context.Context, project, hash string) (json.RawMessage, error) {
+// Definition answers canonical JSON by its hash, else the one that the execution keeps itself; nil when there is none.
+func (r *Redis) Definition(ctx context.Context, project, hash, execution string) (json.RawMessage, error) {
 	s, err := r.client.Get(ctx, definitionKey(project, hash)).Result()
+	if err == nil {
+		return json.RawMessage(s), nil
+	}
+	if isNil(err) && execution != "" {
+		s, err = r.client.HGet(ctx, keysOf(execution).values, "d:"+hash).Result()
+	}
 	if isNil(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	return json.RawMessage(s), nil
+	return raw(s), nil
 }
 
 // Workflows answers the newest version of each workflow, by name.

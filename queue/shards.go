@@ -214,11 +214,11 @@ func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) ([]engine
 
 func (r *Redis) indexCall(x *engine.Execution, former string) ([]string, []any) {
 	keys := []string{
-		indexedKey(x.Project), slotsKey(x.Project, x.Workflow), waitingKey(x.Project, x.Workflow), dueKey(x.Project),
+		indexedKey(x.Project), slotsKey(x.Project, x.LimitedBy()), waitingKey(x.Project, x.LimitedBy()), dueKey(x.Project),
 		statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status),
 	}
 	return append(keys, lists(x)...), []any{
-		x.ID, x.Revision, string(x.Status), former, r.offset(), x.Workflow, lineOf(x), slotState(x), sessionEntry(x),
+		x.ID, x.Revision, string(x.Status), former, r.offset(), x.LimitedBy(), lineOf(x), slotState(x), sessionEntry(x),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -13,8 +14,8 @@ var controlInputs = map[string]json.RawMessage{
 		"duration": {"type": "string"}, "until": {"type": "string"}, "external": {"type": "boolean"}, "timeout": {"type": "string"}}}`),
 	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),
-	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "required": ["name"], "properties": {
-		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "input": {}}}`),
+	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
+		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "definition": {"type": "object"}, "input": {}}}`),
 }
 
 // Gate is what a wait or an approval waits for, from its resolved input.
@@ -97,9 +98,10 @@ func (n *Node) span(field, text string) (time.Duration, *Error) {
 
 // Child is the execution that a task of type workflow asks for.
 type Child struct {
-	Name    string          `json:"name"`
-	Version int             `json:"version,omitempty"` // 0 = the newest
-	Input   json.RawMessage `json:"input,omitempty"`
+	Name       string          `json:"name,omitempty"`
+	Version    int             `json:"version,omitempty"`    // 0 = the newest
+	Definition json.RawMessage `json:"definition,omitempty"` // instead of a name
+	Input      json.RawMessage `json:"input,omitempty"`
 }
 
 // Child reads the resolved input of a task of type workflow. The code of the error is input_invalid.
@@ -111,7 +113,59 @@ func (n *Node) Child(input json.RawMessage) (Child, *Error) {
 	if err := json.Unmarshal(input, &c); err != nil {
 		return c, inputInvalid("with: %v", err)
 	}
+	if field, message := whichChild(c.Name != "", c.Version != 0, c.Definition != nil); message != "" {
+		return c, inputInvalid("%s: %s", field, message)
+	}
 	return c, nil
+}
+
+// whichChild says what is wrong with the fields that choose what a sub-workflow runs.
+func whichChild(name, version, definition bool) (field, message string) {
+	switch {
+	case !name && !definition:
+		return "with", "a sub-workflow needs name or definition: what it runs"
+	case name && definition:
+		return "with.definition", "stands beside name; give one of them"
+	case version && definition:
+		return "with.version", "is that of a published workflow, and there is a definition instead of its name"
+	}
+	return "", ""
+}
+
+// CodeInvalidDefinition is the code of a task whose definition cannot be run.
+const CodeInvalidDefinition = "invalid_definition"
+
+// maxInlineProblems is how many problems of a definition the error of its task names.
+const maxInlineProblems = 50
+
+// LoadInline compiles a definition that a task gives instead of the name of a workflow: checked as when it is
+// published, which it is not, so that it can have no limit of running executions. The code of the error is invalid_definition.
+func LoadInline(definition json.RawMessage, catalog Catalog, limits Limits) (*Program, *Error) {
+	p, _, err := Load(definition, catalog, limits)
+	problems := AsProblems(err)
+	switch {
+	case err != nil && problems == nil:
+		return nil, &Error{Code: CodeInvalidDefinition, Message: err.Error()}
+	case err == nil && p.Definition.Concurrency != nil:
+		problems = Problems{{Field: "concurrency", Code: CodeNotAllowed, Message: "is not possible in a definition that is not published", Allowed: "for_each.max_parallel of the task that begins it"}}
+	}
+	if problems == nil {
+		return p, nil
+	}
+	more := len(problems) - maxInlineProblems
+	if more > 0 {
+		problems = problems[:maxInlineProblems:maxInlineProblems]
+	}
+	parts := make([]string, 0, len(problems)+1)
+	for _, one := range problems {
+		one.Line, one.Column = 0, 0 // there is no source to count lines of
+		one.Field = strings.TrimSuffix("with.definition."+one.Field, ".")
+		parts = append(parts, one.String())
+	}
+	if more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return nil, &Error{Code: CodeInvalidDefinition, Message: strings.Join(parts, "; ")}
 }
 
 func (n *Node) checkControl(input json.RawMessage) *Error {

@@ -30,6 +30,7 @@ func (c *compiler) checkWith(n *Node, at place, accepts json.RawMessage) {
 	if len(failures) == 0 {
 		c.checkGate(n, at, value)
 	}
+	c.checkChild(n, at, value)
 	for _, f := range failures {
 		where := descend(at, f.path)
 		if where.tree != nil && dynamic(where.tree) && !certain(f) {
@@ -58,6 +59,25 @@ func (c *compiler) checkGate(n *Node, at place, value json.RawMessage) {
 		at = at.field(field)
 	}
 	c.add(at, CodeBadWith, "", "%s", what)
+}
+
+// checkChild says of a sub-workflow what is wrong with the fields that choose what it runs.
+func (c *compiler) checkChild(n *Node, at place, value json.RawMessage) {
+	if n.Type != TypeWorkflow {
+		return
+	}
+	var has map[string]json.RawMessage
+	if err := json.Unmarshal(value, &has); err != nil {
+		return // one expression that gives all of it: known when it runs
+	}
+	field, message := whichChild(has["name"] != nil, has["version"] != nil, has["definition"] != nil)
+	if message == "" {
+		return
+	}
+	if name, inside := strings.CutPrefix(field, "with."); inside {
+		at = at.field(name)
+	}
+	c.add(at, CodeBadWith, "name (with version or without), or definition", "%s", message)
 }
 
 // fieldsOf lists the fields that a schema names, else answers what is given.

@@ -4,11 +4,11 @@
 -- ARGV: 1 id, 2 offset ms, 3 tasks in all, 4 input, 5 ms until its deadline ('' = none), 6 refs to write here, then the refs; then number of preds,
 --       then field, value per entry; then number of roots, then ref, run|decide per root;
 --       then field, value per field of the execution; then running|queued, until when it may be created ms ('' = any time),
---       the task of the parent that it is for ('' = none), and who asked for it
+--       the task of the parent that it is for ('' = none), who asked for it, and the field and the value of its own definition ('' = it has none)
 -- Returns {1, 1 when something must be decided else 0, now, ref, attempt, ...} | {2} existed already | {-2} the parent does not want it any more | {-5} tasks are missing, or it is too late
 local id, now = ARGV[1], clock(ARGV[2])
 if call('EXISTS', KEYS[1]) == 1 then return {2} end
-local status, till, task, by = ARGV[#ARGV - 3], ARGV[#ARGV - 2], ARGV[#ARGV - 1], ARGV[#ARGV]
+local status, till, task, by, own, definition = unpack(ARGV, #ARGV - 5)
 if till ~= '' and now > tonumber(till) then return {-5} end
 if task ~= '' then
   local parent, rec = execution(KEYS[14]), record(KEYS[15], task)
@@ -33,12 +33,13 @@ for i = 1, tonumber(ARGV[at]) do
   roots[i] = {ref = ARGV[at + 2 * i - 1], mode = ARGV[at + 2 * i], rec = {status = 'pending'}, fresh = true}
 end
 at = at + 2 * #roots
-call('HSET', KEYS[3], 'in', ARGV[4], 'bytes', #ARGV[4])
+call('HSET', KEYS[3], 'in', ARGV[4], 'bytes', #ARGV[4] + #definition)
+if own ~= '' then call('HSET', KEYS[3], own, definition) end
 local x = {key = KEYS[1], status = status, epoch = '0', rev = 0, pending = total, queued = 0, running = 0, retrying = 0,
   waiting = 0, succeeded = 0, failed = 0, timed_out = 0, canceled = 0, skipped = 0}
 local relay = release(k, x, id, '', roots, now)
 local waits = status == 'queued' -- what is ready is held until its turn comes: see begin.lua
-save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 0 or now, unpack(ARGV, at + 1, #ARGV - 4))
+save(x, 'status', status, 'epoch', 0, 'created', now, waits and 'waits' or 'started', waits and 0 or now, unpack(ARGV, at + 1, #ARGV - 6))
 if here < total then call('ZREM', KEYS[12], id) end
 call('ZADD', KEYS[11], now, id)
 if ARGV[5] ~= '' and waits then call('HSET', KEYS[1], 'left', ARGV[5]) end
