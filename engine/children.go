@@ -162,6 +162,9 @@ func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 		if refused, ok := errors.AsType[*Error](err); ok && refused.Kind == KindConflict { // it is full, and says to refuse then
 			return e.failControl(ctx, u, &workflow.Error{Code: refused.Code, Message: refused.Message, Retryable: true}, false, CloseAlways)
 		}
+		if errors.Is(err, ErrValuesFull) {
+			return e.failControl(ctx, u, valuesFull("what a redrive gave to execution "+u.rec.Child+" is to be kept"), false, CloseAlways)
+		}
 		if err != nil {
 			return err
 		}

@@ -56,6 +56,11 @@ func (e *Engine) SettleByHand(ctx context.Context, id, path string, r HandReques
 	if err := checkHand(at, &r); err != nil {
 		return nil, err
 	}
+	if done, err := e.handedBefore(ctx, id, path, r); err != nil {
+		return nil, err
+	} else if done {
+		return e.Task(ctx, x.ID, ref)
+	}
 	if x.Status == workflow.ExecutionCanceling {
 		return nil, Conflict("execution_ended", "execution %s is being canceled; a task can be settled by hand before that, or when it is canceled", x.ID)
 	}
@@ -84,6 +89,23 @@ func (e *Engine) SettleByHand(ctx context.Context, id, path string, r HandReques
 		e.log.Warn("workers could not be told that a task was superseded; their next heartbeat will", "execution", x.ID, "error", err)
 	}
 	return e.Task(ctx, x.ID, ref)
+}
+
+// handedBefore reports whether the plan of settling a task was executed already.
+func (e *Engine) handedBefore(ctx context.Context, id, path string, r HandRequest) (bool, error) {
+	if r.PlanHash == "" {
+		return false, nil
+	}
+	x, err := e.Execution(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	once, err := onceOf(x, handRedrive(path, r))
+	if err != nil {
+		return false, err
+	}
+	made, err := e.redrivenBefore(ctx, x, once)
+	return made != nil, err
 }
 
 // PlanByHand answers what SettleByHand would do to a task that ended; that is a redrive.

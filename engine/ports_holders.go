@@ -129,6 +129,8 @@ type Insides interface {
 	ItemKeys(ctx context.Context, id string, refs []string) ([][]string, error)
 	// Given answers the input that a redrive gave to a task, as it was given; nil = none.
 	Given(ctx context.Context, id, ref string) (json.RawMessage, error)
+	// ValuesSize answers how many bytes the values of an execution have, as they are stored.
+	ValuesSize(ctx context.Context, id string) (int, error)
 	// Rests reports whether nothing in a task moves, and it is to be decided how it goes on.
 	Rests(ctx context.Context, id, ref string) (bool, error)
 	// Outputs answers ErrTooLarge when they have more than limit bytes.

@@ -80,7 +80,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 	case errors.Is(err, ErrGone):
 		return NotFound("execution", m.top.ID)
 	case errors.Is(err, ErrValuesFull):
-		return Conflict("values_limit", "with what the redrive gives, the inputs and outputs of execution %s would have more than %d MiB", m.top.ID, ValuesBytes>>20)
+		return valuesLimit("execution "+m.top.ID)
 	case err != nil:
 		return err
 	}
@@ -100,11 +100,10 @@ func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, dra
 	}
 	part := CommitPart{
 		Execution: f.x.ID, Epoch: f.x.Redrives, Revision: f.x.Revision, By: m.r.By, Reason: m.r.Reason, Live: !f.x.Status.Ended(),
-		Deadline: f.deadline(), Record: record, Steps: p.Steps, Grows: grows(p.Steps), Fields: map[string]string{},
+		Deadline: f.deadline(), Record: record, Steps: p.Steps, Grows: m.grows(p), Fields: map[string]string{},
 	}
 	if f.x.ID == m.asked.ID {
 		part.Input, part.Fields = m.input, m.fields(f)
-		part.Grows += len(m.input)
 	}
 	if len(p.Steps) > StepSize {
 		if part.Written, err = e.store.Write(ctx, f.x.ID, draft, nil, p.Steps); err != nil {
@@ -128,10 +127,9 @@ func (e *Engine) writeChild(ctx context.Context, m *redriving, p *workflow.Part,
 	if err != nil {
 		return err
 	}
-	h := childHeader{Epoch: f.x.Redrives, By: m.r.By, Reason: m.r.Reason, Record: record, Grows: grows(p.Steps)}
+	h := childHeader{Epoch: f.x.Redrives, By: m.r.By, Reason: m.r.Reason, Record: record, Grows: m.grows(p)}
 	if f.x.ID == m.asked.ID {
 		h.Input, h.Fields = m.input, m.fields(f)
-		h.Grows += len(m.input)
 	}
 	header, err := json.Marshal(h)
 	if err != nil {
@@ -146,6 +144,42 @@ func (e *Engine) writeChild(ctx context.Context, m *redriving, p *workflow.Part,
 		}
 	}
 	return nil
+}
+
+// checkRoom refuses to give an execution, or a part of it, more than it may hold: one that
+// goes on only when its task begins could not refuse it any more.
+func (e *Engine) checkRoom(ctx context.Context, m *redriving) error {
+	if m.r.Identity == workflow.NewExecution {
+		return nil // what it will hold is known when it is made
+	}
+	for _, p := range m.planned.Parts {
+		more := m.grows(p)
+		if more == 0 {
+			continue
+		}
+		id := m.cases[p.Case].x.ID
+		size, err := e.store.ValuesSize(ctx, id)
+		if err != nil {
+			return err
+		}
+		if size+more > ValuesBytes {
+			return valuesLimit("execution "+id)
+		}
+	}
+	return nil
+}
+
+func valuesLimit(of string) *Error {
+	return Conflict("values_limit", "with what the redrive gives, the inputs and outputs of %s would have more than %d MiB", of, ValuesBytes>>20)
+}
+
+// grows is by how many bytes the values of an execution grow at most.
+func (m *redriving) grows(p *workflow.Part) int {
+	bytes := grows(p.Steps)
+	if m.cases[p.Case].x.ID == m.asked.ID {
+		bytes += len(m.input)
+	}
+	return bytes
 }
 
 func grows(steps []workflow.Step) (bytes int) {

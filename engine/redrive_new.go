@@ -76,6 +76,8 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 		return nil, ErrMoved // another call with the same key swept it away
 	case errors.Is(err, ErrMoved) && !got.Till.IsZero():
 		return nil, late("redrive")
+	case errors.Is(err, ErrValuesFull):
+		return nil, valuesLimit("the new execution")
 	case errors.As(err, &status): // another call with the same key was first
 	case err != nil:
 		return nil, err

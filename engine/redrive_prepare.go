@@ -76,6 +76,9 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
 	}
 	m.planned = planned
+	if err := e.checkRoom(ctx, m); err != nil {
+		return nil, err
+	}
 	return m, e.complete(ctx, m)
 }
 

@@ -149,6 +149,31 @@ tasks:
 			require.Equal(t, []any{c.op, "I fixed it", "ann"}, []any{list[0].Operation, list[0].Reason, list[0].By})
 		})
 	}
+	t.Run("the plan of it executed twice", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(t)
+		s.run = failing("b")
+		x := s.start(definition, `{}`)
+		s.settle()
+		s.run = nil
+		h := engine.HandRequest{To: workflow.TaskSucceeded, Output: json.RawMessage(`7`)}
+		p, err := s.PlanByHand(s.ctx(), x.ID, "b", h)
+		require.NoError(t, err)
+		h.PlanHash = p.PlanHash
+		for range 2 { // right away, and when it has ended
+			for range 2 {
+				task, err := s.SettleByHand(s.ctx(), x.ID, "b", h)
+				require.NoError(t, err)
+				require.Equal(t, workflow.TaskSucceeded, task.Status)
+			}
+			s.settle()
+		}
+		require.Equal(t, 1, s.ends(x, workflow.ExecutionSucceeded).Redrives)
+		require.Equal(t, 1, s.starts["c"])
+		h.PlanHash = "1-1xabc"
+		_, err = s.SettleByHand(s.ctx(), x.ID, "b", h)
+		conflict(t, err, "task_ended")
+	})
 	t.Run("what fits not is refused", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(t)

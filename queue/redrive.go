@@ -43,7 +43,7 @@ func (r *Redis) Write(ctx context.Context, id, draft string, header json.RawMess
 	key := keysOf(id).written(draft)
 	total, rows := 0, []any{stored(header)}
 	flush := func() error {
-		p := r.client.Pipeline()
+		p := r.client.TxPipeline() // no list without an end
 		p.RPush(ctx, key, rows...)
 		p.PExpire(ctx, key, writtenTTL)
 		total += len(rows)
@@ -210,6 +210,15 @@ func (r *Redis) RedriveRecords(ctx context.Context, id string, from, till int) (
 		}
 	}
 	return records, times, nil
+}
+
+// ValuesSize answers how many bytes the values of an execution have.
+func (r *Redis) ValuesSize(ctx context.Context, id string) (int, error) {
+	n, err := r.client.HGet(ctx, keysOf(id).values, "bytes").Result()
+	if err != nil && !isNil(err) {
+		return 0, unreachable(err)
+	}
+	return int(atoi(n)), nil
 }
 
 // Given answers the input that a redrive gave to a task.
