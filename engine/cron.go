@@ -183,3 +183,16 @@ func (c *cronTimes) count(from, before time.Time, most int) int {
 	}
 	return n
 }
+
+// CronTime is the latest time of a cron expression that is not after a time, or
+// the first one after it; zero when there is none.
+func CronTime(expression, zone string, at time.Time, following bool) (time.Time, error) {
+	times, err := timesOf(expression, zone)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if following {
+		return times.next(at), nil
+	}
+	return times.last(time.Unix(0, 0), at), nil
+}

@@ -29,6 +29,8 @@ type Store interface {
 	Slots
 	Sessions
 	Schedules
+	Bundles
+	Names
 }
 
 // Definitions keeps projects and the immutable versions of workflows.

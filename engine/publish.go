@@ -21,17 +21,27 @@ type PublishResult struct {
 // Publish checks a definition and stores it as the next version of its
 // workflow, unless the newest version is the same. A dry run stores nothing.
 func (e *Engine) Publish(ctx context.Context, project string, source []byte, dryRun bool) (PublishResult, error) {
+	return e.publish(ctx, project, source, string(source), dryRun)
+}
+
+// PublishCompiled is Publish for a definition that was made from one in another
+// language: that one is kept as its source.
+func (e *Engine) PublishCompiled(ctx context.Context, project string, definition []byte, source string, dryRun bool) (PublishResult, error) {
+	return e.publish(ctx, project, definition, source, dryRun)
+}
+
+func (e *Engine) publish(ctx context.Context, project string, definition []byte, source string, dryRun bool) (PublishResult, error) {
 	if _, err := e.Project(ctx, project); err != nil {
 		return PublishResult{}, err
 	}
-	p, warnings, err := workflow.Load(source, e.fleet.catalog(e.o.Catalog), e.o.Limits)
+	p, warnings, err := workflow.Load(definition, e.fleet.catalog(e.o.Catalog), e.o.Limits)
 	if err != nil {
 		if problems, ok := errors.AsType[workflow.Problems](err); ok {
 			return PublishResult{Warnings: warnings}, Invalid("definition_invalid", "the definition cannot be published", problems...)
 		}
 		return PublishResult{}, err
 	}
-	w := Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: string(source)}
+	w := Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: source}
 	w.Concurrency = p.Definition.Concurrency
 	warnings = append(warnings, e.unserved(p)...)
 	if dryRun {

@@ -51,7 +51,7 @@ func (e *Engine) putSchedule(ctx context.Context, project, name string, r Schedu
 	}
 	s.state.Generation++
 	s.state.UpdatedAt = now.UTC()
-	if before.Cron != spec.Cron || before.TimeZone != spec.TimeZone || spec.Enabled != before.Enabled {
+	if before.Cron != spec.Cron || before.TimeZone != spec.TimeZone || before.Delay != spec.Delay || spec.Enabled != before.Enabled {
 		s.setEnabled(spec.Enabled, now)
 	}
 	if err := e.storeSchedule(ctx, s, now); err != nil {
@@ -74,8 +74,8 @@ func (e *Engine) scheduleToPut(ctx context.Context, project, name string, now ti
 // setEnabled begins anew from now: what was missed before is not caught up.
 func (s *schedule) setEnabled(enabled bool, now time.Time) {
 	s.spec.Enabled = enabled
-	if s.state.Cursor.Before(now) {
-		s.state.Cursor = now.UTC()
+	if from := now.Add(-time.Duration(s.spec.Delay)); s.state.Cursor.Before(from) { // those that are still to come
+		s.state.Cursor = from.UTC()
 	}
 	if !enabled {
 		for _, tick := range s.state.Waiting {

@@ -99,7 +99,7 @@ func findBackfill(s *Schedule, id int) (*Backfill, error) {
 func (e *Engine) checkBackfill(ctx context.Context, s *schedule, r BackfillRequest, now time.Time) (Backfill, error) {
 	c := &scheduleCheck{}
 	b := Backfill{
-		Status: BackfillRunning, From: r.From.UTC(), To: r.To.UTC(), MaxRunning: r.MaxRunning, By: r.By,
+		Status: BackfillRunning, From: r.From.UTC(), To: r.To.UTC(), MaxRunning: r.MaxRunning, Attempt: r.Attempt, By: r.By,
 		Cron: s.spec.Cron, TimeZone: s.spec.TimeZone, CreatedAt: now.UTC(),
 	}
 	if b.MaxRunning == 0 {
@@ -118,6 +118,9 @@ func (e *Engine) checkBackfill(ctx context.Context, s *schedule, r BackfillReque
 		if b.Count > maxBackfillTicks {
 			c.add("to", workflow.CodeOutOfRange, fmt.Sprintf("the range holds more than %d ticks", maxBackfillTicks), fmt.Sprintf("at most %d ticks; make several backfills", maxBackfillTicks))
 		}
+	}
+	if len(b.Attempt) > maxLabelBytes {
+		c.add("attempt", "too_long", fmt.Sprintf("has %d bytes", len(b.Attempt)), fmt.Sprintf("at most %d", maxLabelBytes))
 	}
 	input := s.spec.Input
 	if given := bytes.TrimSpace(r.Input); len(given) > 0 && !bytes.Equal(given, []byte("null")) {

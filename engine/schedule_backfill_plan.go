@@ -49,7 +49,7 @@ func (s *schedule) planBackfills() {
 		}
 		o := s.order(tick, key, input)
 		o.Labels[LabelBackfill] = fmt.Sprintf("%s-%d", s.record.Name, b.ID)
-		o.Attempt += fmt.Sprintf("-backfill-%d", b.ID)
+		o.Attempt = cmp.Or(b.Attempt, fmt.Sprintf("%s-backfill-%d", o.Attempt, b.ID))
 		o.By = cmp.Or(b.By, o.By)
 		s.state.Firing = &firing{Time: tick, Backfill: b.ID, Order: o}
 		return

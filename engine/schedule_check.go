@@ -15,7 +15,10 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-const maxJitter = 24 * time.Hour
+const (
+	maxJitter = 24 * time.Hour
+	maxDelay  = 7 * 24 * time.Hour
+)
 
 var scheduleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
@@ -53,7 +56,8 @@ func (e *Engine) checkSchedule(ctx context.Context, s *schedule, r ScheduleReque
 		spec.Enabled = *r.Enabled
 	}
 	times := c.times(spec)
-	c.jitter(&spec, r.Jitter)
+	spec.Jitter = c.duration("jitter", r.Jitter, maxJitter)
+	spec.Delay = c.duration("delay", r.Delay, maxDelay)
 	if !slices.Contains([]CatchUp{CatchUpNone, CatchUpLast, CatchUpAll}, spec.CatchUp) {
 		c.add("catch_up", workflow.CodeNotAllowed, fmt.Sprintf("%q is no policy", spec.CatchUp), "none, last, all")
 	}
@@ -109,18 +113,18 @@ func (c *scheduleCheck) times(spec ScheduleSpec) *cronTimes {
 	return times
 }
 
-func (c *scheduleCheck) jitter(spec *ScheduleSpec, text string) {
+func (c *scheduleCheck) duration(field, text string, most time.Duration) workflow.Duration {
 	if text == "" {
-		return
+		return 0
 	}
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		c.add("jitter", workflow.CodeBadDuration, fmt.Sprintf("%q is no duration", text), "a duration as 30s or 5m")
-	case d < 0 || d > maxJitter:
-		c.add("jitter", workflow.CodeOutOfRange, fmt.Sprintf("is %s", d), fmt.Sprintf("0s to %s", maxJitter))
+		c.add(field, workflow.CodeBadDuration, fmt.Sprintf("%q is no duration", text), "a duration as 30s or 5m")
+	case d < 0 || d > most:
+		c.add(field, workflow.CodeOutOfRange, fmt.Sprintf("is %s", d), fmt.Sprintf("0s to %s", most))
 	}
-	spec.Jitter = workflow.Duration(d)
+	return workflow.Duration(d)
 }
 
 // checkStarts starts nothing, but checks what a tick would start: the workflow, and the input with a tick filled in.

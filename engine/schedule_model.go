@@ -33,6 +33,7 @@ type ScheduleSpec struct {
 	Version    int               `json:"version,omitempty"` // 0 = the newest at each tick
 	Cron       string            `json:"cron"`
 	TimeZone   string            `json:"time_zone"`
+	Delay      workflow.Duration `json:"delay,omitempty"` // a tick starts that much later; its session is that of the tick
 	Jitter     workflow.Duration `json:"jitter"`
 	CatchUp    CatchUp           `json:"catch_up"`
 	Overlap    Overlap           `json:"overlap"`
@@ -50,6 +51,7 @@ type ScheduleRequest struct {
 	Workflow              string
 	Version               int
 	Cron, TimeZone        string
+	Delay                 string
 	Jitter                string
 	CatchUp, Overlap      string
 	Input                 json.RawMessage
@@ -130,6 +132,7 @@ type BackfillRequest struct {
 	From, To   time.Time
 	MaxRunning int             // 0 = 1
 	Input      json.RawMessage // nil = the schedule's
+	Attempt    string          // name of the attempts in their sessions; "" = one of its own, that no other backfill has
 	By         string
 }
 
@@ -148,6 +151,7 @@ type Backfill struct {
 	To         time.Time       `json:"to"`
 	MaxRunning int             `json:"max_running"`
 	Input      json.RawMessage `json:"input,omitempty"`
+	Attempt    string          `json:"attempt,omitempty"` // the name that was given
 	By         string          `json:"by,omitempty"`
 	Cron       string          `json:"cron"` // as it was when the backfill was made
 	TimeZone   string          `json:"time_zone"`

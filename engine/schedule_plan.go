@@ -115,19 +115,20 @@ func (s *schedule) next(t time.Time) time.Time {
 	return tick
 }
 
-// due is when a tick starts: it is spread over the jitter, always by the same
-// share, and never past the next tick, so that ticks stay in their order.
+// due is when a tick starts: after the delay, and spread over the jitter, always by the
+// same share, and never by more than there is to the next tick, so that ticks stay in their order.
 func (s *schedule) due(tick time.Time) time.Time {
 	room := time.Duration(s.spec.Jitter)
+	begin := tick.Add(time.Duration(s.spec.Delay))
 	if room <= 0 {
-		return tick
+		return begin
 	}
 	if following := s.times.next(tick); !following.IsZero() {
 		room = min(room, following.Sub(tick))
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", s.record.Project, s.record.Name, tick.Unix()))
 	share := float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
-	return tick.Add(time.Duration(share * float64(room))).Truncate(time.Millisecond)
+	return begin.Add(time.Duration(share * float64(room))).Truncate(time.Millisecond)
 }
 
 func (s *schedule) missed(tick, now time.Time) bool { return now.Sub(s.due(tick)) > tickGrace }
@@ -212,7 +213,7 @@ func (s *schedule) planTicks(now time.Time) bool {
 
 // onTime is the first tick that was not missed, or a time before it and after the last one that was.
 func (s *schedule) onTime(now time.Time) time.Time {
-	at := now.Add(-tickGrace - time.Duration(s.spec.Jitter))
+	at := now.Add(-tickGrace - time.Duration(s.spec.Jitter) - time.Duration(s.spec.Delay))
 	if at.Before(s.state.Cursor) {
 		at = s.state.Cursor
 	}

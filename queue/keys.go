@@ -154,6 +154,10 @@ func scheduleLooksKey(project string) string { return projectKey(project, "sched
 // scheduleNumbersKey is a HASH schedule number -> name.
 func scheduleNumbersKey(project string) string { return projectKey(project, "schedules:numbers") }
 
+// bundlesKey is a HASH last -> number; n:<name> -> number; i:<n> name, t:<n> ms, r:<n> JSON and c:<n> content of a
+// bundle. The oldest are taken out when there are too many.
+func bundlesKey(project string) string { return projectKey(project, "bundles") }
+
 // numbersKey is a HASH execution number -> id.
 func numbersKey(number int64) string {
 	return prefix + "{n:" + strconv.FormatInt(number/numberBlock, 10) + "}"
@@ -169,6 +173,7 @@ const (
 	workersKey  = prefix + "{fleet}:worker"       // HASH worker id -> JSON
 	seenKey     = prefix + "{fleet}:seen"         // ZSET worker id -> when its announcement expires, ms
 	scheduled   = prefix + "{schedules}:projects" // SET of projects that have, or had, schedules
+	namesKey    = prefix + "names"                // HASH last -> number; n:<name> -> number, <number> -> name
 	cancelTopic = prefix + "cancel"               // channel: execution ids
 
 	remoteSecretKey  = prefix + "{access}:remote"     // STRING what the tokens of remote runs are signed with

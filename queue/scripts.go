@@ -77,6 +77,8 @@ var (
 	scriptHandOut    = script("hand_out")
 	scriptBeat       = script("beat")
 	scriptMemo       = script("memo", "lib_memo")
+	scriptBundle     = script("bundle")
+	scriptName       = script("name")
 )
 
 func script(name string, libs ...string) *redis.Script {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/server/problem"
@@ -20,6 +21,7 @@ var dialects = []struct {
 	name string
 	make func(s *Server) compat.Dialect
 }{
+	{digdag.Name, func(s *Server) compat.Dialect { return digdag.New(s.options.Engine) }},
 	{kaizen.Name, func(s *Server) compat.Dialect {
 		return kaizen.New(s.options.Engine, kaizen.Options{Waiters: s.options.Streams, Stopping: s.stopping})
 	}},

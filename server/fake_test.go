@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/workflow"
 )
@@ -22,6 +23,7 @@ var (
 // was written, so that a refused request can be shown to have stored nothing.
 type fake struct {
 	prefect.Engine // nil: what only that dialect asks for is asked in its own tests
+	digdag.Bundles // nothing here asks for them
 
 	mu         sync.Mutex
 	writes     int
@@ -506,4 +508,8 @@ func (f *fake) written() int {
 func (f *fake) seen() any {
 	defer f.lock()()
 	return f.last
+}
+
+func (f *fake) PublishCompiled(ctx context.Context, project string, definition []byte, _ string, dryRun bool) (engine.PublishResult, error) {
+	return f.Publish(ctx, project, definition, dryRun)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/server/monitoring"
@@ -27,6 +28,7 @@ type Engine interface {
 	api.Engine
 	auth.Keys
 	monitoring.Retrier
+	digdag.Engine
 	kaizen.Engine
 	prefect.Engine
 	// Ready returns nil when Redis and asynq can be reached.

@@ -89,7 +89,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.DefaultUTCTimeZone(true),
 		cel.OptionalTypes(),
 		ext.Strings(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)), ext.Sets(), ext.Encoders(),
-		ext.Bindings(), ext.TwoVarComprehensions(), ext.Regex(),
+		ext.Bindings(), ext.TwoVarComprehensions(), ext.Regex(), timeFormat(),
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserExpressionSizeLimit(math.MaxInt32),
 		cel.ExpressionNodeLimit(maxExpressionNodes),

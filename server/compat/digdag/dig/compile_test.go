@@ -1,0 +1,383 @@
+package dig
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+func compiled(t *testing.T, source string, more ...string) (*Workflow, *workflow.Definition) {
+	t.Helper()
+	files := map[string]string{"w.dig": source}
+	for i := 0; i+1 < len(more); i += 2 {
+		files[more[i]] = more[i+1]
+	}
+	w, err := Compile(files, "w.dig", Options{ProjectID: "7"})
+	require.NoError(t, err)
+	p, _, err := workflow.Load(w.Definition, nil, workflow.DefaultLimits())
+	require.NoError(t, err, "the native language takes it: %s", w.Definition)
+	return w, p.Definition
+}
+
+// task finds a native task by the names on the way to it.
+func task(t *testing.T, d *workflow.Definition, names ...string) workflow.Task {
+	t.Helper()
+	tasks := d.Tasks
+	if names[0] == "on_failure" {
+		tasks, names = d.OnFailure, names[1:]
+	}
+	var found *workflow.Task
+	for _, name := range names {
+		found = nil
+		for i := range tasks {
+			if tasks[i].Name == name {
+				found = &tasks[i]
+			}
+		}
+		require.NotNil(t, found, "%s of %v", name, names)
+		tasks = found.Tasks
+	}
+	return *found
+}
+
+// graph writes the tasks of a body, each with what it needs.
+func graph(tasks []workflow.Task) string {
+	var all []string
+	for _, one := range tasks {
+		s := one.Name
+		if len(one.Needs) > 0 {
+			s += "<" + strings.Join(one.Needs, ",")
+		}
+		if len(one.Tasks) > 0 {
+			s += "(" + graph(one.Tasks) + ")"
+		}
+		all = append(all, s)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestGroups(t *testing.T) {
+	for name, c := range map[string]struct{ source, want string }{
+		"one after the other": {"+a:\n  echo>: 1\n+b:\n  echo>: 2\n+c:\n  echo>: 3\n", "a b<a c<b"},
+		"nested":              {"+a:\n  +x: {echo>: 1}\n  +y: {echo>: 1}\n+b: {echo>: 2}\n", "a(x y<x) b<a"},
+		"parallel":            {"_parallel: true\n+a: {echo>: 1}\n+b: {echo>: 2}\n", "a b"},
+		"not parallel":        {"_parallel: false\n+a: {echo>: 1}\n+b: {echo>: 2}\n", "a b<a"},
+		"limited":             {"_parallel: {limit: 2}\n+a: {echo>: 1}\n+b: {echo>: 2}\n+c: {echo>: 3}\n+d: {echo>: 3}\n+e: {echo>: 3}\n", "a b c<a,b d<a,b e<c,d"},
+		"background":          {"+a: {echo>: 1}\n+b: {_background: true, echo>: 2}\n+c: {_background: true, echo>: 2}\n+d: {echo>: 3}\n+e: {echo>: 3}\n", "a b c d<a,b,c e<d"},
+		"after":               {"_parallel: true\n+a: {echo>: 1}\n+b: {echo>: 2}\n+c: {_after: [a, +b], echo>: 3}\n+d: {_after: a, echo>: 3}\n", "a b c<a,b d<a"},
+		"empty":               {"+a: {}\n+b:\n+c: {_disable: true, sh>: x}\n", "a(nothing) b<a(nothing) c<b"},
+		"an operator at top":  {"echo>: hi\n", "run"},
+		"nothing at all":      {"", "nothing"},
+		"tried again":         {"_retry: 2\n+a: {echo>: 1}\n+b: {echo>: 1}\n", "all(a b<a)"},
+		"strange names":       {"+_x: {echo>: 1}\n+日本: {echo>: 1}\n+a.b: {echo>: 1}\n+a-b: {echo>: 1}\n", "t_x t--<t_x a-b<t-- a-b-2<a-b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, d := compiled(t, c.source)
+			require.Equal(t, c.want, graph(d.Tasks))
+		})
+	}
+}
+
+func TestOperators(t *testing.T) {
+	for source, want := range map[string]string{
+		"echo>: hello":                         `log {"message":"hello"}`,
+		"echo>: 12":                            `log {"message":12}`,
+		"echo>: [1, {a: b}]":                   `log {"message":[1,{"a":"b"}]}`,
+		"echo>: pay $${5}":                     `log {"message":"pay $${5}"}`,
+		"fail>: no ${x}":                       `fail {"message":"no ${workflow.input.x}"}`,
+		"fail>: ${x}":                          `fail {"message":"${\"%s\".format([workflow.input.x])}"}`,
+		"sh>: ls -l":                           `exec {"command":["sh","-c","ls -l"]}`,
+		"{sh>: ls, shell: [bash, -e]}":         `exec {"command":["bash","-e","-c","ls"]}`,
+		"{sh>: ls, _env: {A: 1, B: '${x}'}}":   `exec {"command":["sh","-c","ls"],"env":{"A":"1","B":"${\"%s\".format([workflow.input.x])}"}}`,
+		"{sh>: echo $who, _export: {who: me}}": `exec {"command":["sh","-c","echo $who"],"env":{"who":"me"}}`,
+		"wait>: 1h 30m":                        `wait {"duration":"1h30m0s"}`,
+		"wait>: 10s":                           `wait {"duration":"10s"}`,
+		"{wait>: 1d, blocking: true}":          `wait {"duration":"24h0m0s"}`,
+		"http>: https://a/${x}":                `http {"method":"GET","url":"https://a/${workflow.input.x}"}`,
+		"{http>: https://a, method: post, content: {a: 1}, headers: [{X: '1'}, {Y: 2}], query: {q: z}}": `http {"body":{"a":1},"headers":{"X":"1","Y":"2"},"method":"POST","query":{"q":"z"},"url":"https://a"}`,
+		"{http>: https://a, method: put, content: '{}', content_format: json}":                          `http {"body":"{}","headers":{"Content-Type":"application/json"},"method":"PUT","url":"https://a"}`,
+		"{http>: https://a, headers: [{Authorization: 'Bearer ${secret:token}'}]}":                      `http {"headers":{"Authorization":"Bearer ${secrets.token}"},"method":"GET","url":"https://a"}`,
+		"require>: other": `workflow {"input":{"session_time":"${time.format((workflow.session_time == null ? workflow.input.session_time : workflow.session_time), \"%FT%T%:z\", \"UTC\")}"},"name":"other"}`,
+	} {
+		t.Run(source, func(t *testing.T) {
+			source := "+a: " + source
+			if !strings.Contains(source, "{") || !strings.HasPrefix(source, "+a: {") {
+				source = "+a:\n  " + strings.TrimPrefix(source, "+a: ")
+			}
+			_, d := compiled(t, source)
+			made := task(t, d, "a")
+			require.Equal(t, want, made.Type+" "+string(made.With))
+		})
+	}
+}
+
+func TestVariables(t *testing.T) {
+	for name, c := range map[string]struct{ source, want string }{
+		"of the attempt":          {"+a: {echo>: '${x.y[0][\"a b\"].in}'}", `"${workflow.input.x.y[0][\"a b\"][\"in\"]}"`},
+		"of the session":          {"timezone: Asia/Tokyo\n+a: {echo>: '${session_date}'}", `"${time.format((workflow.session_time == null ? workflow.input.session_time : workflow.session_time), \"%F\", \"Asia/Tokyo\")}"`},
+		"exported":                {"_export: {x: 1}\n+a: {echo>: '${x}'}", `1`},
+		"exported text":           {"_export: {x: one}\n+a: {echo>: 'is ${x}!'}", `"is one!"`},
+		"exported before params":  {"_export: {o: {x: 1}}\n+a: {echo>: '${o.x} ${o.y}'}", `"1 ${workflow.input.o.y}"`},
+		"the nearest":             {"_export: {x: 1}\n+a: {_export: {x: 2}, echo>: '${x}'}", `2`},
+		"merged":                  {"_export: {o: {x: 1, y: 2}}\n+a: {_export: {o: {x: 3}}, echo>: '${o.x}${o.y}'}", `"32"`},
+		"in one another":          {"_export: {x: '${y}-${z}', y: 1}\n+a: {echo>: '<${x}>'}", `"<1-${workflow.input.z}>"`},
+		"an object in text":       {"_export: {o: {x: '${y}'}}\n+a: {echo>: 'is ${o}'}", `"is ${json.encode({\"x\": workflow.input.y})}"`},
+		"the session is nobody's": {"_export: {session_date: no}\n+a: {echo>: '${attempt_id}'}", `"${workflow.number}"`},
+		"constants":               {"+a: {echo>: '${task_name} ${project_id} ${timezone}'}", `"${\"+w+a\"} ${\"7\"} ${\"UTC\"}"`},
+		"nothing":                 {"+a: {echo>: 'a${}b${ }c'}", `"abc"`},
+		"no end":                  {"+a: {echo>: 'a${b'}", `"a$${b"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, d := compiled(t, c.source)
+			var with struct{ Message json.RawMessage }
+			require.NoError(t, json.Unmarshal(task(t, d, "a").With, &with))
+			require.Equal(t, c.want, string(with.Message))
+		})
+	}
+}
+
+func TestWhatJavaScriptComputesIsComputedBefore(t *testing.T) {
+	w, d := compiled(t, `
+_export: {n: 2, twice: "${n * 2}", list: [1, 2]}
++a:
+  echo>: "${twice + 1} of ${session_date} ${x.toUpperCase()}"
++b:
+  if>: ${n > 1}
+  _do:
+    echo>: ${list.length}
+`)
+	require.Equal(t, "a-vars a<a-vars b-vars<a b<b-vars(do(run-vars run<run-vars))", graph(d.Tasks))
+	require.Equal(t, `{"message":"${tasks[\"a-vars\"].output[0]}"}`, string(task(t, d, "a").With))
+	helper := task(t, d, "a-vars")
+	require.Equal(t, "script", helper.Type)
+	var with struct {
+		Script string
+		Input  struct {
+			Params    string
+			Variables map[string]any
+		}
+	}
+	require.NoError(t, json.Unmarshal(helper.With, &with))
+	require.Equal(t, "${workflow.input}", with.Input.Params)
+	require.Equal(t, "${2}", with.Input.Variables["n"])
+	require.Contains(t, with.Input.Variables["session_date"], "time.format(")
+	require.NotContains(t, with.Input.Variables, "twice")
+	require.Contains(t, with.Script, `__v["twice"] = (n * 2);`)
+	require.Contains(t, with.Script, `__s(twice + 1) + " of " + __s(session_date) + " " + __s(x.toUpperCase()),`)
+	require.Equal(t, `${"%s".format([tasks["b-vars"].output[0]]) == "true"}`, task(t, d, "b", "do").If)
+
+	full, _, shown := w.FullName("a-vars")
+	require.False(t, shown, full)
+}
+
+func TestLoops(t *testing.T) {
+	w, d := compiled(t, `
++each:
+  for_each>: {fruit: [apple, orange], verb: "${verbs}"}
+  _do:
+    +in:
+      loop>: 3
+      _parallel: {limit: 2}
+      _do: {echo>: "${fruit} ${verb} ${i}"}
++one:
+  for_each>: {x: [1, 2]}
+  _parallel: true
+  _do:
+    echo>: ${x}
++two:
+  loop>: ${n}
+  _do:
+    +a: {echo>: "${i}"}
+`)
+	each := task(t, d, "each")
+	require.Equal(t, 1, each.ForEach.MaxParallel)
+	require.Equal(t, workflow.OnItemFailureStop, each.ForEach.OnItemFailure)
+	in := task(t, d, "each", "in")
+	require.Equal(t, 2, in.ForEach.MaxParallel)
+	require.Equal(t, workflow.OnItemFailureFinish, in.ForEach.OnItemFailure)
+	require.Equal(t, `{"message":"${item.fruit} ${item.verb} ${item.i}"}`, string(task(t, d, "each", "in", "run").With))
+	require.Equal(t, `"${lists.range(int(workflow.input.n))}"`, string(task(t, d, "two").ForEach.Items))
+	for ref, want := range map[string]string{
+		"":                          "+w",
+		"each":                      "+w+each",
+		"each[0-apple.1-eat].in":    "+w+each^sub+for-0=fruit=0=apple&1=verb=1=eat+in",
+		"each[0-apple.1-eat].in[2]": "+w+each^sub+for-0=fruit=0=apple&1=verb=1=eat+in^sub+loop-2",
+		"one[1-a~20very~20long]":    "+w+one^sub+for-0=x=1=a+very+l",
+		"two[0].a":                  "+w+two^sub+loop-0+a",
+		"native.other":              "+w+native+other",
+	} {
+		full, _, shown := w.FullName(ref)
+		require.True(t, shown, ref)
+		require.Equal(t, want, full, ref)
+	}
+	full, _, shown := w.FullName("one[0-1].run")
+	require.Equal(t, "+w+one^sub+for-0=x=0=1", full)
+	require.False(t, shown, "it is the turn itself")
+}
+
+func TestFilesErrorsAndBranches(t *testing.T) {
+	w, d := compiled(t, `
+_error:
+  +tell: {echo>: "failed: ${error.message}"}
+_export: {x: 1}
++c: {call>: sub}
++i:
+  if>: ${ok}
+  _do: {+y: {echo>: 1}}
+  _else_do: {fail>: no}
+`, "sub.dig", "_export: {z: '${x}'}\n+in: {echo>: '${z}'}\n")
+	require.Equal(t, "c(in) i<c(do(y) else(run))", graph(d.Tasks))
+	require.Equal(t, `{"message":1}`, string(task(t, d, "c", "in").With))
+	require.Equal(t, `{"message":"failed: ${workflow.error.message}"}`, string(task(t, d, "on_failure", "error", "tell").With))
+	require.Equal(t, `${"%s".format([workflow.input.ok]) == "true"}`, task(t, d, "i", "do").If)
+	require.Equal(t, `${!("%s".format([workflow.input.ok]) == "true")}`, task(t, d, "i", "else").If)
+	for ref, want := range map[string]string{"c.in": "+w+c^sub+in", "i.do": "+w+i^sub", "i.do.y": "+w+i^sub+y", "on_failure.error": "+w^error", "on_failure.error.tell": "+w^error+tell"} {
+		full, _, _ := w.FullName(ref)
+		require.Equal(t, want, full)
+	}
+}
+
+func TestStoredContent(t *testing.T) {
+	_, d := compiled(t, `
++g:
+  +fetch: {http>: "https://a", store_content: true}
+  +use: {echo>: "${http.last_content.n}"}
++later: {echo>: "${http.last_content}"}
++computed: {echo>: "${http.last_content.n + 1}"}
+`)
+	require.Equal(t, `{"message":"${tasks.fetch.output.body.n}"}`, string(task(t, d, "g", "use").With))
+	require.Equal(t, `{"message":"${tasks.g.output.fetch.body}"}`, string(task(t, d, "later").With))
+	require.Contains(t, string(task(t, d, "computed-vars").With), `"http":"${{\"last_content\": tasks.g.output.fetch.body}}"`)
+}
+
+func TestRetries(t *testing.T) {
+	_, d := compiled(t, `
++a: {_retry: 3, echo>: 1}
++b: {_retry: {limit: 2, interval: 10, interval_type: exponential, max_interval: 60}, +x: {echo>: 1}}
++c: {_retry: {limit: 2, interval: 90}, echo>: 1}
++d: {_retry: 0, echo>: 1}
+`)
+	for name, want := range map[string]string{
+		"a": `{"max_attempts":4,"delay":"0s","backoff":"fixed","max_delay":"1s","jitter":0}`,
+		"b": `{"max_attempts":3,"delay":"10s","backoff":"exponential","max_delay":"1m0s","jitter":0}`,
+		"c": `{"max_attempts":3,"delay":"1m30s","backoff":"fixed","max_delay":"1m30s","jitter":0}`,
+		"d": `null`,
+	} {
+		got, err := json.Marshal(task(t, d, name).Retry)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got), name)
+	}
+}
+
+func TestSchedules(t *testing.T) {
+	for source, want := range map[string]Schedule{
+		"daily>: 07:30:00":      {Cron: "0 0 * * *", Delay: 27000e9},
+		"hourly>: 30:05":        {Cron: "0 * * * *", Delay: 1805e9},
+		"weekly>: Sun,09:00:00": {Cron: "0 0 * * 0", Delay: 32400e9},
+		"monthly>: 1,09:00:00":  {Cron: "0 0 1 * *", Delay: 32400e9},
+		"minutes_interval>: 30": {Cron: "@every 30m"},
+		"cron>: 42 4 1 * *":     {Cron: "42 4 1 * *"},
+		"{cron>: 42 4 1 * *, delay: 10, skip_on_overtime: true, start: 2026-01-01, end: 2026-02-01}": {Cron: "42 4 1 * *", Delay: 10e9, Skip: true, Start: "2026-01-01", End: "2026-02-01"},
+	} {
+		if !strings.HasPrefix(source, "{") {
+			source = "\n  " + source
+		}
+		w, _ := compiled(t, "timezone: Europe/Berlin\nschedule: "+source+"\n+a: {echo>: 1}\n")
+		require.Equal(t, want, *w.Schedule, source)
+		require.Equal(t, "Europe/Berlin", w.TimeZone)
+	}
+}
+
+func TestWhatCannotRunIsRefused(t *testing.T) {
+	for source, want := range map[string]string{
+		"+a:\n  py>: tasks.run\n":                                             "w.dig:1: task +w+a: operator py>: is not available (allowed: call>, echo>, fail>, for_each>, http>, if>, loop>, require>, sh>, wait>)",
+		"+g:\n  +a:\n    echo>: 1\n    color: red\n":                          "w.dig:4: task +w+g+a: operator echo>: color: cannot be used (allowed: _background, _after, _retry, _export, _disable)",
+		"+a:\n  echo>: 1\n  sh>: ls\n":                                        "w.dig:3: task +w+a: operator echo>: sh>: is a second operator (allowed: one operator in a task)",
+		"+a:\n  echo>: 1\n  +b:\n    echo>: 1\n":                              "+b: a task with an operator holds no tasks",
+		"+a: 1":                                                               "task +w+a: the task is a number (allowed: tasks, as +load:, or an operator, as echo>:)",
+		"+a:\n  _error:\n    echo>: 1\n  +b:\n    echo>: 1":                   "w.dig:2: task +w+a: _error: cannot be used in a group; it is possible at the top of a workflow",
+		"sla: {time: 02:00}\n+a: {echo>: 1}":                                  "w.dig:1: task +w: sla: cannot be used here",
+		"steps: []":                                                           "steps: cannot be used (allowed: timezone, schedule, _error, _export, _parallel, _retry, _disable, tasks as +load, and operators: call>, echo>",
+		"timezone: Moon/Sea\n+a: {echo>: 1}":                                  `timezone: "Moon/Sea" is no time zone (allowed: a name of the IANA database`,
+		"_parallel: maybe\n+a: {echo>: 1}":                                    "_parallel cannot be this (allowed: true, false, or {limit: N}",
+		"_parallel: {limit: 0}\n+a: {echo>: 1}":                               "_parallel cannot be this",
+		"_parallel: true\n+a: {_background: true, echo>: 1}":                  "_background: cannot be used in a _parallel group",
+		"+a: {_after: [b], echo>: 1}":                                         "_after: cannot be used in a group whose tasks run one after the other",
+		"_parallel: true\n+a: {_after: [b], echo>: 1}\n+b: {echo>: 1}":        "_after: there is no b before it (allowed: names of tasks of the same group that stand before it)",
+		"_export: 1\n+a: {echo>: 1}":                                          "_export is a number (allowed: an object",
+		"+a: {_retry: many, echo>: 1}":                                        "_retry cannot be this (allowed: how often it is tried again, 0 to 999",
+		"+a: {_retry: {limit: 1, jitter: 1}, echo>: 1}":                       "_retry has jitter",
+		"+a: {echo>: '${session_uuid}'}":                                      "${session_uuid}: there is no session_uuid: sessions have numbers here (allowed: attempt_id, project_id",
+		"+a: {echo>: '${moment(session_time).format()}'}":                     "there is no moment: there is no moment.js",
+		"+a: {echo>: '${last_session_time}'}":                                 "the sessions before and after are not known inside an execution",
+		"_export: {a: '${b}', b: '${a}'}\n+a: {echo>: '${a}'}":                "a variable refers to itself",
+		"_export: {a: ['${b}'], b: ['${a}']}\n+a: {echo>: '${a}'}":            "a variable refers to itself",
+		"+a: {loop>: 1, _do: {echo>: '${task_name}'}}":                        "${task_name}: is not known in a loop",
+		"+a: {call>: none}":                                                   "there is no file none.dig (allowed: w.dig)",
+		"+a: {call>: '${x}'}":                                                 "which file must be written out",
+		"+a: {call>: w}":                                                      "w.dig calls itself",
+		"+a: {require>: '${x}'}":                                              "which workflow must be written out",
+		"+a: {require>: x, rerun_on: failed}":                                 "rerun_on: cannot be this (allowed: all: each require> runs the workflow)",
+		"+a: {wait>: soon}":                                                   `"soon" is not understood (allowed: a duration`,
+		"+a: {wait>: 31d}":                                                    `"31d" is not understood`,
+		"+a: {sh>: [ls]}":                                                     "the command is a list (allowed: a command as text)",
+		"+a: {sh>: ls, shell: bash}":                                          "shell: cannot be this",
+		"+a: {http>: 'https://a', content: {a: 1}, content_format: form}":     `content_format: cannot be "form" (allowed: text, json)`,
+		"+a: {http>: 'https://a', user: me}":                                  "user: cannot be used",
+		"+a: {if>: true}":                                                     "_do: is missing",
+		"+a: {for_each>: [1], _do: {echo>: 1}}":                               "this is a list (allowed: an object of lists",
+		"+a: {for_each>: {x: 1}, _do: {echo>: 1}}":                            "x is a number (allowed: a list, or one ${...} that gives one)",
+		"+a: {loop>: x, _do: {echo>: 1}}":                                     "how often cannot be this",
+		"+a: {loop>: 1}":                                                      "_do: is missing",
+		"schedule: {yearly>: x}\n+a: {echo>: 1}":                              "schedule: yearly>: cannot be used (allowed: hourly>, daily>",
+		"schedule: {daily>: noon}\n+a: {echo>: 1}":                            `schedule: daily>: "noon" is not understood (allowed: HH:MM:SS)`,
+		"schedule: {daily>: '07:00:00', cron>: x}\n+a: {echo>: 1}":            "has a second one, cron>",
+		"schedule: {daily>: '07:00:00', skip_delayed_by: 5m}\n+a: {echo>: 1}": "skip_delayed_by: cannot be used",
+		"schedule: {}\n+a: {echo>: 1}":                                        "schedule: does not say when",
+		"- a":                                                                 "the file is a list",
+		"a: b: c":                                                             "w.dig:1: the file cannot be read",
+		"+a: &x {echo>: 1}\n+b: *x":                                           `"&" cannot be used (allowed: at most 50000 tokens, nested 64 deep, without anchors`,
+		"+a:\n  !include : 'x.dig'\n":                                         "cannot be used",
+		"+a: {echo>: 1}\n+a: {echo>: 2}":                                      `"+a" stands twice in one object`,
+		strings.Repeat("[", 100):                                              "nested too deep",
+	} {
+		t.Run(clip(source), func(t *testing.T) {
+			_, err := Compile(map[string]string{"w.dig": source}, "w.dig", Options{})
+			require.ErrorContains(t, err, want)
+		})
+	}
+}
+
+func TestProblemsAreListedAllAtOnce(t *testing.T) {
+	_, err := Compile(map[string]string{"w.dig": "+a: {py>: x}\n+b: {rb>: x}\n+c: {call>: bad}\n", "bad.dig": "+d: {td>: q}\n"}, "w.dig", Options{})
+	require.ErrorContains(t, err, "w.dig:1: task +w+a: operator py>:")
+	require.ErrorContains(t, err, "w.dig:2: task +w+b: operator rb>:")
+	require.ErrorContains(t, err, "bad.dig:1: task +w+c^sub+d: operator td>:")
+}
+
+func FuzzCompile(f *testing.F) {
+	for _, seed := range []string{
+		"+a:\n  echo>: ${x}\n", "_parallel: {limit: 2}\n+a: {sh>: ls}\n+b: {loop>: 3, _do: {echo>: '${i + 1}'}}", "schedule: {daily>: 07:00:00}\ntimezone: UTC\n",
+		"+e: {for_each>: {a: [1,2], b: '${l}'}, _do: {+x: {if>: '${a}', _do: {fail>: no}}}}", "_export: {a: '${b}', b: {c: 1}}\n_error: {echo>: '${error.message}'}\n+w: {wait>: 1h}",
+		"+c: {call>: w}", "_retry: {limit: 3}\n+h: {http>: 'https://x', store_content: true}\n+u: {echo>: '${http.last_content}'}", "+r: {require>: x, params: {a: '${b}'}}",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, source string) {
+		if len(source) > 4096 {
+			t.Skip()
+		}
+		w, err := Compile(map[string]string{"w.dig": source}, "w.dig", Options{ProjectID: "1"})
+		if err != nil {
+			require.NotEmpty(t, err.Error())
+			return
+		}
+		require.True(t, json.Valid(w.Definition))
+		require.True(t, json.Valid(w.Config))
+		_, _, _ = workflow.Load(w.Definition, nil, workflow.DefaultLimits())
+	})
+}

@@ -1,0 +1,207 @@
+package dig
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// scope is what variables mean at one place: each level knows what it sets itself.
+type scope struct {
+	parent *scope
+	export *value            // an object: _export
+	set    map[string]string // name -> CEL: of loops and errors
+	stored map[string]string // dotted path -> CEL, as http.last_content
+	looped bool              // the level is the body of a loop
+}
+
+func (s *scope) inLoop() bool {
+	for ; s != nil; s = s.parent {
+		if s.looped {
+			return true
+		}
+	}
+	return false
+}
+
+// loopVariables are those of all loops around, the nearest first.
+func (s *scope) loopVariables() (names []string, meaning map[string]string) {
+	meaning = map[string]string{}
+	for ; s != nil; s = s.parent {
+		if !s.looped {
+			continue
+		}
+		for name, cel := range s.set {
+			if _, known := meaning[name]; !known {
+				names, meaning[name] = append(names, name), cel
+			}
+		}
+	}
+	slices.Sort(names)
+	return names, meaning
+}
+
+// storedUnder is an object of what tasks stored under a name, as http of http.last_content; "" = nothing.
+func (s *scope) storedUnder(name string) string {
+	for ; s != nil; s = s.parent {
+		for stored, cel := range s.stored {
+			if rest, ok := strings.CutPrefix(stored, name+"."); ok {
+				return "{" + literal(rest) + ": " + cel + "}"
+			}
+		}
+	}
+	return ""
+}
+
+// session are Digdag's variables of the session, as CEL; ZONE is the workflow's time zone.
+var session = map[string]string{
+	"session_time":         `time.format(MOMENT, "%FT%T%:z", ZONE)`,
+	"session_date":         `time.format(MOMENT, "%F", ZONE)`,
+	"session_date_compact": `time.format(MOMENT, "%Y%m%d", ZONE)`,
+	"session_local_time":   `time.format(MOMENT, "%F %T", ZONE)`,
+	"session_tz_offset":    `time.format(MOMENT, "%z", ZONE)`,
+	"session_unixtime":     `int(timestamp(MOMENT))`,
+	"attempt_id":           `workflow.number`,
+	"timezone":             `ZONE`,
+}
+
+// moment is the session time; of an execution without a session what its input says, as a require> hands on.
+const moment = `(workflow.session_time == null ? workflow.input.session_time : workflow.session_time)`
+
+// unknown are variables of Digdag that are not here, with why.
+var unknown = map[string]string{
+	"session_uuid": "sessions have numbers here", "session_id": "it is not known inside an execution", "task_id": "tasks have names here",
+	"retry_attempt_name": "it is not known inside an execution", "moment": "there is no moment.js; session_date, session_date_compact and Date are there",
+	"last_session_time": "", "last_session_date": "", "last_session_date_compact": "", "last_session_local_time": "", "last_session_tz_offset": "", "last_session_unixtime": "",
+	"next_session_time": "", "next_session_date": "", "next_session_date_compact": "", "next_session_local_time": "", "next_session_tz_offset": "", "next_session_unixtime": "",
+	"last_executed_session_time": "", "last_executed_session_unixtime": "",
+}
+
+// allowedVariables names what may be used instead.
+func allowedVariables() string {
+	names := []string{"task_name", "project_id"}
+	for name := range session {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ") + ", what _export, a loop, http> or the params of the attempt set"
+}
+
+// meant is what a path means: a value of a file, or CEL.
+type meant struct {
+	value *value
+	cel   string
+}
+
+// lookup finds what a path means. Runtime variables cannot be set by anybody else;
+// then the nearest level counts, and at last the params of the attempt.
+func (c *compiler) lookup(t *place, path []step) (meant, bool) {
+	name := path[0].key
+	if cel, ok := c.runtime(t, name); ok {
+		return meant{cel: reach(cel, path[1:])}, true
+	}
+	if why, ok := unknown[name]; ok {
+		if why == "" {
+			why = "the sessions before and after are not known inside an execution"
+		}
+		c.wrong(t, allowedVariables(), "${%s}: there is no %s: %s", name, name, why)
+		return meant{}, false
+	}
+	dotted := dots(path)
+	for s := t.scope; s != nil; s = s.parent {
+		if cel, ok := s.set[name]; ok {
+			return meant{cel: reach(cel, path[1:])}, true
+		}
+		for stored, cel := range s.stored {
+			if dotted == stored || strings.HasPrefix(dotted, stored+".") {
+				return meant{cel: reach(cel, path[1+strings.Count(stored, "."):])}, true
+			}
+		}
+		if found, ok := within(s.export, path); ok {
+			return found, true
+		}
+	}
+	return meant{cel: reach("workflow.input", path)}, true
+}
+
+func (c *compiler) runtime(t *place, name string) (string, bool) {
+	switch name {
+	case "task_name":
+		if t.scope.inLoop() {
+			c.wrong(t, "task_name outside of loops", "${task_name}: is not known in a loop")
+		}
+		return literal(t.full), true
+	case "project_id":
+		return literal(c.options.ProjectID), true
+	}
+	cel, ok := session[name]
+	return strings.NewReplacer("MOMENT", moment, "ZONE", literal(c.out.TimeZone)).Replace(cel), ok
+}
+
+func dots(path []step) string {
+	keys := make([]string, len(path))
+	for i, s := range path {
+		keys[i] = s.key
+	}
+	return strings.Join(keys, ".")
+}
+
+// within walks into a value of a file. Where it holds a template on the way, what that gives is not known here.
+func within(v *value, path []step) (meant, bool) {
+	for _, s := range path {
+		switch {
+		case v == nil:
+			return meant{}, false
+		case s.isIndex() && v.kind == list && s.index < len(v.items):
+			v = v.items[s.index]
+		case v.kind == object:
+			v = v.get(s.key)
+		default:
+			return meant{}, false
+		}
+	}
+	return meant{value: v}, v != nil
+}
+
+// maxNested is how deep variables may stand in variables.
+const maxNested = 16
+
+// filled is a template with its variables put in: text, or CEL where it is not known before the run.
+type filled struct {
+	parts []meant // text as a value
+}
+
+// put takes a template apart and looks its variables up; ok is false where it has to be computed by a script.
+func (c *compiler) put(t *place, template string, depth int) (f filled, ok bool) {
+	if depth > maxNested {
+		c.wrong(t, fmt.Sprintf("variables that lead to a value in at most %d steps", maxNested), "a variable refers to itself")
+		return f, true
+	}
+	for _, p := range split(template) {
+		switch {
+		case p.secret != "":
+			f.parts = append(f.parts, meant{cel: reach("secrets", []step{{key: p.secret}})})
+		case p.script == "":
+			f.parts = append(f.parts, meant{value: &value{kind: text, text: p.text}})
+		default:
+			path, plain := pathOf(p.script)
+			if !plain {
+				return f, false
+			}
+			found, known := c.lookup(t, path)
+			if !known {
+				continue
+			}
+			if found.value != nil && found.value.kind == text {
+				inner, plain := c.put(t, found.value.text, depth+1)
+				if !plain {
+					return f, false
+				}
+				f.parts = append(f.parts, inner.parts...)
+				continue
+			}
+			f.parts = append(f.parts, found)
+		}
+	}
+	return f, true
+}

@@ -1,0 +1,118 @@
+package digdag
+
+import (
+	"crypto/md5" //nolint:gosec // what clients compare downloads with
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+)
+
+// wire is a project as Digdag has it: with its newest revision. One to which nothing was pushed has none.
+func (v *view) wire(p *engine.Project) (project, error) {
+	made := project{Name: p.Name, Revision: "none", CreatedAt: instant(p.CreatedAt), UpdatedAt: instant(p.CreatedAt), ArchiveType: "none"}
+	var err error
+	if made.ID, err = v.projectID(p.Name); err != nil {
+		return made, err
+	}
+	newest, err := v.engine.Bundle(v.ctx, p.Name, "")
+	if isMissing(err) {
+		return made, nil
+	}
+	if err != nil {
+		return made, err
+	}
+	made.Revision, made.UpdatedAt, made.ArchiveType, made.ArchiveMD5 = newest.Name, instant(newest.CreatedAt), "db", &newest.Digest
+	if p.CreatedAt.IsZero() {
+		made.CreatedAt = made.UpdatedAt
+	}
+	return made, nil
+}
+
+func digest(archive []byte) string {
+	sum := md5.Sum(archive) //nolint:gosec // what clients compare downloads with
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func (h *handlers) listProjects(c *gin.Context) error {
+	v := h.view(c)
+	all, err := v.projects()
+	if err != nil {
+		return err
+	}
+	if name, given := c.GetQuery("name"); given {
+		all = slices.DeleteFunc(all, func(p engine.Project) bool { return p.Name != name })
+	}
+	made := projects{[]project{}}
+	for i := range all {
+		p, err := v.wire(&all[i])
+		if err != nil {
+			return err
+		}
+		made.Projects = append(made.Projects, p)
+	}
+	return answer(c, made)
+}
+
+func (h *handlers) getProject(c *gin.Context) error {
+	v := h.view(c)
+	p, err := v.project(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	made, err := v.wire(p)
+	if err != nil {
+		return err
+	}
+	return answer(c, made)
+}
+
+func (h *handlers) revisions(c *gin.Context) error {
+	v := h.view(c)
+	p, err := v.project(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	all, _, err := h.engine.Bundles(v.ctx, p.Name, engine.Page{Limit: maxPage})
+	if err != nil {
+		return err
+	}
+	made := revisions{[]revision{}}
+	for i := range all {
+		made.Revisions = append(made.Revisions, revision{
+			Revision: all[i].Name, CreatedAt: instant(all[i].CreatedAt), ArchiveType: "db", ArchiveMD5: &all[i].Digest, UserInfo: map[string]any{},
+		})
+	}
+	return answer(c, made)
+}
+
+// bundle is a revision of a project, "" = the newest.
+func (v *view) bundle(project, revision string) (*engine.Bundle, error) {
+	b, err := v.engine.Bundle(v.ctx, project, revision)
+	if isMissing(err) {
+		err = missing("revision %s of project name=%s", strconv.Quote(revision), project)
+	}
+	return b, err
+}
+
+// archive gives back what was pushed.
+func (h *handlers) archive(c *gin.Context) error {
+	v := h.view(c)
+	p, err := v.project(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	b, err := v.bundle(p.Name, c.Query("revision"))
+	if err != nil {
+		return err
+	}
+	if len(b.Content) == 0 {
+		return missing("archive of revision %q: only those of the newest %d revisions are kept", b.Name, engine.BundleContents)
+	}
+	c.Data(http.StatusOK, "application/gzip", b.Content)
+	return nil
+}

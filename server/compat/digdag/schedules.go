@@ -1,0 +1,251 @@
+package digdag
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+)
+
+// wireSchedule is a schedule as Digdag has it. One that is disabled shows what would be next.
+func (v *view) wireSchedule(s *engine.Schedule) (scheduleSummary, error) {
+	made := scheduleSummary{CreatedAt: instant(s.CreatedAt), UpdatedAt: instant(s.UpdatedAt)}
+	made.ID, made.Project, made.Workflow = strconv.FormatInt(s.Number, 10), named{Name: s.Project}, named{Name: s.Workflow}
+	w, err := v.engine.Workflow(v.ctx, s.Project, s.Workflow, s.Version)
+	if err != nil {
+		return made, err
+	}
+	if made.Project.ID, err = v.projectID(s.Project); err != nil {
+		return made, err
+	}
+	if made.Workflow.ID, err = v.workflowID(s.Project, w.Name, w.Version); err != nil {
+		return made, err
+	}
+	zone, err := time.LoadLocation(s.TimeZone)
+	if err != nil {
+		return made, err
+	}
+	next := s.Next
+	if next == nil {
+		ticks, _, err := v.engine.NextTicks(v.ctx, s.Project, s.Name, 1)
+		if err != nil {
+			return made, err
+		}
+		if next = (&engine.PlannedTick{Time: s.Cursor, Due: s.Cursor}); len(ticks) > 0 {
+			next = &ticks[0]
+		}
+	}
+	made.NextRunTime, made.NextScheduleTime = instant(next.Due), local(next.Time, zone)
+	if !s.Enabled {
+		made.DisabledAt = instantOf(&s.UpdatedAt)
+	}
+	return made, nil
+}
+
+func (h *handlers) listSchedules(c *gin.Context) error {
+	v := h.view(c)
+	all, err := v.projects()
+	if err != nil {
+		return err
+	}
+	return v.schedulesOf(c, all, "")
+}
+
+func (h *handlers) projectSchedules(c *gin.Context) error {
+	v := h.view(c)
+	p, err := v.project(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return v.schedulesOf(c, []engine.Project{*p}, c.Query("workflow"))
+}
+
+func (v *view) schedulesOf(c *gin.Context, projects []engine.Project, name string) error {
+	last, err := lastID(c)
+	if err != nil {
+		return err
+	}
+	made := schedules{[]schedule{}}
+	for _, p := range projects {
+		for page := (engine.Page{Limit: whole}); ; {
+			some, next, err := v.engine.Schedules(v.ctx, p.Name, page)
+			if err != nil {
+				return err
+			}
+			for i := range some {
+				if name != "" && some[i].Workflow != name || some[i].Number <= last {
+					continue
+				}
+				one, err := v.wireSchedule(&some[i])
+				if err != nil {
+					return err
+				}
+				made.Schedules = append(made.Schedules, one.schedule)
+			}
+			if page.Cursor = next; next == "" {
+				break
+			}
+		}
+	}
+	return answer(c, made)
+}
+
+func (v *view) findSchedule(id string) (*engine.Schedule, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return nil, missing("schedule id=%s", id)
+	}
+	s, err := v.engine.ScheduleByNumber(v.ctx, n)
+	if isMissing(err) || err == nil && !auth.From(v.ctx).Sees(s.Project) {
+		return nil, missing("schedule id=%s", id)
+	}
+	return s, err
+}
+
+func (h *handlers) getSchedule(c *gin.Context) error {
+	v := h.view(c)
+	s, err := v.findSchedule(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	made, err := v.wireSchedule(s)
+	if err != nil {
+		return err
+	}
+	return answer(c, made.schedule)
+}
+
+func (h *handlers) enable(c *gin.Context) error  { return h.change(c, h.engine.EnableSchedule) }
+func (h *handlers) disable(c *gin.Context) error { return h.change(c, h.engine.DisableSchedule) }
+
+func (h *handlers) change(c *gin.Context, to func(ctx context.Context, project, name string) (*engine.Schedule, error)) error {
+	v := h.view(c)
+	var q struct {
+		SkipSchedule *bool   `json:"skipSchedule"`
+		NextTime     *string `json:"nextTime"`
+	}
+	if err := read(c, &q); err != nil {
+		return err
+	}
+	if q.NextTime != nil || q.SkipSchedule != nil && !*q.SkipSchedule {
+		return refuse("what a schedule missed while it was disabled is not caught up here; allowed: no nextTime, and skipSchedule true or left out")
+	}
+	s, err := v.findSchedule(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if s, err = to(v.ctx, s.Project, s.Name); err != nil {
+		return err
+	}
+	made, err := v.wireSchedule(s)
+	if err != nil {
+		return err
+	}
+	return answer(c, made)
+}
+
+const maxBackfill = 1000 // sessions
+
+// backfill runs the sessions of a schedule from a time on, one after the other.
+func (h *handlers) backfill(c *gin.Context) error {
+	v := h.view(c)
+	var q backfillRequest
+	if err := read(c, &q); err != nil {
+		return err
+	}
+	s, err := v.findSchedule(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	r, err := q.request(s, time.Now())
+	if err != nil {
+		return err
+	}
+	r.By = auth.From(v.ctx).By()
+	ticks, err := ticksOf(s, r)
+	if err != nil {
+		return err
+	}
+	if len(ticks) == 0 || q.Count != nil && len(ticks) < *q.Count {
+		return refuse("count: there are %d sessions from %s to the next one of the schedule; allowed: as many or fewer", len(ticks), q.FromTime)
+	}
+	if q.DryRun {
+		_, err = h.engine.PreviewBackfill(v.ctx, s.Project, s.Name, r)
+	} else {
+		_, err = h.engine.StartBackfill(v.ctx, s.Project, s.Name, r)
+	}
+	if err != nil {
+		return err
+	}
+	shown, err := v.wireSchedule(s)
+	if err != nil {
+		return err
+	}
+	zone, err := time.LoadLocation(s.TimeZone)
+	if err != nil {
+		return err
+	}
+	made := backfill{ID: shown.ID, Project: shown.Project, Workflow: shown.Workflow, Attempts: []attempt{}}
+	for _, tick := range ticks {
+		made.Attempts = append(made.Attempts, attempt{
+			// It has no id as long as it has not begun; Digdag's own dry run has 0 as well.
+			state: state{Status: "queued", ID: "0", RetryAttemptName: &r.Attempt, Params: object(nil), CreatedAt: instant(time.Now())},
+			Index: 1, Project: shown.Project, Workflow: shown.Workflow, SessionID: "0", SessionUUID: sessionUUID(s.Project, s.Workflow, tick), SessionTime: local(tick, zone),
+		})
+	}
+	return answer(c, made)
+}
+
+// request checks what is asked and turns it into the engine's words.
+func (q *backfillRequest) request(s *engine.Schedule, now time.Time) (engine.BackfillRequest, error) {
+	r := engine.BackfillRequest{MaxRunning: 1, Attempt: q.AttemptName}
+	from, err := time.Parse(time.RFC3339, q.FromTime)
+	switch {
+	case err != nil:
+		return r, refuse("fromTime is %q; allowed: a time with an offset, as 2026-03-01T00:00:00+09:00", q.FromTime)
+	case q.AttemptName == "":
+		return r, refuse("attemptName is missing; allowed: a name that no attempt of these sessions has")
+	case q.SkipExisting || q.AdvanceSchedule:
+		return r, refuse("skipExisting and advanceSchedule are not available; allowed: false")
+	case q.Count != nil && (*q.Count < 1 || *q.Count > maxBackfill):
+		return r, refuse("count is %d; allowed: 1 to %d", *q.Count, maxBackfill)
+	}
+	r.From, r.To = from, now
+	if s.Next != nil && s.Next.Time.Before(now) {
+		r.To = s.Next.Time
+	}
+	if q.Count == nil || !from.Before(now) {
+		return r, nil
+	}
+	at := from.Add(-time.Nanosecond)
+	for range *q.Count {
+		next, err := engine.CronTime(s.Cron, s.TimeZone, at, true)
+		if err != nil {
+			return r, err
+		}
+		if next.IsZero() || !next.Before(r.To) {
+			return r, nil
+		}
+		at = next
+	}
+	r.To = at.Add(time.Second)
+	return r, nil
+}
+
+// ticksOf are the sessions of a backfill.
+func ticksOf(s *engine.Schedule, r engine.BackfillRequest) (ticks []time.Time, err error) {
+	for at := r.From.Add(-time.Nanosecond); len(ticks) <= maxBackfill; {
+		if at, err = engine.CronTime(s.Cron, s.TimeZone, at, true); err != nil {
+			return nil, err
+		}
+		if at.IsZero() || !at.Before(r.To) {
+			return ticks, nil
+		}
+		ticks = append(ticks, at)
+	}
+	return nil, refuse("there are more than %d sessions; allowed: count, or a later fromTime", maxBackfill)
+}
