@@ -118,8 +118,8 @@ type Schedules interface {
 }
 
 type handlers struct {
-	engine  Engine
-	opened  *lru.Cache[string, *opened]
+	engine Engine
+	opened *lru.Cache[string, *opened]
 }
 
 // remembered is how many versions of workflows are kept compiled.
