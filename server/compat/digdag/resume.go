@@ -137,6 +137,11 @@ func around(ref string) (parent string, item bool) {
 	return "", false
 }
 
+// needs reports whether a task waits for another one beside it.
+func (n node) needs(other node) bool {
+	return slices.Contains(n.Needs, other.Ref) || n.parent == "" && slices.Contains(n.Needs, other.Name)
+}
+
 // isHandler reports whether a task runs after a failure only.
 func isHandler(ref string) bool { return strings.HasPrefix(ref, "on_failure.") }
 
@@ -218,8 +223,8 @@ func (t *tree) siblings(n node, begin string) (before, beside []string) {
 		}
 		return before, beside
 	}
-	up := t.closure(n.parent, begin, func(from, to node) bool { return slices.Contains(from.Needs, to.Name) })
-	down := t.closure(n.parent, n.Ref, func(from, to node) bool { return slices.Contains(to.Needs, from.Name) })
+	up := t.closure(n.parent, begin, func(from, to node) bool { return from.needs(to) })
+	down := t.closure(n.parent, n.Ref, func(from, to node) bool { return to.needs(from) })
 	for _, other := range t.rows {
 		switch {
 		case other.parent != n.parent || other.Ref == n.Ref || other.Ref == begin || isHandler(other.Ref):

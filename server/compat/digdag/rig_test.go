@@ -10,8 +10,11 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -33,6 +36,8 @@ type rig struct {
 	keys    map[string]string // secrets by name
 	spec    *compattest.Document
 	session string
+	dir     string // what failing tasks look into
+	tries   int
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -73,7 +78,7 @@ func newRig(t *testing.T) *rig {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(background)) })
 
-	r := &rig{t: t, engine: e, server: s, keys: map[string]string{}, spec: compattest.Load(t, "td-workflow-openapi.yml"), session: "2026-03-01T00:00:00+00:00"}
+	r := &rig{t: t, engine: e, server: s, keys: map[string]string{}, spec: compattest.Load(t, "td-workflow-openapi.yml"), session: "2026-03-01T00:00:00+00:00", dir: t.TempDir()}
 	_, _, err = e.PutProject(ctx, engine.Project{Name: "other"})
 	require.NoError(t, err)
 	for _, k := range []engine.Key{{Name: "admin", Scope: engine.ScopeAdmin}, {Name: "writer", Scope: engine.ScopeWrite}, {Name: "reader", Scope: engine.ScopeRead}, {Name: "stranger", Scope: engine.ScopeWrite, Projects: []string{"other"}}} {
@@ -244,4 +249,27 @@ func (r *rig) log(id, task string) string {
 		require.NoError(r.t, err)
 	}
 	return b.String()
+}
+
+// touch lets a failing task succeed from now on.
+func (r *rig) touch(name string) {
+	r.t.Helper()
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, name), nil, 0o600))
+}
+
+// await waits until a task of an attempt is in a state.
+func (r *rig) await(id, task, state string) {
+	r.t.Helper()
+	for after := ""; r.states(id)[task] != state; {
+		events, ended, err := r.engine.Watch(r.t.Context(), id, after)
+		require.NoError(r.t, err)
+		require.False(r.t, ended, "it ended without %s being %s", task, state)
+		after = events[len(events)-1].Seq
+	}
+}
+
+// eventually looks until something has come about.
+func (r *rig) eventually(there func() bool) {
+	r.t.Helper()
+	require.Eventually(r.t, there, time.Minute, 20*time.Millisecond)
 }

@@ -92,11 +92,7 @@ func (t *tree) shownAround(n node) string {
 // upstreams are the tasks that one waits for. In place of what computes its templates stands what that waits for.
 func (t *tree) upstreams(n node) []string {
 	ids := []string{}
-	for _, name := range n.Needs {
-		ref := name
-		if n.parent != "" {
-			ref = n.parent + "." + name
-		}
+	for _, ref := range n.Needs {
 		at, ok := t.byRef[ref]
 		switch {
 		case !ok:
