@@ -274,3 +274,20 @@ func TestStartAfterAndEndBefore(t *testing.T) {
 	require.Empty(t, p.started)
 	require.Equal(t, 3, p.state.Ticks[0].Count)
 }
+
+// TestADelayedTickStartsLater: for the session of the tick, and one that was made meanwhile still comes.
+func TestADelayedTickStartsLater(t *testing.T) {
+	p := newPlayer(t, ScheduleSpec{Cron: "0 0 * * *", Delay: workflow.Duration(14 * time.Hour), CatchUp: CatchUpNone})
+	midnight := noon.Truncate(24 * time.Hour)
+	p.state.Cursor = time.Time{}
+	p.setEnabled(true, noon) // as one that is made at noon
+	require.True(t, p.due(midnight).Equal(midnight.Add(14*time.Hour)))
+	p.look(t, noon)
+	require.Empty(t, p.started)
+	p.look(t, midnight.Add(14*time.Hour))
+	require.Len(t, p.started, 1)
+	require.True(t, p.started[0].Equal(midnight), "today's, which is due at two")
+	p.look(t, midnight.Add(38*time.Hour+2*time.Minute))
+	require.Len(t, p.started, 1, "tomorrow's was missed")
+	require.True(t, p.schedule.look(midnight.Add(39*time.Hour)).Equal(midnight.Add(62*time.Hour)))
+}

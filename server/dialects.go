@@ -42,6 +42,9 @@ func Dialects() []string {
 var shared = []speaker{
 	{"/api/health", "prefect/", prefect.Name},
 	{"/api/version", "prefect/", prefect.Name},
+	{"/api/version", "", digdag.Name},
+	{"/api/logs", "prefect/", prefect.Name},
+	{"/api/logs", "", digdag.Name},
 }
 
 type speaker struct{ path, agent, dialect string }

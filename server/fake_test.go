@@ -22,8 +22,8 @@ var (
 // fake is an engine in memory: enough truth for the wire, and a count of what
 // was written, so that a refused request can be shown to have stored nothing.
 type fake struct {
-	prefect.Engine // nil: what only that dialect asks for is asked in its own tests
-	digdag.Bundles // nothing here asks for them
+	prefect.Engine   // nil: what only that dialect asks for is asked in its own tests
+	digdag.Revisions // nothing here asks for them
 
 	mu         sync.Mutex
 	writes     int

@@ -73,11 +73,11 @@ type Definitions interface {
 	PublishCompiled(ctx context.Context, project string, definition []byte, source string, dryRun bool) (engine.PublishResult, error)
 	Workflow(ctx context.Context, project, name string, version int) (*engine.Workflow, error)
 	Workflows(ctx context.Context, project string, page engine.Page) ([]engine.Workflow, string, error)
-	Bundles
+	Revisions
 }
 
-// Bundles are the revisions of a project, and the numbers of names.
-type Bundles interface {
+// Revisions are those of a project, and the numbers of names.
+type Revisions interface {
 	PutBundle(ctx context.Context, b engine.Bundle) (*engine.Bundle, error)
 	CheckBundle(ctx context.Context, project, name string) error
 	Bundle(ctx context.Context, project, name string) (*engine.Bundle, error)

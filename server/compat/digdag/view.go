@@ -287,7 +287,7 @@ func lastID(c *gin.Context) (int64, error) {
 }
 
 func flag(c *gin.Context, name string) (bool, error) {
-	switch text := c.Query(name); text {
+	switch text := c.Query(name); strings.ToLower(text) { // Python's clients write True
 	case "", "false":
 		return false, nil
 	case "true":

@@ -2,6 +2,7 @@ package digdag
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,8 +57,8 @@ func (v *view) of(project, revision string) ([]definition, error) {
 		return nil, err
 	}
 	made := []definition{}
-	for name, version := range b.Workflows {
-		w, err := v.engine.Workflow(v.ctx, project, name, version)
+	for _, name := range slices.Sorted(maps.Keys(b.Workflows)) { // numbers are given out in this order
+		w, err := v.engine.Workflow(v.ctx, project, name, b.Workflows[name])
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +147,11 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 			return refuse("count is %q; allowed: 1 to %d", text, whole)
 		}
 	}
-	descending := c.Query("order") == "desc"
+	descending := slices.Contains([]string{"desc", "dsc"}, strings.ToLower(c.Query("order")))
+	projectsToo, err := flag(c, "search_project_name")
+	if err != nil {
+		return err
+	}
 	projects, err := v.projects()
 	if err != nil {
 		return err
@@ -163,7 +168,7 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 	all = slices.DeleteFunc(all, func(d definition) bool {
 		n := numberOf(d.ID)
 		beyond := last > 0 && (descending && n >= last || !descending && n <= last)
-		return beyond || !strings.Contains(d.Name, pattern) && !(c.Query("search_project_name") == "true" && strings.Contains(d.Project.Name, pattern))
+		return beyond || !strings.Contains(d.Name, pattern) && !(projectsToo && strings.Contains(d.Project.Name, pattern))
 	})
 	slices.SortFunc(all, func(a, b definition) int {
 		if descending {
