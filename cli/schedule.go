@@ -13,7 +13,7 @@ func (p *program) scheduleCommand() *cli.Command {
 	return group("schedule", "start executions by the clock", categoryWorkflows,
 		explained(&cli.Command{
 			Name: "apply", Usage: "create schedules, or change them to what the files say", ArgsUsage: "FILE...|-",
-			Description: "A file holds one schedule, as YAML or JSON, or several YAML documents: name, workflow and cron; version, time_zone, jitter, catch_up, overlap, input, labels, priority, start_after, end_before and enabled may be left out. Without enabled a schedule stays enabled or disabled as it is.",
+			Description: "A file holds one schedule, as YAML or JSON, or several YAML documents: name, workflow and cron; version, time_zone, delay, jitter, catch_up, overlap, input, labels, priority, start_after, end_before and enabled may be left out. Without enabled a schedule stays enabled or disabled as it is.",
 			Action:      p.applySchedules,
 		}, []string{"redrive schedule apply nightly.yaml", "redrive schedule apply schedules/*.yaml", "cat nightly.yaml | redrive schedule apply -"}, exitPartial),
 		explained(&cli.Command{

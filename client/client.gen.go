@@ -1287,8 +1287,11 @@ type Schedule struct {
 
 	// DecidedUntil Every tick up to here was started or skipped.
 	DecidedUntil *time.Time `json:"decided_until,omitempty"`
-	Enabled      bool       `json:"enabled"`
-	EndBefore    *time.Time `json:"end_before,omitempty"`
+
+	// Delay Left out when there is none.
+	Delay     string     `json:"delay,omitempty"`
+	Enabled   bool       `json:"enabled"`
+	EndBefore *time.Time `json:"end_before,omitempty"`
 
 	// Generation Counts its changes.
 	Generation int `json:"generation"`
@@ -1338,6 +1341,9 @@ type ScheduleRequest struct {
 
 	// Cron Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m.
 	Cron string `json:"cron,omitempty"`
+
+	// Delay A duration, as 7h: each tick starts that much later, for the session of the tick.
+	Delay string `json:"delay,omitempty"`
 
 	// Enabled When left out it stays as it is; a new schedule is enabled.
 	Enabled *bool `json:"enabled,omitempty"`

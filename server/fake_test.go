@@ -513,3 +513,7 @@ func (f *fake) seen() any {
 func (f *fake) PublishCompiled(ctx context.Context, project string, definition []byte, _ string, dryRun bool) (engine.PublishResult, error) {
 	return f.Publish(ctx, project, definition, dryRun)
 }
+
+func (f *fake) ScheduleByNumber(context.Context, int64) (*engine.Schedule, error) {
+	return nil, engine.NotFound("schedule", "0")
+}

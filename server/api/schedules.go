@@ -73,7 +73,7 @@ func (h schedules) PutSchedule(ctx context.Context, r PutScheduleRequestObject) 
 		})
 	}
 	s, created, err := h.engine.PutSchedule(ctx, r.Project, r.Name, engine.ScheduleRequest{
-		Workflow: b.Workflow, Version: b.Version, Cron: b.Cron, TimeZone: b.TimeZone, Jitter: b.Jitter, CatchUp: b.CatchUp, Overlap: b.Overlap,
+		Workflow: b.Workflow, Version: b.Version, Cron: b.Cron, TimeZone: b.TimeZone, Delay: b.Delay, Jitter: b.Jitter, CatchUp: b.CatchUp, Overlap: b.Overlap,
 		Input: b.Input, Labels: b.Labels, Priority: b.Priority, StartAfter: b.StartAfter, EndBefore: b.EndBefore, Enabled: b.Enabled,
 	})
 	if err != nil {
@@ -160,6 +160,9 @@ func wireSchedule(s engine.Schedule) Schedule {
 		Input: s.Input, Labels: s.Labels, Priority: s.Priority, StartAfter: s.StartAfter, EndBefore: s.EndBefore, Enabled: s.Enabled,
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DecidedUntil: optional(s.Cursor),
 		Running: each(s.Running, wireScheduleRun), Waiting: each(s.Waiting, same), Ticks: each(s.Ticks, wireOutcome), Backfills: each(s.Backfills, wireBackfill),
+	}
+	if s.Delay > 0 {
+		w.Delay = s.Delay.String()
 	}
 	if s.Next != nil {
 		next := wireTick(*s.Next)
