@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ import (
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/problem"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -44,7 +46,7 @@ func (h *handlers) putAttempt(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		return compat.Answer(c.Writer, 409, a)
+		return compat.Answer(c.Writer, http.StatusConflict, a)
 	}
 	if e, ok := errors.AsType[*engine.Error](err); ok && e.Kind == engine.KindConflict {
 		return refuse("%s", e.Message) // a 409 carries an attempt
@@ -166,7 +168,7 @@ func (v *view) refused(q *wanted, err error) error {
 	switch {
 	case !ok:
 	case e.Code == "session_exists" && e.Existing != nil:
-		there, err := v.engine.Execution(v.ctx, e.Existing.ID)
+		there, err := v.made(e.Existing.ID)
 		if err != nil {
 			return err
 		}
@@ -179,6 +181,25 @@ func (v *view) refused(q *wanted, err error) error {
 		return refuse("Too many attempts running. Limit: %d, Current: %d", limit, limit)
 	}
 	return err
+}
+
+// made reads an attempt that may be about to be made by another call: it has its place in the session a moment before it is there.
+func (v *view) made(id string) (*engine.Execution, error) {
+	const looks, pause = 100, 20 * time.Millisecond
+	for i := 0; ; i++ {
+		x, err := v.engine.Execution(v.ctx, id)
+		if !isMissing(err) {
+			return x, err
+		}
+		if i == looks {
+			return nil, problem.New(http.StatusServiceUnavailable, "attempt_in_the_making", "another attempt of this session is being made: ask again")
+		}
+		select {
+		case <-v.ctx.Done():
+			return nil, v.ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // inTheWay is what a 409 answers: the attempt of that name, or where none was given the last one of the session.
