@@ -20,6 +20,7 @@ type foresight struct {
 	f     *facts
 	d     *Document
 	given map[string]json.RawMessage // inputs that the request gives, by ref
+	input workflow.DecodedInput
 	mu    sync.Mutex
 	items map[string]*workflow.Item // as they would be, by ref
 }
@@ -100,6 +101,7 @@ func (v *foresight) scope(ctx context.Context, at workflow.Place, reads workflow
 	if bad := v.e.tooLarge(err); bad != nil {
 		return scope, false, nil
 	}
+	scope.Workflow.Decoded = &v.input
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if item := v.items[v.f.p.ItemOf(at.Ref)]; item != nil {

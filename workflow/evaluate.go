@@ -176,7 +176,11 @@ func (ev *evaluation) value(u use) (ref.Val, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := decodeValue(raw)
+	decode := decodeValue
+	if u.root == "workflow" && u.field == "input" && ev.scope.Workflow.Decoded != nil {
+		decode = ev.scope.Workflow.Decoded.of
+	}
+	v, err := decode(raw)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", u, err)
 	}

@@ -162,6 +162,30 @@ func TestExpressionBombsStop(t *testing.T) {
 	}
 }
 
+func TestADecodedInputIsDecodedOnce(t *testing.T) {
+	n := one(t, "${workflow.input.list.size() + 1}")
+	s := Scope{Workflow: WorkflowScope{Input: json.RawMessage(`{"list":[0` + strings.Repeat(",1", 5000) + `]}`)}}
+	allocations := func() float64 {
+		return testing.AllocsPerRun(10, func() {
+			got, err := n.Input(s)
+			require.Nil(t, err)
+			require.Equal(t, `{"x":"5002"}`, string(got))
+		})
+	}
+	alone := allocations()
+	s.Workflow.Decoded = &DecodedInput{}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			got, err := n.Input(s)
+			require.Nil(t, err)
+			require.Equal(t, `{"x":"5002"}`, string(got))
+		})
+	}
+	group.Wait()
+	require.Less(t, 10*allocations(), alone)
+}
+
 func TestInputLimitsAndSchemas(t *testing.T) {
 	p := mustLoad(t, `
 name: w

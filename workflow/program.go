@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
+
+	"cel.dev/cel-go/common/types/ref"
 )
 
 // Program is a definition compiled: its graph, its expressions and schemas,
@@ -120,6 +123,22 @@ type WorkflowScope struct {
 	SessionTime string // RFC 3339, or empty
 	Input       json.RawMessage
 	Error       *Error
+
+	// Decoded, when not nil, keeps Input decoded for all who evaluate with it.
+	Decoded *DecodedInput
+}
+
+// DecodedInput is the input of an execution, decoded when it is first read. One
+// is for one Input only; several goroutines may share it.
+type DecodedInput struct {
+	once  sync.Once
+	value ref.Val
+	err   error
+}
+
+func (d *DecodedInput) of(raw json.RawMessage) (ref.Val, error) {
+	d.once.Do(func() { d.value, d.err = decodeValue(raw) })
+	return d.value, d.err
 }
 
 // TaskScope is a task that ended as expressions see it.
