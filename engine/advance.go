@@ -246,7 +246,7 @@ func (e *Engine) unlessSame(ctx context.Context, u *undecided, v workflow.Verdic
 	if _, failed := errors.AsType[*workflow.Error](err); failed {
 		return v, nil // it runs, and fails with that
 	}
-	if err == nil && hashOf(input) == u.rec.Hash {
+	if err == nil && inputHash(input) == u.rec.Hash {
 		v.Action = workflow.ActionKeep
 	}
 	return v, err

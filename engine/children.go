@@ -19,7 +19,7 @@ func (e *Engine) beginChild(ctx context.Context, u *undecided, b Begin) error {
 	if err != nil {
 		return err
 	}
-	b.Input, b.InputHash = input, hashOf(input)
+	b.Input, b.InputHash = input, inputHash(input)
 	child, bad := u.at.Child(input)
 	if bad != nil {
 		return bad

@@ -123,7 +123,7 @@ func (e *Engine) resolve(ctx context.Context, r *Run, c *Claimed) error {
 	if r.Err == nil {
 		r.Err = r.resolveInput(s, c.Given)
 	}
-	r.hash = hashOf(r.recorded)
+	r.hash = inputHash(r.recorded)
 	r.IdempotencyKey = r.document.Root + ":" + r.document.Path + r.Ref + ":" + r.hash[:16]
 	return nil
 }

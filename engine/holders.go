@@ -334,7 +334,7 @@ func (e *Engine) beginGate(ctx context.Context, u *undecided, b Begin) error {
 	if err != nil {
 		return err
 	}
-	b.Input, b.InputHash = input, hashOf(input)
+	b.Input, b.InputHash = input, inputHash(input)
 	gate, bad := u.at.Gate(input)
 	if bad != nil {
 		return bad
@@ -376,6 +376,9 @@ func (e *Engine) recorded(ctx context.Context, u *undecided) (json.RawMessage, e
 	}
 	return input, nil
 }
+
+// inputHash is the same for inputs that are the same JSON value, however they are written.
+func inputHash(input json.RawMessage) string { return hashOf(workflow.CanonicalJSON(input)) }
 
 func hashOf(input []byte) string {
 	sum := sha256.Sum256(input)

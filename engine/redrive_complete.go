@@ -43,6 +43,9 @@ func (e *Engine) complete(ctx context.Context, m *redriving) error {
 	if err := e.compareDefinitions(ctx, m); err != nil {
 		return err
 	}
+	if err := e.askOfReplaced(ctx, m); err != nil {
+		return err
+	}
 	m.warn()
 	if err := e.compareInputs(ctx, m); err != nil {
 		return err
@@ -116,6 +119,18 @@ func (e *Engine) warnOfKept(ctx context.Context, m *redriving, changed []string)
 	return nil
 }
 
+// ownHash is over what a definition says of a task itself; what a group or for_each holds is told by its tasks.
+func ownHash(n *workflow.Node) string {
+	own := *n
+	task := *n.Task
+	task.Description = ""
+	if own.Type == workflow.TypeGroup {
+		task.Tasks = nil
+	}
+	own.Task = &task
+	return nodeHash(&own)
+}
+
 // nodeHash is over what a definition says of a task.
 func nodeHash(n *workflow.Node) string {
 	b, err := json.Marshal(n.Task)
@@ -153,14 +168,17 @@ func (m *redriving) warn() {
 	for _, row := range p.Tasks {
 		keeps[row.Ref] = row.Action != workflow.PlanRun && row.Action != workflow.PlanCancel && row.Action != workflow.PlanUndecided
 	}
-	f := m.factsOf(m.top.ID)
-	for _, ref := range slices.Sorted(maps.Keys(f.recs)) {
-		switch {
-		case f.recs[ref].Given == "" || given[ref] || keeps[ref]:
-		case m.r.Identity == workflow.NewExecution && !begins[ref]:
-			p.Warnings = append(p.Warnings, ref+" has no longer the input that an earlier redrive gave it: what holds it runs as a whole")
-		default:
-			p.Warnings = append(p.Warnings, ref+" keeps the input that an earlier redrive gave it; give null as its task_input to take that away")
+	for _, path := range slices.Sorted(maps.Keys(m.paths)) {
+		f := m.cases[m.paths[path]]
+		for _, ref := range slices.Sorted(maps.Keys(f.recs)) {
+			had := f.recs[ref].Given != ""
+			switch ref = path + ref; {
+			case !had || given[ref] || keeps[ref]:
+			case m.r.Identity == workflow.NewExecution && !begins[ref]:
+				p.Warnings = append(p.Warnings, m.relative(ref)+" has no longer the input that an earlier redrive gave it: what holds it runs as a whole")
+			default:
+				p.Warnings = append(p.Warnings, m.relative(ref)+" keeps the input that an earlier redrive gave it; give null as its task_input to take that away")
+			}
 		}
 	}
 	if m.r.Identity == workflow.NewExecution && m.r.Subworkflows == workflow.SubworkflowsResume {
@@ -168,29 +186,43 @@ func (m *redriving) warn() {
 	}
 }
 
-// compareInputs says what is given as inputs of tasks in the place of what they had.
+// compareInputs says what is given as inputs of tasks in the place of what they had, and refuses what cannot fit.
 func (e *Engine) compareInputs(ctx context.Context, m *redriving) error {
+	p := &m.planned.Plan
 	given := m.within().TaskInput
 	if len(given) == 0 {
 		return nil
 	}
-	f := m.factsOf(m.top.ID)
-	for i := range m.planned.Plan.Tasks {
-		row := &m.planned.Plan.Tasks[i]
+	for i := range p.Tasks {
+		row := &p.Tasks[i]
 		value, ok := given[row.Ref]
-		if !ok || row.Attempt == 0 {
+		slash := strings.LastIndexByte(row.Ref, '/') + 1
+		c := m.paths[row.Ref[:slash]]
+		if !ok || c == nil {
 			continue
 		}
-		if _, there := f.recs[row.Ref]; !there {
+		ref, shown := row.Ref[slash:], m.relative(row.Ref)
+		if row.Action == workflow.PlanLeaveRunning && (row.Status == workflow.TaskRunning || row.Status == workflow.TaskWaiting) {
+			p.Warnings = append(p.Warnings, shown+" runs, and goes on with the input that it has; what is given counts if it is tried again")
+		}
+		switch _, there := m.cases[c].recs[ref]; {
+		case !there || row.Attempt == 0:
+			continue
+		case bytes.Equal(value, []byte("null")):
+			p.Warnings = append(p.Warnings, shown+" gets the input again that its definition gives it")
 			continue
 		}
-		former, err := e.formerInput(ctx, m.top.ID, row.Ref, row.Attempt)
+		former, err := e.formerInput(ctx, c.Execution, ref, row.Attempt)
 		if err != nil {
 			return err
 		}
-		if m.r.InputMode == workflow.InputMerge && !bytes.Equal(value, []byte("null")) {
+		if m.r.InputMode == workflow.InputMerge {
 			if value, err = workflow.MergeJSON(former, value); err != nil {
 				return fmt.Errorf("engine: merging the input of %s: %w", row.Ref, err)
+			}
+			at, _ := c.Target.Place(ref)
+			if problems := at.CheckGiven(value, "task_input."+shown); problems != nil && at.CheckGiven(former, "") == nil {
+				return Invalid("request_invalid", "the execution cannot be redriven so", problems...)
 			}
 		}
 		if row.InputDiff, err = workflow.DiffJSON(former, value); err != nil {

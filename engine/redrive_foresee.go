@@ -86,10 +86,10 @@ func (e *Engine) compareVersions(ctx context.Context, f *facts, c *workflow.Case
 		if _, known := hashes[key]; !known {
 			hashes[key] = ""
 			if n := p.Node(at.Path); n != nil {
-				hashes[key] = nodeHash(n)
+				hashes[key] = ownHash(n)
 			}
 		}
-		past.Same = hashes[key] == nodeHash(at.Node)
+		past.Same = hashes[key] == ownHash(at.Node)
 		c.Tasks[ref] = past
 	}
 	return nil
@@ -176,7 +176,7 @@ func (v *foresight) hash(ctx context.Context, ref string) error {
 	}
 	if input, bad := recordedInput(at, scope, given); bad == nil { // else it would fail with that
 		v.mu.Lock()
-		v.c.Hashes[ref] = hashOf(input)
+		v.c.Hashes[ref] = inputHash(input)
 		v.mu.Unlock()
 	}
 	return nil

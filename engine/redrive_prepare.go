@@ -23,6 +23,7 @@ type redriving struct {
 	version int
 	input   json.RawMessage // of asked, instead of its own; nil = as it was
 	cases   map[*workflow.Case]*facts
+	paths   map[string]*workflow.Case // the same, by the refs that lead to them from top, each with a slash behind it
 	planned *workflow.Planned
 }
 
@@ -45,7 +46,7 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 	if err != nil {
 		return nil, err
 	}
-	m := &redriving{r: r, asked: x, top: x, cases: map[*workflow.Case]*facts{}}
+	m := &redriving{r: r, asked: x, top: x, cases: map[*workflow.Case]*facts{}, paths: map[string]*workflow.Case{}}
 	if problems := r.Check(); len(problems) > 0 {
 		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
 	}
@@ -169,7 +170,7 @@ func (e *Engine) inputOf(ctx context.Context, m *redriving) error {
 		}
 		return Invalid("request_invalid", "the input does not fit the workflow's input_schema", problems...)
 	}
-	if !bytes.Equal(given, m.asked.Input) {
+	if !workflow.SameJSON(given, m.asked.Input) {
 		m.input = given
 	}
 	return nil
@@ -323,7 +324,7 @@ func (e *Engine) loadCase(ctx context.Context, m *redriving, x *Execution, path 
 			c.Target = c.Program
 		}
 	}
-	m.cases[c] = f
+	m.cases[c], m.paths[path] = f, c
 	var each []string
 	for ref, rec := range recs {
 		c.Tasks[ref] = workflow.Past{

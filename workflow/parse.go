@@ -251,6 +251,14 @@ func (p *jsonParser) skip() {
 	}
 }
 
+// CanonicalJSON is a JSON value with its keys sorted and without spaces; its numbers are as they were written.
+func CanonicalJSON(raw json.RawMessage) json.RawMessage {
+	if len(raw) <= len("{}") {
+		return raw
+	}
+	return canonicalValue(raw)
+}
+
 // canonicalValue sorts the keys of a JSON value and drops its spaces; what is not JSON stays as it is.
 func canonicalValue(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 || !json.Valid(raw) {

@@ -242,7 +242,7 @@ func (h *chooser) input(field, path string) {
 	}
 	value := h.r.TaskInput[path]
 	if string(value) != "null" && h.r.InputMode != InputMerge {
-		if problems := at.checkGiven(value, field); problems != nil {
+		if problems := at.CheckGiven(value, field); problems != nil {
 			h.problems = append(h.problems, problems...)
 			return
 		}
@@ -250,8 +250,8 @@ func (h *chooser) input(field, path string) {
 	ch.given[ref] = value
 }
 
-// checkGiven compares an input that is given as a whole with the schema of the task.
-func (p Place) checkGiven(value json.RawMessage, field string) Problems {
+// CheckGiven compares an input that is given as a whole with the schema of the task.
+func (p Place) CheckGiven(value json.RawMessage, field string) Problems {
 	if len(value) > p.limits.TaskValueBytes {
 		return Problems{{Field: field, Code: CodeInputTooLarge, Message: fmt.Sprintf("has %d bytes", len(value)), Allowed: fmt.Sprintf("at most %d", p.limits.TaskValueBytes)}}
 	}
@@ -263,7 +263,11 @@ func (p Place) checkGiven(value json.RawMessage, field string) Problems {
 	if p.inputSchema == nil {
 		return nil
 	}
-	return p.inputSchema.check(value, field, CodeInputInvalid)
+	problems := p.inputSchema.check(value, field, CodeInputInvalid)
+	for i := range problems {
+		problems[i].Allowed = "a value that fits the input_schema of the task"
+	}
+	return problems
 }
 
 // everything chooses all tasks of an execution.

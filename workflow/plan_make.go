@@ -22,7 +22,7 @@ func (r *Redrive) Make(top *Case) (*Planned, Problems) {
 	}
 	out := &planning{}
 	out.Plan = Plan{Operation: r.Operation, Execution: top.Execution, Revision: top.Revision, Identity: r.Identity, Warnings: []string{}, Acknowledge: []string{}, Tasks: make([]PlanRow, 0, len(top.Tasks))}
-	w := &planner{r: r, c: top, ch: ch, part: &Part{Case: top}, out: out, again: map[string]bool{}, unsure: map[string]bool{}}
+	w := &planner{r: r, c: top, ch: ch, part: &Part{Case: top}, out: out, again: map[string]bool{}, unsure: map[string]bool{}, barred: map[string]bool{}}
 	out.Parts = append(out.Parts, w.part)
 	w.whole()
 	if len(out.problems) > 0 {
@@ -92,7 +92,7 @@ func (w *planner) gave() {
 		}
 	}
 	for _, task := range slices.Sorted(maps.Keys(w.ch.inside)) { // what holds it runs as a whole
-		w.unreached(task+"/", w.ch.inside[task])
+		w.lost(task+"/", w.ch.inside[task])
 	}
 	for _, ref := range slices.Sorted(maps.Keys(ends)) {
 		w.refuse("outputs", ref)
@@ -109,8 +109,8 @@ func (w *planner) gave() {
 	}
 }
 
-// unreached refuses what is given to tasks of a sub-execution that does not go on, as another one takes its place.
-func (w *planner) unreached(prefix string, ch *choice) {
+// lost refuses what is given to tasks of a sub-execution that does not go on, as another one takes its place.
+func (w *planner) lost(prefix string, ch *choice) {
 	for _, ref := range slices.Sorted(maps.Keys(ch.pins)) {
 		w.refuse("outputs", prefix+ref)
 	}
@@ -121,7 +121,7 @@ func (w *planner) unreached(prefix string, ch *choice) {
 		w.refuse("task_input", prefix+ref)
 	}
 	for _, task := range slices.Sorted(maps.Keys(ch.inside)) {
-		w.unreached(prefix+task+"/", ch.inside[task])
+		w.lost(prefix+task+"/", ch.inside[task])
 	}
 }
 

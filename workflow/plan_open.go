@@ -146,7 +146,7 @@ func (w *planner) openChild(at Place, past Past, in setting) bool {
 	}
 	inner := &planner{
 		r: w.r, c: child, ch: w.ch.inside[at.Ref], prefix: w.prefix + at.Ref + "/", part: part, out: w.out,
-		again: map[string]bool{}, unsure: map[string]bool{},
+		again: map[string]bool{}, unsure: map[string]bool{}, barred: map[string]bool{},
 	}
 	w.out.Parts = append(w.out.Parts, part)
 	delete(w.ch.inside, at.Ref)

@@ -15,6 +15,7 @@ type planner struct {
 	out    *planning
 	again  map[string]bool // refs that do not stay as they are
 	unsure map[string]bool // of these, what may turn out to be skipped
+	barred map[string]bool // of these, what is never reached, as something that it needs ended badly
 }
 
 // planning is what all planners of a plan add to.
@@ -36,18 +37,18 @@ func (w *planner) row(at Place, past Past, action PlanAction, format string, arg
 		Ref: w.prefix + at.Ref, Action: action, Reason: fmt.Sprintf(format, args...), Status: past.Status, Attempt: past.Attempt, Effects: at.Effects,
 	})
 	if action == PlanRun || action == PlanCancel || action == PlanUndecided {
-		if at.Effects == EffectsUnsafe && past.Attempt > 0 && !at.Holds() && !w.acknowledged(at.Ref) {
-			bare, _ := stripKeys(w.prefix + at.Ref)
-			if !slices.Contains(w.out.Plan.Acknowledge, bare) {
-				w.out.Plan.Acknowledge = append(w.out.Plan.Acknowledge, bare)
-			}
+		if at.Effects == EffectsUnsafe && past.Attempt > 0 && !at.Holds() {
+			w.out.Plan.Asks(w.r, w.prefix+at.Ref)
 		}
 	}
 }
 
-func (w *planner) acknowledged(ref string) bool {
-	bare, _ := stripKeys(w.prefix + ref)
-	return slices.Contains(w.r.Acknowledge, w.prefix+ref) || slices.Contains(w.r.Acknowledge, bare)
+// Asks wants a task acknowledged that has unsafe effects and happens again, where the request does not.
+func (p *Plan) Asks(r *Redrive, ref string) {
+	bare, _ := stripKeys(ref)
+	if !slices.Contains(r.Acknowledge, ref) && !slices.Contains(r.Acknowledge, bare) && !slices.Contains(p.Acknowledge, bare) {
+		p.Acknowledge = append(p.Acknowledge, bare)
+	}
 }
 
 func (w *planner) step(s Step) { w.part.Steps = append(w.part.Steps, s) }
@@ -81,6 +82,10 @@ func (w *planner) task(ref string, in setting) bool {
 		w.run(at, past, in, false, "it needs "+w.prefix+up+", which does not stay as it is")
 	case w.anew() && there && !past.Status.Ended():
 		w.run(at, past, in, false, "it has not ended")
+	case other && past.Status == TaskPending && there && past.Began && at.Role != RoleTask:
+		return w.open(at, past, in)
+	case other && past.Status == TaskPending && there && !past.Began:
+		w.run(at, past, in, false, "it was not reached yet, and runs under this version")
 	case w.ch.around[ref] || w.ch.inside[ref] != nil:
 		return w.open(at, past, in)
 	case !there:
@@ -119,14 +124,11 @@ func (w *planner) upstream(at Place, past Past) string {
 
 // reachable refuses to run a task again that would never be reached.
 func (w *planner) reachable(at Place) {
-	for _, need := range at.SiblingRefs(at.Needs) {
-		past := w.c.Tasks[need]
-		if !w.again[need] && past.Status.Ended() && !past.EndedWell() {
-			w.out.problems = append(w.out.problems, Problem{
-				Field: "from", Code: "not_reached", Message: fmt.Sprintf("%s cannot run: it needs %s, which %s and does not run again", w.prefix+at.Ref, w.prefix+need, ended(past.Status)),
-				Allowed: "start from " + w.prefix + need + " as well, or give its output in outputs",
-			})
-		}
+	if need := w.unreached(at); need != "" {
+		w.out.problems = append(w.out.problems, Problem{
+			Field: "from", Code: "not_reached", Message: fmt.Sprintf("%s cannot run: it needs %s, which %s and does not run again", w.prefix+at.Ref, w.prefix+need, ended(w.c.Tasks[need].Status)),
+			Allowed: "start from " + w.prefix + need + " as well, or give its output in outputs",
+		})
 	}
 }
 
@@ -161,12 +163,25 @@ func (w *planner) run(at Place, past Past, in setting, chosen bool, why string) 
 	case at.Conditional && !chosen:
 		action, why = PlanUndecided, "its condition is evaluated again: "+why
 		w.unsure[at.Ref] = true
+	case w.unreached(at) != "":
+		w.barred[at.Ref] = true
+		action, why = PlanUndecided, "it is canceled again: it needs "+w.prefix+w.unreached(at)+", which does not run"
 	case w.allUnsure(at):
 		action = PlanUndecided
 		w.unsure[at.Ref] = true
 	}
 	w.row(at, past, action, "%s", why)
 	w.stop(at, true)
+}
+
+// unreached answers a need of a task that ended badly and does not run again, or is never reached itself.
+func (w *planner) unreached(at Place) string {
+	for _, need := range at.SiblingRefs(at.Needs) {
+		if past := w.c.Tasks[need]; w.barred[need] || !w.again[need] && past.Status.Ended() && !past.EndedWell() {
+			return need
+		}
+	}
+	return ""
 }
 
 func (w *planner) allUnsure(at Place) bool {
@@ -268,6 +283,9 @@ func (c *Case) allHeld(holder string) []string {
 // keep leaves a task and all that it holds as they are.
 func (w *planner) keep(at Place, past Past) {
 	w.kept(at, past)
+	if Outside(at.Ref) == "" && w.prefix == "" && past.Status.Ended() && !past.EndedWell() {
+		w.out.Plan.Warnings = append(w.out.Plan.Warnings, at.Ref+" "+ended(past.Status)+" and does not run again, so the execution cannot succeed")
+	}
 	if _, given := w.ch.given[at.Ref]; given && !past.Status.Ended() {
 		w.step(w.given(at, Step{Ref: at.Ref, Do: StepGive, Attempt: past.Attempt, Status: past.Status}))
 	}
