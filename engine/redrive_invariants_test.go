@@ -111,6 +111,10 @@ func (c *carving) again() {
 		want := string(workflow.PlanKeep)
 		if closure[task.Name] {
 			want = string(workflow.PlanRun)
+			if c.cutOff(before, closure, task) {
+				want = string(workflow.PlanUndecided)
+				require.Zero(c.t, c.starts[task.Name], task.Name)
+			}
 		}
 		require.Equal(c.t, want, rows(d.plan)[task.Name], task.Name)
 		require.LessOrEqual(c.t, c.starts[task.Name], 1, task.Name)
@@ -120,6 +124,17 @@ func (c *carving) again() {
 	}
 	require.Equal(c.t, c.input, string(c.at(c.x).Input))
 	c.ended()
+}
+
+// cutOff says whether a task needs one that ended badly and does not run again, directly or through others.
+func (c *carving) cutOff(before shot, closure map[string]bool, task workflow.Task) bool {
+	return slices.ContainsFunc(task.Needs, func(need string) bool {
+		if !closure[need] {
+			return before[need].task.Status != workflow.TaskSucceeded
+		}
+		i := slices.IndexFunc(c.d.Tasks, func(t workflow.Task) bool { return t.Name == need })
+		return c.cutOff(before, closure, c.d.Tasks[i])
+	})
 }
 
 func withHash(r engine.RedriveRequest, hash string) engine.RedriveRequest {

@@ -75,7 +75,9 @@ func (c *course) cut(r workflow.Redrive) (*shears, error) {
 	s.whole(c)
 	s.of(c).asked = true
 	if r.WorkflowInput != nil {
-		s.of(c).input = merged(c.input, r.WorkflowInput, r.InputMode)
+		if given := merged(c.input, r.WorkflowInput, r.InputMode); !workflow.SameJSON(given, c.input) {
+			s.of(c).input = given
+		}
 	}
 	ends := 0
 	for x, k := range s.cuts {
