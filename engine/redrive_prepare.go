@@ -414,7 +414,7 @@ func reaches(r *workflow.Redrive, task string, rec Record) bool {
 			return true
 		}
 	}
-	return len(r.From) == 0
+	return len(r.From) == 0 && !rec.Continued
 }
 
 // deadline of an execution that is redriven.
