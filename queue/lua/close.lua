@@ -47,6 +47,7 @@ if ARGV[12] ~= '' and not (rec.control and (rec.status == 'running' or rec.statu
   rec.queued, rec.worker, rec.started, rec.hash = now .. '', nil, nil, nil
 end
 if rec.keep then rec.control = '1' end -- what it holds is still its own
+if rec.rearmed then rec.control, rec.size, rec.child = nil, nil, nil end -- what it held was of the attempt that failed
 rec.keep, rec.maybe, rec.plan, rec.rearmed = nil, nil, nil, nil
 move(x, rec, to)
 rec.ended, rec.due, rec.hand, rec.reason = now .. '', nil, nil, ARGV[13] ~= '' and ARGV[13] or nil

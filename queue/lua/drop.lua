@@ -25,6 +25,7 @@ for i = 9, #ARGV do
   if rec and not rec.ended then
     stop(k, id, ref, rec, reply)
     if rec.keep then rec.control = '1' end -- what it holds is still its own
+    if rec.rearmed then rec.control, rec.size, rec.child = nil, nil, nil end -- what it held was of the attempt that failed
     rec.keep, rec.maybe, rec.plan, rec.rearmed = nil, nil, nil, nil
     move(x, rec, ARGV[5])
     rec.ended, rec.due, rec.reason = now .. '', nil, ARGV[4]
