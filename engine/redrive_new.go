@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -75,7 +76,14 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 	case errors.Is(err, ErrGone):
 		return nil, ErrMoved // another call with the same key swept it away
 	case errors.Is(err, ErrMoved) && !got.Till.IsZero():
-		return nil, late("redrive")
+		now, timed := e.store.Time(ctx)
+		if timed != nil {
+			return nil, timed
+		}
+		if now.After(got.Till) {
+			return nil, late("redrive")
+		}
+		return nil, err // another call with the same key made it its own
 	case errors.Is(err, ErrValuesFull):
 		return nil, valuesLimit("the new execution")
 	case errors.As(err, &status): // another call with the same key was first
@@ -106,22 +114,34 @@ func (e *Engine) keepsGiven(ctx context.Context, f *facts, steps []workflow.Step
 	return nil
 }
 
-// adopt makes the new execution, as one that has ended; what a call left that did not get further is swept away.
+// adopt makes the new execution, as one that has ended. What another call with the same key
+// made is left to it for a moment; when it did not get further, it is swept away.
 func (e *Engine) adopt(ctx context.Context, a Adoption) error {
-	x, err := e.store.Execution(ctx, a.ID, false)
-	switch {
-	case errors.Is(err, ErrGone):
-	case err != nil:
-		return err
-	case x.Redrives >= 0:
-		return ErrMoved
-	default:
-		if err := e.store.Purge(ctx, a.ID, true); err != nil {
+	for wait := time.Millisecond; ; wait *= 2 {
+		x, err := e.store.Execution(ctx, a.ID, false)
+		switch {
+		case errors.Is(err, ErrGone):
+			return e.store.Adopt(ctx, a)
+		case err != nil:
 			return err
+		case x.Redrives >= 0:
+			return ErrMoved
+		case wait > adoptedByAnother:
+			if err := e.store.Purge(ctx, a.ID, true); err != nil {
+				return err
+			}
+			return e.store.Adopt(ctx, a)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
 		}
 	}
-	return e.store.Adopt(ctx, a)
 }
+
+// adoptedByAnother is about how long a call is waited for that makes the same new execution.
+const adoptedByAnother = 500 * time.Millisecond
 
 // nextAttempt makes the new execution the next attempt of its session.
 func (e *Engine) nextAttempt(ctx context.Context, m *redriving, entry *Entry) error {
