@@ -80,7 +80,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 	case errors.Is(err, ErrGone):
 		return NotFound("execution", m.top.ID)
 	case errors.Is(err, ErrValuesFull):
-		return valuesLimit("execution "+m.top.ID)
+		return valuesLimit("execution " + m.top.ID)
 	case err != nil:
 		return err
 	}
@@ -163,7 +163,7 @@ func (e *Engine) checkRoom(ctx context.Context, m *redriving) error {
 			return err
 		}
 		if size+more > ValuesBytes {
-			return valuesLimit("execution "+id)
+			return valuesLimit("execution " + id)
 		}
 	}
 	return nil

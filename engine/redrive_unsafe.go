@@ -84,7 +84,7 @@ func (m *redriving) replaced() (all []replaced) {
 
 // unsafeIn answers the tasks of a sub-execution that began and have unsafe effects, and its own sub-executions.
 func (e *Engine) unsafeIn(ctx context.Context, path string, b *Branch) (inner []replaced, rows []workflow.PlanRow, err error) {
-	p, err := e.program(ctx, b.Project, b.DefinitionHash)
+	p, err := e.program(ctx, b.Project, b.DefinitionHash, b.ID)
 	if err != nil {
 		return nil, nil, err
 	}
