@@ -31,6 +31,7 @@ func (p *program) devCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			listenFlag(),
 			dialectsFlag(),
+			cogniteURLFlag(),
 			&cli.StringFlag{Name: "redis", Usage: "use the Redis at `URL`", EnvVars: setup.Env("redis")},
 			&cli.StringFlag{Name: "data", Usage: "start a redis-server that keeps its state in the folder `DIR`", EnvVars: setup.Env("data")},
 			&cli.IntFlag{Name: "concurrency", Usage: "run `N` tasks at once", EnvVars: setup.Env("concurrency"), Value: 10},
@@ -72,7 +73,7 @@ func (p *program) dev(c *cli.Context) error {
 		return err
 	}
 	d, err := startDev(c.Context, devOptions{
-		listen: listen, dialects: speaks, redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
+		listen: listen, dialects: speaks, cogniteURL: c.String("cognite-url"), redis: c.String("redis"), data: c.String("data"), concurrency: c.Int("concurrency"), queues: queues,
 		secrets: secrets, version: p.version, log: log,
 	})
 	if err != nil {
@@ -96,8 +97,9 @@ func (p *program) end(ctx context.Context, stop func(context.Context) error) err
 type devOptions struct {
 	listen, redis, data string
 	concurrency         int
-	queues              map[string]int                    // nil = default
-	dialects            []string                          // nil = all
+	queues              map[string]int // nil = default
+	dialects            []string       // nil = all
+	cogniteURL          string
 	secrets             func(name string) (string, error) // nil = from the environment
 	version             string
 	log                 *slog.Logger
@@ -135,6 +137,7 @@ func startDev(ctx context.Context, o devOptions) (*dev, error) {
 	}
 	serverOptions, workerOptions := server.DefaultOptions(), worker.DefaultOptions()
 	serverOptions.Listen, serverOptions.Open, serverOptions.Dialects = o.listen, true, o.dialects
+	serverOptions.CogniteURL = o.cogniteURL
 	workerOptions.Types, workerOptions.Concurrency, workerOptions.Version = types, o.concurrency, o.version
 	workerOptions.Drain = 5 * time.Second
 	if o.queues != nil {

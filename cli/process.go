@@ -30,6 +30,10 @@ func dialectsFlag() cli.Flag {
 	return &cli.StringFlag{Name: "dialects", Usage: "speak the `LIST` of wire dialects: all, none, or names with commas between them", EnvVars: setup.Env("dialects"), Value: "all"}
 }
 
+func cogniteURLFlag() cli.Flag {
+	return &cli.StringFlag{Name: "cognite-url", Usage: "send what cdf tasks of Cognite's workflows ask for below `URL`, as https://api.cognitedata.com/api/v1/projects/acme", EnvVars: setup.Env("cognite-url")}
+}
+
 // dialects reads the dialectsFlag: nil = all.
 func dialects(c *cli.Context) ([]string, error) {
 	known, names := server.Dialects(), []string{}

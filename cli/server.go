@@ -20,6 +20,7 @@ func (p *program) serverCommand() *cli.Command {
 			listenFlag(),
 			&cli.BoolFlag{Name: "allow-open", Usage: "listen on an address that others can reach although there is no API key", EnvVars: setup.Env("allow-open")},
 			dialectsFlag(),
+			cogniteURLFlag(),
 			&cli.BoolFlag{Name: "check", Usage: "check the settings and Redis, start nothing"},
 		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag(), setup.SecretsFlag()}, logFlags("info")),
 		Action: p.server,
@@ -50,6 +51,7 @@ func (p *program) server(c *cli.Context) error {
 	if options.Dialects, err = dialects(c); err != nil {
 		return err
 	}
+	options.CogniteURL = c.String("cognite-url")
 	retention, err := setup.Retention(c)
 	if err != nil {
 		return err

@@ -49,6 +49,15 @@ func (e *Engine) Executions(ctx context.Context, project string, f ExecutionFilt
 	return e.store.List(ctx, project, f, page.filled())
 }
 
+// ExecutionDefinition answers what an execution runs, whichever version that is, or its own.
+func (e *Engine) ExecutionDefinition(ctx context.Context, x *Execution) (*workflow.Definition, error) {
+	p, err := e.program(ctx, x.Project, x.DefinitionHash, x.ID)
+	if err != nil {
+		return nil, err
+	}
+	return p.Definition, nil
+}
+
 // Tasks answers the tasks of an execution in a topological order, those inside
 // another behind it. What holds others shows no output here, for it is made of theirs: see Task.
 func (e *Engine) Tasks(ctx context.Context, id string, page Page) ([]Task, string, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/compat/cognite"
 	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/compat/prefect"
@@ -22,6 +23,9 @@ var dialects = []struct {
 	make func(s *Server) compat.Dialect
 }{
 	{digdag.Name, func(s *Server) compat.Dialect { return digdag.New(s.options.Engine) }},
+	{cognite.Name, func(s *Server) compat.Dialect {
+		return cognite.New(s.options.Engine, cognite.Options{URL: s.options.CogniteURL})
+	}},
 	{kaizen.Name, func(s *Server) compat.Dialect {
 		return kaizen.New(s.options.Engine, kaizen.Options{Waiters: s.options.Streams, Stopping: s.stopping})
 	}},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat/cognite"
 	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/compat/prefect"
@@ -29,6 +30,7 @@ type Engine interface {
 	auth.Keys
 	monitoring.Retrier
 	digdag.Engine
+	cognite.Engine
 	kaizen.Engine
 	prefect.Engine
 	// Ready returns nil when Redis and asynq can be reached.
@@ -53,6 +55,8 @@ type Options struct {
 	AllowOpen bool   // accept an address that is not loopback although there is no key
 
 	Dialects []string // names of the wire dialects that are spoken; nil = all, empty = none
+
+	CogniteURL string // what the requests of Cognite's cdf tasks are relative to; "" = only absolute ones
 
 	MaxBody    int64         // bytes of a request body
 	Streams    int           // streams of events and logs at once, and as many calls of a dialect that wait

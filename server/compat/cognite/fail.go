@@ -1,0 +1,49 @@
+package cognite
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/problem"
+)
+
+// missing is a 404 that names what is not there, as the SDKs read it.
+type missing struct {
+	what  string
+	items []map[string]string
+}
+
+func (m *missing) Error() string { return m.what }
+
+// absent says that there is no such thing.
+func absent(what string, items ...map[string]string) error { return &missing{what, items} }
+
+// fail answers with an error in Cognite's envelope.
+func fail(w http.ResponseWriter, _ *http.Request, err error) {
+	if m, ok := err.(*missing); ok { //nolint:errorlint // handlers return it as it is
+		_ = compat.Answer(w, http.StatusNotFound, failure{failureBody{Code: http.StatusNotFound, Message: m.what, Missing: m.items}})
+		return
+	}
+	p := problem.From(err)
+	p.Headers(w.Header())
+	status := p.Status
+	if status == http.StatusUnprocessableEntity {
+		status = http.StatusBadRequest
+	}
+	_ = compat.Answer(w, status, failure{failureBody{Code: status, Message: message(p)}}) // strings can always be written
+}
+
+func message(p *problem.Problem) string {
+	lines := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		lines[i] = e.Field + ": " + e.Message
+		if e.Allowed != "" {
+			lines[i] += " (allowed: " + e.Allowed + ")"
+		}
+	}
+	if len(lines) == 0 {
+		return p.Detail
+	}
+	return p.Detail + ": " + strings.Join(lines, "; ")
+}

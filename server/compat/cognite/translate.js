@@ -1,0 +1,210 @@
+// Translates the tasks of a Cognite workflow into a native definition. It runs in two places: in the
+// server when a version is stored, and in the script task of a dynamic task when it knows its tasks.
+(function () {
+  "use strict";
+  const builtin = ["http", "exec", "transform", "script", "wait", "approval", "workflow", "group", "loop", "log", "noop", "fail"];
+  const limits = { tasks: 100, dependsOn: 100, externalId: 255, retries: 10, timeout: [100, 43200] };
+  const types = ["function", "transformation", "cdf", "dynamic", "subworkflow", "simulation"];
+
+  function refuse(where, message) { throw new Error(where + ": " + message); }
+
+  // A hash that tells names apart whose allowed characters are the same.
+  function hash(text) {
+    let h = 0x811c9dc5;
+    for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193) >>> 0;
+    return h.toString(16).padStart(8, "0");
+  }
+
+  function encoded(text, valid, bad) {
+    return valid.test(text) ? text : ("x-" + text.replace(bad, "-")).slice(0, 110) + "-" + hash(text);
+  }
+
+  const taskName = id => encoded(id, /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/, /[^A-Za-z0-9_-]/g);
+  const workflowName = id => encoded(id, /^[a-z0-9][a-z0-9._-]{0,127}$/, /[^a-z0-9._-]/g);
+  const typeName = id => builtin.includes(id) ? "x-" + id + "-" + hash(id) : encoded(id, /^[a-z0-9][a-z0-9._-]{0,127}$/, /[^a-z0-9._-]/g);
+
+  // Where the outputs of the types lie natively, by their path in Cognite's.
+  const outputs = {
+    function: { response: [] }, cdf: { response: ["body"], statusCode: ["status"] },
+    transformation: null, simulation: null, dynamic: {}, subworkflow: {},
+  };
+
+  function path(segments) { return segments.map(s => /^\d+$/.test(s) ? "[" + s + "]" : "[" + JSON.stringify(s) + "]").join(""); }
+  function split(text) { return text.replace(/\[(\d+)\]/g, ".$1").split("."); }
+
+  function reference(expression, tasks, where) {
+    const parts = split(expression.trim());
+    if (parts.some(p => p === "")) refuse(where, "${" + expression + "} is no reference; allowed: ${workflow.input.x}, ${task.output.x}, ${task.input.x}");
+    if (parts[0] === "workflow" && parts[1] === "input") return "workflow.input" + path(parts.slice(2));
+    const task = tasks.byId[parts[0]];
+    if (!task) refuse(where, "${" + expression + "} names no task");
+    const rest = parts.slice(2);
+    if (parts[1] === "input") return given(task, rest, tasks, where);
+    if (parts[1] !== "output") refuse(where, "${" + expression + "} is neither output nor input of the task");
+    const own = "tasks[" + JSON.stringify(taskName(parts[0])) + "].output";
+    const map = outputs[task.type];
+    if (!map) return own + path(rest);
+    if (rest.length === 0 || !(rest[0] in map)) {
+      refuse(where, "${" + expression + "}: of the output of a " + task.type + " task there " + (Object.keys(map).length ? "is only " + Object.keys(map).join(", ") : "is nothing to read"));
+    }
+    const async = task.type === "function" && task.parameters.isAsyncComplete ? ["done"] : [];
+    return own + path(async.concat(map[rest[0]], rest.slice(1)));
+  }
+
+  // What a task was given is known when it is stored: a literal, or another reference.
+  function given(task, rest, tasks, where) {
+    let value = task.parameters;
+    for (const key of rest) value = value === null || value === undefined ? undefined : value[key];
+    if (value === undefined) refuse(where, "the input of " + JSON.stringify(task.externalId) + " has no " + rest.join("."));
+    const whole = typeof value === "string" && /^\$\{([^}]*)\}$/.exec(value);
+    if (whole) return reference(whole[1], tasks, where);
+    if (JSON.stringify(value).includes("${")) refuse(where, "the input of " + JSON.stringify(task.externalId) + " has references within; name the part that is meant");
+    return JSON.stringify(value);
+  }
+
+  function resolve(value, tasks, where) {
+    if (typeof value === "string") {
+      if (!value.includes("${")) return value;
+      return value.replace(/\$\{([^}]*)\}?/g, (all, inner) => {
+        if (!all.endsWith("}")) refuse(where, "a reference has no end");
+        return "${" + reference(inner, tasks, where) + "}";
+      });
+    }
+    if (Array.isArray(value)) return value.map(v => resolve(v, tasks, where));
+    if (value !== null && typeof value === "object") {
+      const out = {};
+      for (const key of Object.keys(value)) out[key.replace(/\$\{/g, "$${")] = resolve(value[key], tasks, where);
+      return out;
+    }
+    return value;
+  }
+
+  function literal(value, where) {
+    if (typeof value !== "string" || value === "") refuse(where, "must be a text");
+    if (value.includes("${")) refuse(where, "cannot be a reference here: which worker runs a task is known when it is stored");
+    return value;
+  }
+
+  function check(t, where, seen) {
+    if (t === null || typeof t !== "object" || Array.isArray(t)) refuse(where, "must be an object");
+    if (typeof t.externalId !== "string" || t.externalId === "" || t.externalId.length > limits.externalId) refuse(where + ".externalId", "must be a text of 1 to 255 characters");
+    if (t.externalId === "workflow" || t.externalId.startsWith("__")) refuse(where + ".externalId", JSON.stringify(t.externalId) + " is reserved");
+    if (seen.has(t.externalId)) refuse(where + ".externalId", JSON.stringify(t.externalId) + " is there twice");
+    seen.add(t.externalId);
+    if (!types.includes(t.type)) refuse(where + ".type", "must be one of " + types.join(", "));
+    if (t.parameters === null || typeof t.parameters !== "object") refuse(where + ".parameters", "must be an object");
+    if (t.retries !== undefined && !(Number.isInteger(t.retries) && t.retries >= 0 && t.retries <= limits.retries)) refuse(where + ".retries", "must be 0 to 10");
+    if (t.timeout !== undefined && !(Number.isInteger(t.timeout) && t.timeout >= limits.timeout[0] && t.timeout <= limits.timeout[1])) refuse(where + ".timeout", "must be 100 to 43200 seconds");
+    if (t.onFailure !== undefined && t.onFailure !== "abortWorkflow" && t.onFailure !== "skipTask") refuse(where + ".onFailure", "must be abortWorkflow or skipTask");
+    const needs = t.dependsOn || [];
+    if (!Array.isArray(needs) || needs.length > limits.dependsOn || needs.some(n => n === null || typeof n !== "object" || typeof n.externalId !== "string")) refuse(where + ".dependsOn", "must be a list of at most 100 objects with externalId");
+  }
+
+  // The id under which a task is updated: a UUID of its place in the list of tasks and of the execution's number.
+  function taskID(index) {
+    return index.toString(16).padStart(8, "0") + "-0000-4000-8000-${string(1000000000000 + workflow.number).substring(1)}";
+  }
+
+  function cdf(p, base, tasks, where) {
+    const r = p.cdfRequest || refuse(where, "cdfRequest is missing");
+    const resource = resolve(r.resourcePath, tasks, where + ".resourcePath");
+    if (typeof resource !== "string") refuse(where + ".resourcePath", "must be a text");
+    const absolute = /^https?:\/\//.test(resource);
+    if (!absolute && !base) refuse(where + ".resourcePath", "is relative, and this server was not told to what: start it with --cognite-url, or give an absolute URL");
+    const out = { method: resolve(r.method, tasks, where + ".method"), url: absolute ? resource : base.replace(/\/+$/, "") + "/" + resource.replace(/^\/+/, "") };
+    if (r.queryParameters) out.query = resolve(r.queryParameters, tasks, where + ".queryParameters");
+    if (r.body !== undefined) out.body = resolve(r.body, tasks, where + ".body");
+    if (r.cdfVersionHeader) out.headers = { "cdf-version": r.cdfVersionHeader };
+    return { type: "http", with: out };
+  }
+
+  const make = {
+    function(t, c, where) {
+      const f = t.parameters.function || refuse(where, "function is missing");
+      const type = typeName(literal(f.externalId, where + ".function.externalId"));
+      const data = resolve(f.data === undefined ? {} : f.data, c.tasks, where + ".function.data");
+      if (!t.parameters.isAsyncComplete) return { type, with: data };
+      const object = data !== null && typeof data === "object" && !Array.isArray(data);
+      const call = object ? Object.assign({}, data) : { data };
+      call.cogniteOrchestrationTaskId = taskID(c.index);
+      return { type: "group", tasks: [
+        { name: "call", type, with: call },
+        { name: "done", type: "wait", needs: ["call"], with: { external: true } },
+      ] };
+    },
+    transformation(t, c, where) {
+      const p = t.parameters.transformation || refuse(where, "transformation is missing");
+      const out = Object.assign({}, p);
+      delete out.externalId;
+      return { type: typeName(literal(p.externalId, where + ".transformation.externalId")), with: resolve(out, c.tasks, where) };
+    },
+    simulation(t, c, where) {
+      const p = t.parameters.simulation || refuse(where, "simulation is missing");
+      const out = Object.assign({}, p);
+      delete out.routineExternalId;
+      return { type: typeName(literal(p.routineExternalId, where + ".simulation.routineExternalId")), with: resolve(out, c.tasks, where) };
+    },
+    cdf(t, c, where) { return cdf(t.parameters, c.o.base, c.tasks, where + ".cdfRequest"); },
+    dynamic(t, c, where) {
+      if (c.o.inner) refuse(where, "a dynamic task cannot be in another, nor in a subworkflow");
+      const p = t.parameters.dynamic || refuse(where, "dynamic is missing");
+      const options = JSON.stringify({ base: c.o.base, inner: true, externalId: t.externalId, name: taskName(t.externalId).toLowerCase() });
+      return { type: "group", tasks: [
+        { name: "make", type: "script", retry: { max_attempts: 1 }, with: {
+          input: resolve(p.tasks, c.tasks, where + ".dynamic.tasks"),
+          script: (c.o.source + ".definition({ tasks: $ }, " + options + ")").replace(/\$\{/g, "$${"),
+        } },
+        { name: "run", type: "workflow", needs: ["make"], retry: { max_attempts: 1 }, with: { definition: "${tasks.make.output}", input: "${workflow.input}" } },
+      ] };
+    },
+    subworkflow(t, c, where) {
+      if (c.o.inner) refuse(where, "a subworkflow cannot be in another, nor in a dynamic task");
+      const p = t.parameters.subworkflow || refuse(where, "subworkflow is missing");
+      if (p.tasks === undefined) {
+        const found = (c.o.versions || {})[p.workflowExternalId + "\n" + p.version];
+        if (!found) refuse(where + ".subworkflow", "there is no version " + JSON.stringify(p.version) + " of " + JSON.stringify(p.workflowExternalId));
+        return { type: "workflow", retry: { max_attempts: 1 }, with: { name: found.name, version: found.version, input: "${workflow.input}" } };
+      }
+      return { type: "group", retry: { max_attempts: 1 }, tasks: body(p.tasks, Object.assign({}, c, { o: Object.assign({}, c.o, { inner: true }), parent: t.externalId, path: c.path + taskName(t.externalId) + "." }), where + ".subworkflow.tasks") };
+    },
+  };
+
+  function body(list, c, where) {
+    if (!Array.isArray(list) || list.length === 0 || list.length > limits.tasks) refuse(where, "must be a list of 1 to 100 tasks");
+    list.forEach((t, i) => {
+      check(t, where + "[" + i + "]", c.seen);
+      Object.assign(t, Object.assign({ retries: 3, timeout: 3600, onFailure: "abortWorkflow" }, t));
+      c.tasks.byId[t.externalId] = t;
+    });
+    return list.map((t, i) => {
+      const at = where + "[" + i + "]", name = taskName(t.externalId);
+      c = Object.assign({}, c, { index: c.refs.length });
+      const group = t.type === "dynamic" || t.type === "subworkflow";
+      c.refs.push({ id: t.externalId, ref: c.path + name, parent: c.parent, type: t.type, optional: t.onFailure === "skipTask", async: !!t.parameters.isAsyncComplete });
+      const out = Object.assign({ name }, make[t.type](t, c, at + ".parameters"));
+      if (!out.retry) out.retry = { max_attempts: group ? 1 : 1 + t.retries };
+      if (t.onFailure !== "skipTask" && !group) out.retry.non_retryable = ["timed_out"];
+      if (!group) out.timeout = t.timeout + "s";
+      if (t.onFailure === "skipTask") out.on_failure = "continue";
+      if (t.dependsOn && t.dependsOn.length) out.needs = t.dependsOn.map(n => taskName(n.externalId));
+      if (t.description) out.description = t.description;
+      return out;
+    });
+  }
+
+  // definition makes the native definition. What Cognite's is, and which task is which, is kept in its input_schema under x-cognite.
+  function definition(d, o) {
+    const refs = [];
+    const tasks = body(d.tasks, { o, refs, seen: new Set(), tasks: { byId: Object.create(null) }, parent: null, path: "" }, "tasks");
+    const out = {
+      name: o.name,
+      input_schema: { type: ["object", "null"], "x-cognite": { workflow: o.workflow, externalId: o.externalId, version: o.version, definition: d, refs } },
+      tasks,
+    };
+    if (d.description) out.description = d.description;
+    if (o.workflow && o.workflow.maxConcurrentExecutions) out.concurrency = { max_running: o.workflow.maxConcurrentExecutions };
+    return out;
+  }
+
+  return { definition, workflowName, taskName, typeName };
+})()

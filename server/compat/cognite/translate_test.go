@@ -1,0 +1,117 @@
+package cognite
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/server/problem"
+	"github.com/redrive/redrive/workflow"
+)
+
+// tasksOf translates the tasks of a definition, which must be one that can be published.
+func tasksOf(t *testing.T, tasks string) map[string]workflow.Task {
+	t.Helper()
+	source, err := translate(json.RawMessage(`{"tasks":`+tasks+`}`), options{Name: "w", ExternalID: "W", Version: "1", Base: "https://cdf.example/api/v1/projects/p/"})
+	require.NoError(t, err)
+	p, _, err := workflow.Load(source, nil, workflow.DefaultLimits())
+	require.NoError(t, err, "%s", source)
+	all := map[string]workflow.Task{}
+	for _, task := range p.Definition.Tasks {
+		all[task.Name] = task
+	}
+	return all
+}
+
+func TestTasksAreTranslated(t *testing.T) {
+	t.Parallel()
+	all := tasksOf(t, `[
+		{"externalId":"fn","type":"function","parameters":{"function":{"externalId":"detect","data":{"x":"${workflow.input.a.b[0]}","y":"n ${workflow.input.n}"}}}},
+		{"externalId":"async","type":"function","retries":0,"timeout":200,"onFailure":"skipTask","dependsOn":[{"externalId":"fn"}],
+			"parameters":{"isAsyncComplete":true,"function":{"externalId":"exec","data":{"was":"${fn.output.response.list}","given":"${fn.input.function.data.x}"}}}},
+		{"externalId":"cdf","type":"cdf","dependsOn":[{"externalId":"async"}],"parameters":{"cdfRequest":{"method":"POST","resourcePath":"/timeseries","body":{"items":"${async.output.response}"}}}},
+		{"externalId":"tr","type":"transformation","dependsOn":[{"externalId":"cdf"}],"parameters":{"transformation":{"externalId":"load","concurrencyPolicy":"fail"}}},
+		{"externalId":"sim","type":"simulation","dependsOn":[{"externalId":"cdf"}],"parameters":{"simulation":{"routineExternalId":"Routine 1","inputs":[{"referenceId":"p","value":"${cdf.output.statusCode}"}]}}}]`)
+	require.Equal(t, "detect", all["fn"].Type)
+	require.JSONEq(t, `{"x":"${workflow.input[\"a\"][\"b\"][0]}","y":"n ${workflow.input[\"n\"]}"}`, string(all["fn"].With))
+	require.Equal(t, 4, all["fn"].Retry.MaxAttempts)
+	require.Equal(t, []string{"timed_out"}, all["fn"].Retry.NonRetryable)
+	require.Equal(t, workflow.OnFailureContinue, all["async"].OnFailure)
+	require.Equal(t, 1, all["async"].Retry.MaxAttempts)
+	require.Nil(t, all["async"].Retry.NonRetryable)
+	call := all["async"].Tasks[0]
+	require.NotEqual(t, "exec", call.Type, "the external id of a function is no way to a built-in type")
+	require.Contains(t, string(call.With), `"was":"${tasks[\"fn\"].output[\"list\"]}"`)
+	require.Contains(t, string(call.With), `"given":"${workflow.input[\"a\"][\"b\"][0]}"`)
+	require.Contains(t, string(call.With), `"cogniteOrchestrationTaskId":"00000001-0000-4000-8000-${`)
+	require.JSONEq(t, `{"method":"POST","url":"https://cdf.example/api/v1/projects/p/timeseries","body":{"items":"${tasks[\"async\"].output[\"done\"]}"}}`, string(all["cdf"].With))
+	require.JSONEq(t, `{"concurrencyPolicy":"fail"}`, string(all["tr"].With))
+	require.Contains(t, string(all["sim"].With), `${tasks[\"cdf\"].output[\"status\"]}`)
+}
+
+func TestWhatCannotBeTranslatedNamesItsField(t *testing.T) {
+	t.Parallel()
+	cdf := `"parameters":{"cdfRequest":{"method":"GET","resourcePath":"http://x/"}}`
+	for tasks, want := range map[string]string{
+		`[]`: "workflowDefinition.tasks:",
+		`[{"externalId":"workflow","type":"cdf",` + cdf + `}]`:                                                                                            "tasks[0].externalId",
+		`[{"externalId":"__a","type":"cdf",` + cdf + `}]`:                                                                                                 "tasks[0].externalId",
+		`[{"externalId":"a","type":"cdf",` + cdf + `},{"externalId":"a","type":"cdf",` + cdf + `}]`:                                                       "tasks[1].externalId",
+		`[{"externalId":"a","type":"shell","parameters":{}}]`:                                                                                             "tasks[0].type",
+		`[{"externalId":"a","type":"cdf"}]`:                                                                                                               "tasks[0].parameters",
+		`[{"externalId":"a","type":"cdf","retries":11,` + cdf + `}]`:                                                                                      "tasks[0].retries",
+		`[{"externalId":"a","type":"cdf","timeout":99,` + cdf + `}]`:                                                                                      "tasks[0].timeout",
+		`[{"externalId":"a","type":"cdf","onFailure":"retry",` + cdf + `}]`:                                                                               "tasks[0].onFailure",
+		`[{"externalId":"a","type":"cdf","parameters":{"cdfRequest":{"method":"GET","resourcePath":"/x"}}}]`:                                              "--cognite-url",
+		`[{"externalId":"a","type":"cdf","parameters":{"cdfRequest":{"method":"GET","resourcePath":"http://x/${b.output.response}"}}}]`:                   "names no task",
+		`[{"externalId":"a","type":"function","parameters":{"function":{"externalId":"${workflow.input.f}"}}}]`:                                           "cannot be a reference",
+		`[{"externalId":"a","type":"subworkflow","parameters":{"subworkflow":{"workflowExternalId":"none","version":"1"}}}]`:                              "there is no version",
+		`[{"externalId":"a","type":"subworkflow","parameters":{"subworkflow":{"tasks":[{"externalId":"b","type":"dynamic","parameters":{}}]}}}]`:          "cannot be in another",
+		`[{"externalId":"a","type":"cdf",` + cdf + `},{"externalId":"b","type":"function","parameters":{"function":{"externalId":"f","data":"${a.x}"}}}]`: "neither output nor input",
+	} {
+		_, err := translate(json.RawMessage(`{"tasks":`+tasks+`}`), options{Name: "w"})
+		require.Error(t, err, tasks)
+		require.Contains(t, message(problem.From(err)), want, tasks)
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for _, id := range []string{"plant-a", "Plant-a", "plant/a", "plant a", "plant_a", strings.Repeat("x", 255), strings.Repeat("x", 254) + "y", "é"} {
+		name, err := workflowName(id)
+		require.NoError(t, err)
+		require.Regexp(t, `^[a-z0-9][a-z0-9._-]{0,127}$`, name)
+		require.NotContains(t, seen, name)
+		seen[name] = id
+	}
+	require.Equal(t, "plant-a", seen["plant-a"])
+}
+
+func TestTaskIDs(t *testing.T) {
+	t.Parallel()
+	id := taskID(17, 123456)
+	require.Equal(t, "00000011-0000-4000-8000-000000123456", id)
+	require.Equal(t, []string{id, "00000011", "000000123456"}, taskIDs.FindStringSubmatch(id))
+	require.True(t, uuid.MatchString(id))
+}
+
+func FuzzTranslate(f *testing.F) {
+	f.Add(`{"tasks":[{"externalId":"a","type":"function","parameters":{"function":{"externalId":"f","data":"${workflow.input.x}"}}}]}`)
+	f.Add(`{"tasks":[{"externalId":"a","type":"dynamic","parameters":{"dynamic":{"tasks":"${workflow.input.t}"}}}]}`)
+	f.Add(`{"tasks":null}`)
+	f.Add(`{"tasks":[{"externalId":"a","type":"subworkflow","parameters":{"subworkflow":{"tasks":[{}]}}}]}`)
+	f.Fuzz(func(t *testing.T, definition string) {
+		if !json.Valid([]byte(definition)) || !strings.HasPrefix(definition, "{") {
+			return
+		}
+		source, err := translate(json.RawMessage(definition), options{Name: "w"})
+		if err != nil {
+			require.Less(t, problem.From(err).Status, 500, err)
+			return
+		}
+		require.True(t, json.Valid(source))
+	})
+}
