@@ -16,6 +16,9 @@ type missing struct {
 
 func (m *missing) Error() string { return m.what }
 
+// Unwrap is the problem that the log and the door see.
+func (m *missing) Unwrap() error { return problem.New(http.StatusNotFound, "not_found", "%s", m.what) }
+
 // absent says that there is no such thing.
 func absent(what string, items ...map[string]string) error { return &missing{what, items} }
 

@@ -73,7 +73,7 @@
     if (Array.isArray(value)) return value.map(v => resolve(v, tasks, where));
     if (value !== null && typeof value === "object") {
       const out = {};
-      for (const key of Object.keys(value)) out[key.replace(/\$\{/g, "$${")] = resolve(value[key], tasks, where);
+      for (const key of Object.keys(value)) out[key.replace(/\$\{/g, () => "$${")] = resolve(value[key], tasks, where);
       return out;
     }
     return value;
@@ -152,7 +152,7 @@
       return { type: "group", tasks: [
         { name: "make", type: "script", retry: { max_attempts: 1 }, with: {
           input: resolve(p.tasks, c.tasks, where + ".dynamic.tasks"),
-          script: (c.o.source + ".definition({ tasks: $ }, " + options + ")").replace(/\$\{/g, "$${"),
+          script: (c.o.source + ".definition({ tasks: $ }, " + options + ")").replace(/\$\{/g, () => "$${"), // of the script, not of the workflow
         } },
         { name: "run", type: "workflow", needs: ["make"], retry: { max_attempts: 1 }, with: { definition: "${tasks.make.output}", input: "${workflow.input}" } },
       ] };

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dop251/goja"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/server/problem"
@@ -49,6 +50,25 @@ func TestTasksAreTranslated(t *testing.T) {
 	require.JSONEq(t, `{"method":"POST","url":"https://cdf.example/api/v1/projects/p/timeseries","body":{"items":"${tasks[\"async\"].output[\"done\"]}"}}`, string(all["cdf"].With))
 	require.JSONEq(t, `{"concurrencyPolicy":"fail"}`, string(all["tr"].With))
 	require.Contains(t, string(all["sim"].With), `${tasks[\"cdf\"].output[\"status\"]}`)
+}
+
+// What a worker runs for a dynamic task is the translator itself, with its own ${ kept from the workflow's expressions.
+func TestADynamicTaskTranslatesItself(t *testing.T) {
+	t.Parallel()
+	all := tasksOf(t, `[{"externalId":"d","type":"dynamic","parameters":{"dynamic":{"tasks":"${workflow.input.tasks}"}}}]`)
+	var with struct {
+		Script string `json:"script"`
+	}
+	require.NoError(t, json.Unmarshal(all["d"].Tasks[0].With, &with))
+	plain := strings.ReplaceAll(with.Script, "$${", "${")
+	require.Contains(t, plain, strings.TrimSpace(translatorSource))
+	vm := goja.New()
+	require.NoError(t, vm.Set("$", []map[string]any{{"externalId": "in", "type": "function", "parameters": map[string]any{"function": map[string]any{"externalId": "f", "data": map[string]any{"x": "${workflow.input.x}"}}}}}))
+	made, err := vm.RunString("JSON.stringify(" + plain + ")")
+	require.NoError(t, err)
+	p, _, err := workflow.Load([]byte(made.String()), nil, workflow.DefaultLimits())
+	require.NoError(t, err)
+	require.JSONEq(t, `{"x":"${workflow.input[\"x\"]}"}`, string(p.Definition.Tasks[0].With))
 }
 
 func TestWhatCannotBeTranslatedNamesItsField(t *testing.T) {
