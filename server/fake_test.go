@@ -191,6 +191,10 @@ func (f *fake) find(id string) (*engine.Execution, error) {
 	return nil, engine.NotFound("execution", id)
 }
 
+func (f *fake) ExecutionDefinition(context.Context, *engine.Execution) (*workflow.Definition, error) {
+	return &workflow.Definition{}, nil
+}
+
 func (f *fake) Execution(_ context.Context, id string) (*engine.Execution, error) {
 	defer f.lock()()
 	if f.panics {
