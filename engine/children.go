@@ -52,12 +52,12 @@ func (e *Engine) resolveChild(ctx context.Context, project string, child *workfl
 		child.Definition = p.Definition.Canonical()
 		return nil
 	}
-	head, err := e.store.Head(ctx, project, child.Name, child.Version)
+	head, err := e.childHead(ctx, project, *child)
 	if err != nil {
 		return err
 	}
 	if head.Hash == "" {
-		return &workflow.Error{Code: "workflow_not_found", Message: fmt.Sprintf("project %s has no workflow %s; publish it and retry", project, named(child.Name, child.Version))}
+		return &workflow.Error{Code: "workflow_not_found", Message: fmt.Sprintf("project %s has no workflow %s; publish it and retry", project, wanted(*child))}
 	}
 	child.Version = head.Version
 	return nil
@@ -82,11 +82,27 @@ func (e *Engine) openChild(ctx context.Context, project string, child workflow.C
 	return w, p, err
 }
 
-func named(name string, version int) string {
-	if version == 0 {
-		return fmt.Sprintf("%q", name)
+// childHead answers the version that a sub-workflow will run; without a hash there is none.
+func (e *Engine) childHead(ctx context.Context, project string, child workflow.Child) (Head, error) {
+	if child.Label != "" && child.Version == 0 {
+		version, err := e.labeled(ctx, project, child.Name, child.Label)
+		if err != nil || version == 0 && child.Label != LabelLatest {
+			return Head{}, err
+		}
+		child.Version = version
 	}
-	return fmt.Sprintf("%q with a version %d", name, version)
+	return e.store.Head(ctx, project, child.Name, child.Version)
+}
+
+// wanted says which workflow a task asks for.
+func wanted(c workflow.Child) string {
+	switch {
+	case c.Version != 0:
+		return fmt.Sprintf("%q with a version %d", c.Name, c.Version)
+	case c.Label != "":
+		return fmt.Sprintf("%q with the label %q", c.Name, c.Label)
+	}
+	return fmt.Sprintf("%q", c.Name)
 }
 
 // makeChild makes the sub-execution that a task names, once, and takes the task off the agenda.

@@ -31,6 +31,7 @@ type Store interface {
 	Schedules
 	Bundles
 	Names
+	Notes
 }
 
 // Definitions keeps projects and the immutable versions of workflows.
@@ -294,6 +295,7 @@ type Record struct {
 	Ended     int64               `json:"ended,string"`
 	Due       int64               `json:"due,string"`
 	Deadline  int64               `json:"deadline,string"` // of a run that a remote worker was given
+	Silence   int64               `json:"silence,string"`  // ms after which it is timed out when its worker is silent; 0 = it is not
 
 	// Of a task that no worker runs.
 	Control string `json:"control"`      // "1" once it began

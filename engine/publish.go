@@ -21,20 +21,28 @@ type PublishResult struct {
 // Publish checks a definition and stores it as the next version of its
 // workflow, unless the newest version is the same. A dry run stores nothing.
 func (e *Engine) Publish(ctx context.Context, project string, source []byte, dryRun bool) (PublishResult, error) {
-	return e.publish(ctx, project, source, string(source), dryRun)
+	return e.publish(ctx, project, source, string(source), dryRun, workflow.Load)
 }
 
 // PublishCompiled is Publish for a definition that was made from one in another
 // language: that one is kept as its source.
 func (e *Engine) PublishCompiled(ctx context.Context, project string, definition []byte, source string, dryRun bool) (PublishResult, error) {
-	return e.publish(ctx, project, definition, source, dryRun)
+	return e.publish(ctx, project, definition, source, dryRun, workflow.Load)
 }
 
-func (e *Engine) publish(ctx context.Context, project string, definition []byte, source string, dryRun bool) (PublishResult, error) {
+// PublishForeign is Publish for a definition that was translated from another system's,
+// whose names follow other rules than ours.
+func (e *Engine) PublishForeign(ctx context.Context, project string, source []byte, dryRun bool) (PublishResult, error) {
+	return e.publish(ctx, project, source, string(source), dryRun, workflow.LoadForeign)
+}
+
+type loader func(source []byte, catalog workflow.Catalog, limits workflow.Limits) (*workflow.Program, workflow.Problems, error)
+
+func (e *Engine) publish(ctx context.Context, project string, definition []byte, source string, dryRun bool, load loader) (PublishResult, error) {
 	if _, err := e.Project(ctx, project); err != nil {
 		return PublishResult{}, err
 	}
-	p, warnings, err := workflow.Load(definition, e.fleet.catalog(e.o.Catalog), e.o.Limits)
+	p, warnings, err := load(definition, e.fleet.catalog(e.o.Catalog), e.o.Limits)
 	if err != nil {
 		if problems, ok := errors.AsType[workflow.Problems](err); ok {
 			return PublishResult{Warnings: warnings}, Invalid("definition_invalid", "the definition cannot be published", problems...)

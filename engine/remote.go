@@ -23,7 +23,7 @@ type Remote interface {
 	// Take takes offers away, those that waited longest first, and says how many are left.
 	Take(ctx context.Context, at Shelf, projects []string, most int) (fences []Fence, left int, err error)
 	// HandOut records the input of a claimed run and answers until when the attempt may run. ErrStale.
-	HandOut(ctx context.Context, f Fence, input json.RawMessage, hash string, timeout, lease time.Duration) (deadline time.Time, err error)
+	HandOut(ctx context.Context, f Fence, input json.RawMessage, hash string, terms Terms) (deadline time.Time, err error)
 	// Beat extends the lease of a run and answers how long it holds now. ErrStale, ErrGone;
 	// ErrMoved when the time of the attempt is up.
 	Beat(ctx context.Context, f Fence, lease time.Duration) (holds time.Duration, canceled bool, err error)
@@ -35,6 +35,13 @@ type Remote interface {
 	Offers(ctx context.Context) (<-chan Offered, error)
 	// WakeRemote makes every process answer such an offer without a lane.
 	WakeRemote(ctx context.Context) error
+}
+
+// Terms are how long a remote run may take, and be silent.
+type Terms struct {
+	Timeout time.Duration // of the attempt
+	Lease   time.Duration // after this much silence it is delivered again
+	Silence time.Duration // after this much the attempt is timed out; 0 = silence does not end it
 }
 
 // Shelf is where the jobs of one type and lane of a queue wait for remote workers.

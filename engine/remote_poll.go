@@ -19,6 +19,7 @@ const (
 	MinRemoteLease  = time.Second
 	MaxRemoteLease  = 10 * time.Minute
 	RemoteLease     = 30 * time.Second // when a poll names none
+	maxSilence      = 30 * 24 * time.Hour
 	maxRemoteQueues = 10
 	maxRemoteTypes  = 50
 )
@@ -37,6 +38,7 @@ type Poll struct {
 	Max      int           // 0 = 1
 	Wait     time.Duration // for the first run; 0 = only what is there
 	Lease    time.Duration // 0 = 30 s
+	Silence  time.Duration // after this much silence an attempt is timed out; 0 = it is delivered again when its lease ends
 	Projects []string      // whose tasks it may take; empty = all
 	Key      string        // id of the API key, where that is limited to projects
 }
@@ -106,6 +108,9 @@ func (q Poll) filled() (Poll, error) {
 	}
 	if q.Lease < MinRemoteLease || q.Lease > MaxRemoteLease {
 		add("lease", "is "+q.Lease.String(), MinRemoteLease.String()+" to "+MaxRemoteLease.String())
+	}
+	if q.Silence != 0 && (q.Silence < MinRemoteLease || q.Silence > maxSilence) {
+		add("silence", "is "+q.Silence.String(), MinRemoteLease.String()+" to "+maxSilence.String())
 	}
 	if len(problems) > 0 {
 		return q, Invalid("request_invalid", "the poll cannot be taken", problems...)
@@ -282,7 +287,7 @@ func (e *Engine) seal(ctx context.Context, q Poll, out *RemoteRun) error {
 		return err
 	}
 	r := out.Run
-	out.Deadline, err = e.store.HandOut(ctx, r.Fence, r.result().Input, r.hash, r.At.Timeout, q.Lease)
+	out.Deadline, err = e.store.HandOut(ctx, r.Fence, r.result().Input, r.hash, Terms{Timeout: r.At.Timeout, Lease: q.Lease, Silence: q.Silence})
 	if err != nil {
 		return err
 	}

@@ -188,8 +188,18 @@ func (e *Engine) expireDeadline(ctx context.Context, f Fence, rec Record, d *Doc
 	}
 	e.metrics.repaired("deadline")
 	started := time.UnixMilli(rec.Started)
-	return e.timedOut(ctx, &Run{Fence: f, At: at, Try: rec.Try, StartedAt: started, Sent: started, document: d, program: p, hash: rec.Hash})
+	r := &Run{Fence: f, At: at, Try: rec.Try, StartedAt: started, Sent: started, document: d, program: p, hash: rec.Hash}
+	if rec.Silence > 0 && rec.Deadline < rec.Started+at.Timeout.Milliseconds() {
+		_, err := e.Fail(ctx, r, &workflow.Error{
+			Code: CodeSilent, Message: fmt.Sprintf("its worker was silent for %s", time.Duration(rec.Silence)*time.Millisecond), Retryable: true,
+		}, true)
+		return harmless(err)
+	}
+	return e.timedOut(ctx, r)
 }
+
+// CodeSilent is the code of an attempt that was timed out because its remote worker was silent.
+const CodeSilent = "worker_silent"
 
 func (e *Engine) timedOut(ctx context.Context, r *Run) error {
 	_, err := e.Fail(ctx, r, &workflow.Error{

@@ -158,6 +158,9 @@ func scheduleNumbersKey(project string) string { return projectKey(project, "sch
 // bundle. The oldest are taken out when there are too many.
 func bundlesKey(project string) string { return projectKey(project, "bundles") }
 
+// notesKey is a HASH name -> JSON: notes of a project in one group. It lives until they are deleted.
+func notesKey(project, group string) string { return projectKey(project, "notes:"+group) }
+
 // numbersKey is a HASH execution number -> id.
 func numbersKey(number int64) string {
 	return prefix + "{n:" + strconv.FormatInt(number/numberBlock, 10) + "}"

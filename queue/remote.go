@@ -124,10 +124,10 @@ func (r *Redis) Take(ctx context.Context, at engine.Shelf, projects []string, mo
 }
 
 // HandOut records what a remote run was given and until when it may run.
-func (r *Redis) HandOut(ctx context.Context, f engine.Fence, input json.RawMessage, hash string, timeout, lease time.Duration) (time.Time, error) {
+func (r *Redis) HandOut(ctx context.Context, f engine.Fence, input json.RawMessage, hash string, terms engine.Terms) (time.Time, error) {
 	k := keysOf(f.Execution)
 	reply, err := r.run(ctx, scriptHandOut, []string{k.tasks, k.values, k.shard.jobs},
-		f.Execution, r.offset(), f.Ref, f.Attempt, f.Dispatch, stored(input), hash, timeout.Milliseconds(), lease.Milliseconds())
+		f.Execution, r.offset(), f.Ref, f.Attempt, f.Dispatch, stored(input), hash, terms.Timeout.Milliseconds(), terms.Lease.Milliseconds(), terms.Silence.Milliseconds())
 	return time.UnixMilli(number(reply, 2)).UTC(), err
 }
 

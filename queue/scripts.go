@@ -79,6 +79,7 @@ var (
 	scriptMemo       = script("memo", "lib_memo")
 	scriptBundle     = script("bundle")
 	scriptName       = script("name")
+	scriptKeep       = script("keep")
 )
 
 func script(name string, libs ...string) *redis.Script {

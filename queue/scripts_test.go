@@ -207,6 +207,7 @@ func TestKeyMap(t *testing.T) {
 	line("ZSET", scheduleLooksKey("default"))
 	line("HASH", scheduleNumbersKey("default"))
 	line("HASH", bundlesKey("default"))
+	line("HASH", notesKey("default", "labels:etl"))
 	line("HASH", numbersKey(7001))
 	line("HASH", namesKey)
 	line("STRING", numberKey)

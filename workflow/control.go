@@ -15,7 +15,7 @@ var controlInputs = map[string]json.RawMessage{
 	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),
 	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
-		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "definition": {"type": "object"}, "input": {}}}`),
+		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "label": {"type": "string"}, "definition": {"type": "object"}, "input": {}}}`),
 }
 
 // Gate is what a wait or an approval waits for, from its resolved input.
@@ -100,6 +100,7 @@ func (n *Node) span(field, text string) (time.Duration, *Error) {
 type Child struct {
 	Name       string          `json:"name,omitempty"`
 	Version    int             `json:"version,omitempty"`    // 0 = the newest
+	Label      string          `json:"label,omitempty"`      // of a version, where none is given
 	Definition json.RawMessage `json:"definition,omitempty"` // instead of a name
 	Input      json.RawMessage `json:"input,omitempty"`
 }

@@ -18,6 +18,8 @@ type Definition struct {
 	Tasks       []Task          `json:"tasks"`
 	OnFailure   []Task          `json:"on_failure,omitempty"` // run when an execution failed or timed out
 	Output      json.RawMessage `json:"output,omitempty"`     // a JSON value whose strings may hold ${...}
+
+	Annotations map[string]string `json:"annotations,omitempty"` // whatever its tools keep with it; the engine does not read them
 }
 
 // Defaults apply to every task that says nothing of its own.

@@ -102,7 +102,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return base.Extend(options...)
+	return base.Extend(append(options, dig())...)
 })
 
 // usage says where an expression stands and what it may read there.

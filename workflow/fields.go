@@ -24,7 +24,30 @@ func workflowFields() []field[Definition] {
 		bodyField("tasks", "the tasks of the workflow", true, func(d *Definition) *[]Task { return &d.Tasks }),
 		bodyField("on_failure", "tasks that run when an execution failed or timed out", false, func(d *Definition) *[]Task { return &d.OnFailure }),
 		valueField("output", "the output of an execution; strings may hold ${...}", func(d *Definition) *json.RawMessage { return &d.Output }),
+		annotationsField(),
 	}
+}
+
+// maxAnnotations is how many a workflow may have; the limit of the whole definition bounds their size.
+const maxAnnotations = 64
+
+func annotationsField() field[Definition] {
+	return field[Definition]{name: "annotations", doc: "texts that tools keep with the workflow, by name; nothing reads them here",
+		shape: shape("type", "object", "maxProperties", maxAnnotations, "additionalProperties", map[string]any{"type": "string"}),
+		read: func(r *reader, at place, d *Definition) {
+			if !r.kinded(at, objectTree) {
+				return
+			}
+			if n := len(at.tree.keys); n > maxAnnotations {
+				r.add(at, CodeOutOfRange, fmt.Sprintf("at most %d", maxAnnotations), "there are %d annotations", n)
+				return
+			}
+			d.Annotations = map[string]string{}
+			for i, key := range at.tree.keys {
+				child := place{path: joinKey(at.path, key.name), tree: at.tree.items[i], pos: at.tree.items[i].pos}
+				d.Annotations[key.name] = r.text(child, r.limits.DefinitionBytes)
+			}
+		}}
 }
 
 // MaxRunning is the largest limit of executions of a workflow that run at once.
@@ -191,8 +214,8 @@ func workflowNameField() field[Definition] {
 		shape: shape("type", "string", "pattern", workflowName.pattern.String()),
 		read: func(r *reader, at place, d *Definition) {
 			rule := workflowName
-			if r.trusted {
-				rule = anyName // other dialects publish names of their own
+			if r.trusted || r.foreign {
+				rule = anyName // dialects publish names of their own
 			}
 			d.Name = r.name(at, rule)
 		}}

@@ -13,11 +13,22 @@ import (
 // The error is Problems, all of them at once. Warnings do not keep it from running.
 // The catalog says which task types are known; nil means that nothing is known of them.
 func Load(source []byte, catalog Catalog, limits Limits) (*Program, Problems, error) {
+	return load(source, catalog, limits, false)
+}
+
+// LoadForeign is Load for a definition that was translated from another system's: the
+// workflow's name may be any of 1 to 255 characters without a slash.
+func LoadForeign(source []byte, catalog Catalog, limits Limits) (*Program, Problems, error) {
+	return load(source, catalog, limits, true)
+}
+
+func load(source []byte, catalog Catalog, limits Limits, foreign bool) (*Program, Problems, error) {
 	t, problems := parseSource(source, limits)
 	if problems != nil {
 		return nil, nil, problems
 	}
 	c := newCompiler(limits, catalog)
+	c.foreign = foreign
 	p := c.compile(t, false)
 	if len(c.problems) > 0 {
 		return nil, nil, c.sorted()

@@ -14,6 +14,7 @@ type reader struct {
 	report
 	limits  Limits
 	trusted bool // the definition was checked once: limits and names may have changed since
+	foreign bool // a dialect made it: its name follows another rule
 	tasks   int  // read so far, nested ones too
 }
 

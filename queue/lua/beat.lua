@@ -12,8 +12,16 @@ if rec.status ~= 'running' or not going(x) then return {-2} end
 local till = now + ARGV[6]
 if rec.deadline then
   if now >= rec.deadline + 0 then return {-5} end
-  till = math.min(till, rec.deadline + 0)
+  if rec.silence then
+    till = math.min(now + rec.silence, rec.till + 0)
+  else
+    till = math.min(till, rec.deadline + 0)
+  end
 end
 -- writes follow
+if rec.silence then
+  rec.deadline = string.format('%.0f', till)
+  call('HSET', KEYS[2], ref, cjson.encode(rec))
+end
 call('ZADD', KEYS[3], till, job(id, ref, rec))
 return {1, till - now}

@@ -20,7 +20,7 @@ end
 call('ZREM', KEYS[5], old)
 if was == 'running' then
   move(x, rec, 'queued')
-  rec.started, rec.worker, rec.deadline = nil, nil, nil
+  rec.started, rec.worker, rec.deadline, rec.silence, rec.till = nil, nil, nil, nil, nil
   if why == 'expire' then rec.lost = (rec.lost or 0) + 1 .. '' end
   event(KEYS[4], now, why == 'expire' and 'task.lost' or 'task.released', ref, rec.attempt)
 end

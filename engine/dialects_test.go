@@ -1,0 +1,137 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue/queuetest"
+	"github.com/redrive/redrive/workflow"
+)
+
+// TestSilenceTimesOut: where silence ends an attempt, a beat puts its end off, up to its timeout, and what follows is a new attempt.
+func TestSilenceTimesOut(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	p := newServer(t, queuetest.URL(t), c)
+	x := startOn(t, p, "default", `{"name": "w", "tasks": [{"name": "a", "type": "render", "timeout": "100s", "retry": {"max_attempts": 3, "delay": "0s", "jitter": 0}, "with": {}}]}`)
+	quietly := engine.Poll{Silence: 20 * time.Second, Lease: 5 * time.Second}
+	require.Empty(t, poll(t, p, quietly), "the first poll says that there is a worker")
+	sweepAll(t.Context(), t, p, c, 10*time.Second)
+	run := poll(t, p, quietly)[0]
+	sweepAll(t.Context(), t, p, c, 15*time.Second)
+	beat, err := p.RemoteHeartbeat(t.Context(), x.ID, "a", run.Token)
+	require.NoError(t, err)
+	require.Equal(t, 20*time.Second, beat.Lease.Round(time.Second))
+	sweepAll(t.Context(), t, p, c, 15*time.Second)
+	require.Equal(t, workflow.TaskRunning, task(t, p, x, "a").Status, "the beat put it off")
+	sweepAll(t.Context(), t, p, c, 10*time.Second)
+	now := task(t, p, x, "a")
+	require.Equal(t, 2, now.Attempt)
+	former, _, err := p.Attempts(t.Context(), x.ID, "a", engine.Page{})
+	require.NoError(t, err)
+	require.Equal(t, workflow.TaskTimedOut, former[0].Status)
+	require.Equal(t, engine.CodeSilent, former[0].Error.Code)
+	_, err = p.RemoteComplete(t.Context(), x.ID, "a", run.Token, nil)
+	requireStale(t, err)
+
+	run = poll(t, p, quietly)[0]
+	for range 9 { // beats do not put off the timeout of the attempt
+		sweepAll(t.Context(), t, p, c, 10*time.Second)
+		_, err = p.RemoteHeartbeat(t.Context(), x.ID, "a", run.Token)
+		require.NoError(t, err)
+	}
+	sweepAll(t.Context(), t, p, c, 11*time.Second)
+	require.Equal(t, 3, task(t, p, x, "a").Attempt)
+	former, _, err = p.Attempts(t.Context(), x.ID, "a", engine.Page{})
+	require.NoError(t, err)
+	require.Equal(t, engine.CodeTimedOut, former[1].Error.Code)
+}
+
+// TestReportsByAttempt: a run is found again by its attempt, and one that was handed back comes again later, as the same attempt.
+func TestReportsByAttempt(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	p := newServer(t, queuetest.URL(t), c)
+	x := startOn(t, p, "default", renders)
+	poll(t, p, engine.Poll{})
+	sweepAll(t.Context(), t, p, c, 10*time.Second)
+	f := engine.Fence{Execution: x.ID, Ref: "a", Attempt: 1}
+	_, err := p.RemoteToken(t.Context(), f)
+	requireStale(t, err)
+	one(t, p)
+	token, err := p.RemoteToken(t.Context(), f)
+	require.NoError(t, err)
+	require.NoError(t, p.RemotePostpone(t.Context(), x.ID, "a", token, 30*time.Second))
+	require.Equal(t, workflow.TaskQueued, task(t, p, x, "a").Status)
+	_, err = p.RemoteToken(t.Context(), f)
+	requireStale(t, err)
+	sweepAll(t.Context(), t, p, c, 20*time.Second)
+	require.Empty(t, poll(t, p, engine.Poll{}), "it was handed back for longer")
+	sweepAll(t.Context(), t, p, c, 15*time.Second)
+	again := one(t, p)
+	require.Equal(t, []int{1, 2}, []int{again.Attempt, again.Dispatch})
+	require.Error(t, p.RemotePostpone(t.Context(), x.ID, "a", token, 0), "of the former delivery")
+	_, err = p.RemoteToken(t.Context(), engine.Fence{Execution: x.ID, Ref: "a", Attempt: 2})
+	requireStale(t, err)
+	token, err = p.RemoteToken(t.Context(), f)
+	require.NoError(t, err)
+	_, err = p.RemoteComplete(t.Context(), x.ID, "a", token, json.RawMessage(`{"n":1}`))
+	require.NoError(t, err)
+	require.Equal(t, 1, task(t, p, x, "a").Attempt)
+	require.JSONEq(t, `{"n":1}`, string(task(t, p, x, "a").Output))
+	_, err = p.RemoteToken(t.Context(), f)
+	requireStale(t, err)
+}
+
+func TestNotesAndLabels(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	ctx := s.ctx()
+	note := func(name string) string {
+		value, err := s.Note(ctx, "default", "taskdef", name)
+		if err != nil {
+			return err.Error()
+		}
+		return string(value)
+	}
+	require.NoError(t, s.PutNote(ctx, "default", "taskdef", "a b", json.RawMessage(`{"n":1}`)))
+	require.NoError(t, s.PutNote(ctx, "default", "taskdef", "a b", json.RawMessage(`{"n":2}`)))
+	require.Equal(t, `{"n":2}`, note("a b"))
+	require.Equal(t, `there is no note "b"`, note("b"))
+	all, err := s.Notes(ctx, "default", "taskdef")
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.NoError(t, s.DeleteNote(ctx, "default", "taskdef", "a b"))
+	require.ErrorContains(t, s.DeleteNote(ctx, "default", "taskdef", "a b"), "no note")
+	require.Error(t, s.PutNote(ctx, "default", "taskdef", "", json.RawMessage(`1`)))
+	require.Error(t, s.PutNote(ctx, "default", "taskdef", "a", json.RawMessage(`{`)))
+	require.ErrorContains(t, s.PutNote(ctx, "elsewhere", "taskdef", "a", json.RawMessage(`1`)), "no project")
+
+	child := func(say string) string {
+		return `{"name": "child", "tasks": [{"name": "c", "type": "noop"}], "output": "` + say + `"}`
+	}
+	s.publish(child("one"), child("two"))
+	require.NoError(t, s.SetLabel(ctx, "default", "child", "stable", 1))
+	require.ErrorContains(t, s.SetLabel(ctx, "default", "child", "stable", 3), "no such version")
+	labels, err := s.Labels(ctx, "default", "child")
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"stable": 1}, labels)
+	const parent = `{"name": "w", "tasks": [{"name": "sub", "type": "workflow", "with": {"name": "child", "label": "stable"}}], "output": "${tasks.sub.output}"}`
+	says := func(want string) {
+		x := s.start(parent, `{}`)
+		s.settle()
+		require.JSONEq(t, want, string(s.ends(x, workflow.ExecutionSucceeded).Output))
+	}
+	says(`"one"`)
+	require.NoError(t, s.SetLabel(ctx, "default", "child", "stable", 2))
+	says(`"two"`)
+	require.NoError(t, s.DropLabel(ctx, "default", "child", "stable"))
+	require.ErrorContains(t, s.DropLabel(ctx, "default", "child", "stable"), "no label")
+	x := s.start(parent, `{}`)
+	s.settle()
+	require.Contains(t, s.ends(x, workflow.ExecutionFailed).Error.Message, `"child" with the label "stable"`)
+}
