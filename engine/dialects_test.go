@@ -135,3 +135,23 @@ func TestNotesAndLabels(t *testing.T) {
 	s.settle()
 	require.Contains(t, s.ends(x, workflow.ExecutionFailed).Error.Message, `"child" with the label "stable"`)
 }
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish(`{"name": "child", "tasks": [{"name": "c", "type": "noop"}]}`)
+	x := s.start(`{"name": "w", "tasks": [{"name": "sub", "type": "workflow", "with": {"name": "child"}}]}`, `{}`)
+	require.ErrorContains(t, s.Remove(s.ctx(), x.ID), "cancel it first")
+	s.settle()
+	child := s.task(x, "sub").Child
+	require.ErrorContains(t, s.Remove(s.ctx(), child), "together with")
+	require.NoError(t, s.Remove(s.ctx(), x.ID))
+	for _, id := range []string{x.ID, child} {
+		_, err := s.Execution(s.ctx(), id)
+		require.ErrorContains(t, err, "no execution")
+	}
+	list, _, err := s.Executions(s.ctx(), "default", engine.ExecutionFilter{}, engine.Page{})
+	require.NoError(t, err)
+	require.Empty(t, list)
+	require.ErrorContains(t, s.Remove(s.ctx(), x.ID), "no execution")
+}

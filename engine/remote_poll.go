@@ -306,3 +306,25 @@ func (e *Engine) GiveBack(ctx context.Context, runs []RemoteRun) {
 		}
 	}
 }
+
+// RemoteWaiting counts what waits in a queue for remote workers of each type, of some projects (none = all).
+func (e *Engine) RemoteWaiting(ctx context.Context, queue string, types, projects []string) ([]int, error) {
+	counts := make([]int, len(types))
+	if len(types) == 0 {
+		return counts, nil
+	}
+	var shelves []Shelf
+	for _, lane := range Lanes(queue) {
+		for _, t := range types {
+			shelves = append(shelves, Shelf{Lane: lane, Type: t})
+		}
+	}
+	waiting, err := e.store.OnOffer(ctx, shelves, projects)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range waiting {
+		counts[i%len(types)] += n
+	}
+	return counts, nil
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/compat/cognite"
+	"github.com/redrive/redrive/server/compat/conductor"
 	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/compat/prefect"
@@ -22,6 +23,11 @@ var dialects = []struct {
 	name string
 	make func(s *Server) compat.Dialect
 }{
+	{conductor.Name, func(s *Server) compat.Dialect {
+		return conductor.New(s.options.Engine, conductor.Options{
+			Waiters: s.options.Streams, Pollers: s.options.Pollers, Stopping: s.stopping, Logger: s.options.Logger,
+		})
+	}},
 	{digdag.Name, func(s *Server) compat.Dialect { return digdag.New(s.options.Engine) }},
 	{cognite.Name, func(s *Server) compat.Dialect {
 		return cognite.New(s.options.Engine, cognite.Options{URL: s.options.CogniteURL})

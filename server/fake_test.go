@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat/conductor"
 	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/prefect"
 	"github.com/redrive/redrive/workflow"
@@ -19,11 +20,17 @@ var (
 	_ Engine = (*fake)(nil)
 )
 
+// others are the engines of dialects.
+type others interface {
+	conductor.Engine
+	digdag.Revisions // nothing here asks for them
+	prefect.Engine
+}
+
 // fake is an engine in memory: enough truth for the wire, and a count of what
 // was written, so that a refused request can be shown to have stored nothing.
 type fake struct {
-	prefect.Engine   // nil: what only that dialect asks for is asked in its own tests
-	digdag.Revisions // nothing here asks for them
+	others // nil: what only dialects ask for is asked in their own tests, but for Notes
 
 	mu         sync.Mutex
 	writes     int
@@ -520,4 +527,8 @@ func (f *fake) PublishCompiled(ctx context.Context, project string, definition [
 
 func (f *fake) ScheduleByNumber(context.Context, int64) (*engine.Schedule, error) {
 	return nil, engine.NotFound("schedule", "0")
+}
+
+func (f *fake) Notes(context.Context, string, string) (map[string]json.RawMessage, error) {
+	return nil, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat/cognite"
+	"github.com/redrive/redrive/server/compat/conductor"
 	"github.com/redrive/redrive/server/compat/digdag"
 	"github.com/redrive/redrive/server/compat/kaizen"
 	"github.com/redrive/redrive/server/compat/prefect"
@@ -33,6 +34,7 @@ type Engine interface {
 	cognite.Engine
 	kaizen.Engine
 	prefect.Engine
+	conductor.Engine
 	// Ready returns nil when Redis and asynq can be reached.
 	Ready(ctx context.Context) error
 	// HasKeys reports whether there is any API key.

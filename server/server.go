@@ -38,7 +38,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	listener net.Listener
-	served   chan struct{} // closed when the accept loop is over
+	served   chan struct{}  // closed when the accept loop is over
+	works    sync.WaitGroup // what dialects do besides answering
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -99,6 +100,11 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("server: listen on %s: %w", s.options.Listen, err)
 	}
 	s.listener, s.served = listener, make(chan struct{})
+	for _, d := range s.switchboard.spoken {
+		if d.Work != nil {
+			s.works.Go(func() { d.Work(s.stopping) })
+		}
+	}
 	go func() {
 		defer close(s.served)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -137,6 +143,7 @@ func (s *Server) stop(ctx context.Context) error {
 	if s.served != nil {
 		<-s.served
 	}
+	s.works.Wait()
 	if s.dashboard != nil {
 		errs = append(errs, s.dashboard.Close())
 	}

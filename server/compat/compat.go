@@ -43,6 +43,8 @@ type Dialect struct {
 	// Fail answers with an error: of a route, of the door (401, 403), of a path that is no route
 	// (404, 405, 501), of a panic. problem.From tells what it is.
 	Fail func(w http.ResponseWriter, r *http.Request, err error)
+	// Work is what it does besides answering, for as long as the server runs: until ctx ends. nil = nothing.
+	Work func(ctx context.Context)
 }
 
 // Route is one operation of a dialect.

@@ -110,3 +110,8 @@ func file(t *testing.T, name, text string) string {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
+
+func readAll(r io.Reader) (string, error) {
+	text, err := io.ReadAll(r)
+	return string(text), err
+}

@@ -1,0 +1,301 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
+)
+
+// notesEvents is the group of notes that holds event handlers.
+const notesEvents = "conductor.event"
+
+type eventHandler struct {
+	Name      string        `json:"name"`
+	Event     string        `json:"event"`
+	Condition string        `json:"condition,omitempty"`
+	Evaluator string        `json:"evaluatorType,omitempty"`
+	Active    bool          `json:"active"`
+	Actions   []eventAction `json:"actions"`
+}
+
+type eventAction struct {
+	Action    string         `json:"action"`
+	Start     *startRequest  `json:"start_workflow,omitempty"`
+	Complete  *eventSettles  `json:"complete_task,omitempty"`
+	Fail      *eventSettles  `json:"fail_task,omitempty"`
+	Terminate map[string]any `json:"terminate_workflow,omitempty"`
+}
+
+type eventSettles struct {
+	WorkflowID string         `json:"workflowId"`
+	Ref        string         `json:"taskRefName"`
+	TaskID     string         `json:"taskId"`
+	Output     map[string]any `json:"output"`
+}
+
+func (h *handlers) eventRoutes() []compat.Route {
+	read, write := auth.Rule{Scope: engine.ScopeRead}, auth.Rule{Scope: engine.ScopeWrite}
+	return []compat.Route{
+		{Method: http.MethodPost, Path: "/api/event", Rule: write, Serve: h.putEvent(false)},
+		{Method: http.MethodPut, Path: "/api/event", Rule: write, Serve: h.putEvent(true)},
+		{Method: http.MethodGet, Path: "/api/event", Rule: read, Serve: h.listEvents},
+		{Method: http.MethodGet, Path: "/api/event/:name", Rule: read, Serve: h.listEvents},
+		{Method: http.MethodDelete, Path: "/api/event/:name", Rule: write, Serve: h.deleteEvent},
+	}
+}
+
+func (h *handlers) putEvent(known bool) func(*gin.Context) error {
+	return func(c *gin.Context) error {
+		var full map[string]any
+		if err := read(c.Request, &full); err != nil {
+			return err
+		}
+		var e eventHandler
+		if err := mold(full, &e); err != nil {
+			return malformed(err)
+		}
+		if wrong := e.check(); len(wrong) > 0 {
+			return wrong
+		}
+		ctx := c.Request.Context()
+		_, err := h.engine.Note(ctx, compat.Project(ctx), notesEvents, e.Name)
+		switch {
+		case err == nil && !known:
+			return refuse(http.StatusConflict, "EventHandler with name %s already exists!", e.Name)
+		case isMissing(err) && known:
+			return refuse(http.StatusNotFound, "EventHandler with name %s not found!", e.Name)
+		case err != nil && !isMissing(err):
+			return err
+		}
+		if err := h.engine.PutNote(ctx, compat.Project(ctx), notesEvents, e.Name, encoded(full)); err != nil {
+			return err
+		}
+		return silent(c.Writer, http.StatusOK)
+	}
+}
+
+func (e *eventHandler) check() invalidDef {
+	var wrong invalidDef
+	add := func(path, format string, args ...any) {
+		wrong = append(wrong, validationError{Path: path, Message: fmt.Sprintf(format, args...)})
+	}
+	if e.Name == "" {
+		add("name", "Missing event handler name")
+	}
+	if !strings.HasPrefix(e.Event, "conductor:") {
+		add("event", "%q cannot be listened to here: events are those of EVENT tasks with the sink conductor, conductor:WORKFLOW:NAME", e.Event)
+	}
+	if e.Condition != "" && e.Condition != "true" {
+		add("condition", "a condition cannot be evaluated here: let the workflow that is started decide")
+	}
+	if len(e.Actions) == 0 {
+		add("actions", "No actions specified. Please specify at-least one action")
+	}
+	for i, a := range e.Actions {
+		ok := map[string]bool{"start_workflow": a.Start != nil, "complete_task": a.Complete != nil, "fail_task": a.Fail != nil, "terminate_workflow": a.Terminate != nil}[a.Action]
+		if !ok {
+			add(fmt.Sprintf("actions[%d].action", i), "%q is not done here, or says not what: start_workflow, complete_task, fail_task and terminate_workflow are", a.Action)
+		}
+	}
+	return wrong
+}
+
+// listEvents answers handlers, all of them or those of an event.
+func (h *handlers) listEvents(c *gin.Context) error {
+	ctx := c.Request.Context()
+	notes, err := h.engine.Notes(ctx, compat.Project(ctx), notesEvents)
+	if err != nil {
+		return err
+	}
+	list := []json.RawMessage{}
+	for _, name := range sorted(notes) {
+		var e eventHandler
+		if err := json.Unmarshal(notes[name], &e); err != nil {
+			return malformed(err)
+		}
+		if event := c.Param("name"); event != "" && (e.Event != event || !e.Active && boolean(c, "activeOnly", true)) {
+			continue
+		}
+		list = append(list, notes[name])
+	}
+	return answerJSON(c, list)
+}
+
+func (h *handlers) deleteEvent(c *gin.Context) error {
+	ctx := c.Request.Context()
+	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesEvents, c.Param("name"))
+	if isMissing(err) {
+		return refuse(http.StatusNotFound, "EventHandler with name %s not found!", c.Param("name"))
+	}
+	if err != nil {
+		return err
+	}
+	return silent(c.Writer, http.StatusOK)
+}
+
+// eventFor does what the handlers of an EVENT task's event say.
+func (h *handlers) eventFor(ctx context.Context, r engine.RemoteRun) (any, error) {
+	var in struct {
+		Sink  string         `json:"sink"`
+		Input map[string]any `json:"input"`
+	}
+	if err := decode(r.Input, &in); err != nil {
+		return nil, malformed(err)
+	}
+	sink, name, _ := strings.Cut(in.Sink, ":")
+	if sink != "conductor" {
+		return nil, refuse(400, "sink %q: only the sink conductor is here; send to others with an HTTP task or a worker", in.Sink)
+	}
+	if name == "" {
+		name = r.At.Task.Name
+	}
+	event := "conductor:" + r.Workflow + ":" + name
+	payload := map[string]any{
+		"workflowInstanceId": r.Execution, "workflowType": r.Workflow, "workflowVersion": 0, "correlationId": "", "taskToDomain": nil, "event_produced": event,
+	}
+	for key, value := range in.Input {
+		payload[key] = value
+	}
+	notes, err := h.engine.Notes(ctx, r.Project, notesEvents)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sorted(notes) {
+		var e eventHandler
+		if err := decode(notes[name], &e); err != nil {
+			return nil, malformed(err)
+		}
+		if !e.Active || !slices.Contains([]string{event, in.Sink}, e.Event) {
+			continue
+		}
+		for i, a := range e.Actions {
+			if err := h.act(ctx, a, payload, fmt.Sprintf("%s:%s:%d:%s:%d", r.Execution, r.Ref, r.Attempt, e.Name, i)); err != nil {
+				return nil, fmt.Errorf("event handler %s: %w", e.Name, err)
+			}
+		}
+	}
+	return payload, nil
+}
+
+// act does one action. key makes a start happen once, however often it is tried.
+func (h *handlers) act(ctx context.Context, a eventAction, payload map[string]any, key string) error {
+	var filledIn eventAction
+	if err := mold(substituted(asAny(a), payload), &filledIn); err != nil {
+		return malformed(err)
+	}
+	a = filledIn
+	switch {
+	case a.Start != nil:
+		a.Start.IdempotencyKey, a.Start.IdempotencyStrategy = key, ""
+		_, err := h.begin(ctx, a.Start)
+		return err
+	case a.Complete != nil:
+		return h.actOnTask(ctx, a.Complete, "COMPLETED")
+	case a.Fail != nil:
+		return h.actOnTask(ctx, a.Fail, "FAILED")
+	}
+	id, _ := a.Terminate["workflowId"].(string)
+	reason, _ := a.Terminate["terminationReason"].(string)
+	x, err := h.found(ctx, id)
+	if err != nil || x.Status.Ended() {
+		return err
+	}
+	_, err = h.engine.Cancel(ctx, x.ID, asked(ctx, reason))
+	if stale(err) {
+		return nil
+	}
+	return err
+}
+
+func (h *handlers) actOnTask(ctx context.Context, s *eventSettles, status string) error {
+	id := s.TaskID
+	if id == "" {
+		x, err := h.found(ctx, s.WorkflowID)
+		if err != nil {
+			return err
+		}
+		if id, err = h.pending(ctx, x, s.Ref); err != nil {
+			return err
+		}
+		if id == "" {
+			return refuse(404, "Found no running task %s of workflow %s to update", s.Ref, s.WorkflowID)
+		}
+	}
+	f, _, err := h.visible(ctx, id)
+	if err != nil {
+		return err
+	}
+	return h.settle(ctx, f, &taskResult{Status: status, Output: encoded(s.Output), Reason: "an event"})
+}
+
+func asAny(v any) any {
+	var out any
+	_ = decode(encoded(v), &out) // it was encoded a moment ago
+	return out
+}
+
+// substituted puts what lies in a payload in place of the expressions in a value.
+func substituted(v any, payload map[string]any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = substituted(v[i], payload)
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = substituted(v[key], payload)
+		}
+	case string:
+		parts, err := split(v)
+		if err != nil {
+			return v
+		}
+		text := ""
+		for _, p := range parts {
+			if !p.expression {
+				text += p.text
+				continue
+			}
+			found := lookedUp(p.text, payload)
+			if len(parts) == 1 {
+				return found
+			}
+			if found != nil {
+				text += fmt.Sprint(found)
+			}
+		}
+		return text
+	}
+	return v
+}
+
+func lookedUp(expression string, payload map[string]any) any {
+	steps, err := path(expression)
+	if err != nil {
+		return nil
+	}
+	var at any = payload
+	for _, step := range steps {
+		switch key := step.(type) {
+		case string:
+			m, _ := at.(map[string]any)
+			at = m[key]
+		case int:
+			list, _ := at.([]any)
+			if key < 0 || key >= len(list) {
+				return nil
+			}
+			at = list[key]
+		}
+	}
+	return at
+}

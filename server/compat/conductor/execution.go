@@ -1,0 +1,220 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
+)
+
+// What a start through Conductor keeps with its execution.
+const (
+	labelCreatedBy = "conductor.createdBy"
+	labelPriority  = "conductor.priority"
+	labelVersion   = "conductor.version" // that was asked for, of a definition whose version has several labels
+)
+
+// found reads an execution that the caller may see.
+func (h *handlers) found(ctx context.Context, id string) (*engine.Execution, error) {
+	x, err := compat.Execution(ctx, h.engine, id)
+	if err != nil {
+		return nil, noWorkflow(id, err)
+	}
+	return x, nil
+}
+
+func boolean(c *gin.Context, name string, otherwise bool) bool {
+	b, err := strconv.ParseBool(c.Query(name))
+	if err != nil {
+		return otherwise
+	}
+	return b
+}
+
+func count(c *gin.Context, name string, otherwise int) (int, error) {
+	s := c.Query(name)
+	if s == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0, refuse(http.StatusBadRequest, "%s: %q is not a whole number", name, s)
+	}
+	return n, nil
+}
+
+// get answers an execution: GET /workflow/{id}.
+func (h *handlers) get(c *gin.Context) error {
+	ctx := c.Request.Context()
+	x, err := h.found(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	w, err := h.wire(ctx, x, boolean(c, "includeTasks", true))
+	if err != nil {
+		return err
+	}
+	return compat.Answer(c.Writer, http.StatusOK, w)
+}
+
+// status answers the short form: GET /workflow/{id}/status.
+func (h *handlers) status(c *gin.Context) error {
+	ctx := c.Request.Context()
+	x, err := h.found(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	answer := statusAnswer{WorkflowID: x.ID, CorrelationID: x.CorrelationID, Status: workflowStatus(x)}
+	if boolean(c, "includeOutput", false) {
+		answer.Output = asObject(x.Output)
+	}
+	if boolean(c, "includeVariables", false) {
+		all, err := h.tasksOf(ctx, x)
+		if err != nil {
+			return err
+		}
+		answer.Variables = variablesOf(all)
+	}
+	return compat.Answer(c.Writer, http.StatusOK, answer)
+}
+
+// tasks answers a page of the tasks: GET /workflow/{id}/tasks.
+func (h *handlers) tasks(c *gin.Context) error {
+	ctx := c.Request.Context()
+	x, err := h.found(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	start, err := count(c, "start", 0)
+	if err != nil {
+		return err
+	}
+	most, err := count(c, "count", 15)
+	if err != nil {
+		return err
+	}
+	all, err := h.tasksOf(ctx, x)
+	if err != nil {
+		return err
+	}
+	if wanted := c.QueryArray("status"); len(wanted) > 0 {
+		all = slices.DeleteFunc(all, func(w shown) bool { return !slices.Contains(wanted, w.Status) })
+	}
+	page := all[min(max(start, 0), len(all)):]
+	page = page[:min(max(most, 0), len(page))]
+	answer := searchAnswer{TotalHits: len(all), Results: make([]any, len(page))}
+	for i := range page {
+		answer.Results[i] = page[i].task
+	}
+	return compat.Answer(c.Writer, http.StatusOK, answer)
+}
+
+// wire is an execution as Conductor shows it.
+func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool) (*workflowRun, error) {
+	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	if err != nil {
+		return nil, err
+	}
+	w := &workflowRun{
+		CreateTime: x.CreatedAt.UnixMilli(), UpdateTime: max(x.CreatedAt.UnixMilli(), millis(x.EndedAt)), CreatedBy: x.Labels[labelCreatedBy],
+		Status: workflowStatus(x), EndTime: millis(x.EndedAt), WorkflowID: x.ID, Tasks: []task{}, Input: asObject(x.Input), Output: asObject(x.Output),
+		CorrelationID: x.CorrelationID, TaskToDomain: json.RawMessage("{}"), FailedRefs: []string{}, FailedNames: []string{},
+		Priority: wirePriority(x), Variables: map[string]any{}, StartTime: millis(x.StartedAt), WorkflowName: x.Workflow, WorkflowVersion: k.version,
+	}
+	if w.StartTime == 0 {
+		w.StartTime = w.CreateTime
+	}
+	if k.definition != nil {
+		w.Definition = k.definition
+	} else {
+		w.Definition = map[string]any{"name": x.Workflow, "version": x.Version, "tasks": []any{}}
+	}
+	if terminal(w.Status) && w.Status != "COMPLETED" {
+		w.Reason = x.Reason
+		if x.Error != nil {
+			w.Reason = x.Error.Message
+		}
+	}
+	if x.Parent != nil {
+		if err := h.addParent(ctx, x, w); err != nil {
+			return nil, err
+		}
+	}
+	if !withTasks {
+		return w, nil
+	}
+	all, err := h.tasksOf(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		w.Tasks = append(w.Tasks, s.task)
+		w.UpdateTime = max(w.UpdateTime, s.UpdateTime)
+		if !s.Retried && slices.Contains([]string{"FAILED", "TIMED_OUT", "FAILED_WITH_TERMINAL_ERROR"}, s.Status) {
+			w.FailedRefs, w.FailedNames = append(w.FailedRefs, s.Ref), append(w.FailedNames, s.TaskDefName)
+		}
+	}
+	w.Variables = variablesOf(all)
+	return w, nil
+}
+
+// addParent says what the execution is a part of.
+func (h *handlers) addParent(ctx context.Context, x *engine.Execution, w *workflowRun) error {
+	parent, err := h.engine.Execution(ctx, x.Parent.Execution)
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t, err := h.engine.Task(ctx, parent.ID, x.Parent.Task)
+	if err != nil {
+		return err
+	}
+	shownAs, err := h.outermost(ctx, parent)
+	if err != nil {
+		return err
+	}
+	w.ParentID, w.ParentTaskID = shownAs.ID, taskID(parent.ID, x.Parent.Task, max(t.Attempt, 1))
+	return nil
+}
+
+// outermost is the execution that one is shown as: a part that was made at run time is shown as what it runs in.
+func (h *handlers) outermost(ctx context.Context, x *engine.Execution) (*engine.Execution, error) {
+	for x.Parent != nil {
+		k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+		if err != nil || !k.part {
+			return x, err
+		}
+		parent, err := h.engine.Execution(ctx, x.Parent.Execution)
+		if err != nil {
+			return nil, err
+		}
+		x = parent
+	}
+	return x, nil
+}
+
+// variablesOf are the workflow's variables: what its SET_VARIABLE tasks set, the last of them last.
+func variablesOf(all []shown) map[string]any {
+	variables := map[string]any{}
+	for _, s := range all {
+		if s.node.Type == "SET_VARIABLE" && s.Status == "COMPLETED" && !s.Retried {
+			for name, value := range fields(s.output) {
+				variables[name] = value
+			}
+		}
+	}
+	return variables
+}
+
+func wirePriority(x *engine.Execution) int {
+	n, _ := strconv.Atoi(x.Labels[labelPriority])
+	return n
+}

@@ -1,0 +1,257 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
+)
+
+// notesSchedules is the group of notes that holds schedules as they were saved.
+const notesSchedules = "conductor.schedule"
+
+// Schedules keeps and switches schedules.
+type Schedules interface {
+	PutSchedule(ctx context.Context, project, name string, r engine.ScheduleRequest) (*engine.Schedule, bool, error)
+	Schedule(ctx context.Context, project, name string) (*engine.Schedule, error)
+	EnableSchedule(ctx context.Context, project, name string) (*engine.Schedule, error)
+	DisableSchedule(ctx context.Context, project, name string) (*engine.Schedule, error)
+	DeleteSchedule(ctx context.Context, project, name string) error
+}
+
+type schedule struct {
+	Name      string        `json:"name"`
+	Cron      string        `json:"cronExpression"`
+	Zone      string        `json:"zoneId"`
+	CatchUp   bool          `json:"runCatchupScheduleInstances"`
+	Paused    bool          `json:"paused"`
+	Start     *startRequest `json:"startWorkflowRequest"`
+	StartTime *int64        `json:"scheduleStartTime"` // ms
+	EndTime   *int64        `json:"scheduleEndTime"`
+}
+
+func (h *handlers) schedulerRoutes() []compat.Route {
+	read, write := auth.Rule{Scope: engine.ScopeRead}, auth.Rule{Scope: engine.ScopeWrite}
+	const why = "executions of a schedule are found by search, its next times with redrive schedule next"
+	routes := []compat.Route{
+		{Method: http.MethodPost, Path: "/api/scheduler/schedules", Rule: write, Serve: h.putSchedule},
+		{Method: http.MethodGet, Path: "/api/scheduler/schedules", Rule: read, Serve: h.listSchedules},
+		{Method: http.MethodGet, Path: "/api/scheduler/schedules/:name", Rule: read, Serve: h.getSchedule},
+		{Method: http.MethodDelete, Path: "/api/scheduler/schedules/:name", Rule: write, Serve: h.deleteSchedule},
+		compat.Absent(http.MethodGet, "/api/scheduler/schedules/search", why),
+		compat.Absent(http.MethodGet, "/api/scheduler/search/executions", why),
+		compat.Absent(http.MethodGet, "/api/scheduler/nextFewSchedules", why),
+		compat.Absent(http.MethodGet, "/api/scheduler/admin/requeue", why), compat.Absent(http.MethodGet, "/api/scheduler/admin/pause", why),
+		compat.Absent(http.MethodGet, "/api/scheduler/admin/resume", why),
+		compat.Absent(http.MethodPut, "/api/scheduler/bulk/pause", why), compat.Absent(http.MethodPut, "/api/scheduler/bulk/resume", why),
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} { // clients send the one or the other
+		routes = append(routes,
+			compat.Route{Method: method, Path: "/api/scheduler/schedules/:name/pause", Rule: write, Serve: h.switchSchedule(true)},
+			compat.Route{Method: method, Path: "/api/scheduler/schedules/:name/resume", Rule: write, Serve: h.switchSchedule(false)})
+	}
+	return routes
+}
+
+var cronFields = regexp.MustCompile(`^\S+( \S+){5}$`)
+
+// nativeCron is a cron expression with seconds as one without them.
+func nativeCron(expression string) (string, error) {
+	expression = strings.Join(strings.Fields(expression), " ")
+	if !cronFields.MatchString(expression) {
+		return "", invalidDef{{Path: "cronExpression", Message: "has six fields: second minute hour day-of-month month day-of-week", InvalidValue: expression}}
+	}
+	second, rest, _ := strings.Cut(expression, " ")
+	if second != "0" {
+		return "", invalidDef{{Path: "cronExpression", Message: "a schedule begins at full minutes here: the second is 0", InvalidValue: expression}}
+	}
+	return strings.ReplaceAll(rest, "?", "*"), nil
+}
+
+func (h *handlers) putSchedule(c *gin.Context) error {
+	var full map[string]any
+	if err := read(c.Request, &full); err != nil {
+		return err
+	}
+	var s schedule
+	if err := mold(full, &s); err != nil {
+		return malformed(err)
+	}
+	if s.Name == "" || s.Start == nil || s.Start.Name == "" {
+		return invalidDef{{Path: "startWorkflowRequest", Message: "a schedule needs a name, and a startWorkflowRequest with the name of a workflow"}}
+	}
+	ctx := c.Request.Context()
+	if err := h.keepSchedule(ctx, compat.Project(ctx), &s); err != nil {
+		return err
+	}
+	if _, ok := full["createTime"]; !ok {
+		full["createTime"] = time.Now().UnixMilli()
+	}
+	full["updatedTime"] = time.Now().UnixMilli()
+	if err := h.engine.PutNote(ctx, compat.Project(ctx), notesSchedules, s.Name, encoded(full)); err != nil {
+		return err
+	}
+	return answerJSON(c, full)
+}
+
+// keepSchedule makes the native schedule.
+func (h *handlers) keepSchedule(ctx context.Context, project string, s *schedule) error {
+	cron, err := nativeCron(s.Cron)
+	if err != nil {
+		return err
+	}
+	version, err := h.versionOf(ctx, project, s.Start)
+	if err != nil {
+		return err
+	}
+	enabled := !s.Paused
+	r := engine.ScheduleRequest{
+		Workflow: s.Start.Name, Version: version, Cron: cron, TimeZone: s.Zone, Input: given(s.Start.Input), Enabled: &enabled, Overlap: "queue",
+		StartAfter: moment(s.StartTime), EndBefore: moment(s.EndTime), CatchUp: string(engine.CatchUpNone),
+	}
+	if s.CatchUp {
+		r.CatchUp = string(engine.CatchUpAll)
+	}
+	_, _, err = h.engine.PutSchedule(ctx, project, s.Name, r)
+	if isMissing(err) {
+		return undefined(s.Start)
+	}
+	return err
+}
+
+func moment(ms *int64) *time.Time {
+	if ms == nil || *ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(*ms).UTC()
+	return &t
+}
+
+// follow moves the schedules that start the newest version of a workflow to it.
+func (h *handlers) follow(ctx context.Context, project, name string) error {
+	notes, err := h.engine.Notes(ctx, project, notesSchedules)
+	if err != nil {
+		return err
+	}
+	for _, key := range sorted(notes) {
+		var s schedule
+		if err := decode(notes[key], &s); err != nil {
+			return malformed(err)
+		}
+		if s.Start == nil || s.Start.Name != name {
+			continue
+		}
+		if now, err := h.engine.Schedule(ctx, project, key); err == nil {
+			s.Paused = !now.Enabled
+		}
+		if err := h.keepSchedule(ctx, project, &s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shownSchedule is a schedule as it was saved, and whether it is paused now.
+func (h *handlers) shownSchedule(ctx context.Context, name string, raw json.RawMessage) (map[string]any, error) {
+	var full map[string]any
+	if err := decode(raw, &full); err != nil {
+		return nil, malformed(err)
+	}
+	s, err := h.engine.Schedule(ctx, compat.Project(ctx), name)
+	if isMissing(err) { // it was deleted natively
+		full["paused"] = true
+		return full, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	full["paused"] = !s.Enabled
+	if s.Next != nil {
+		full["nextRunTime"] = s.Next.Time.UnixMilli()
+	}
+	return full, nil
+}
+
+func (h *handlers) listSchedules(c *gin.Context) error {
+	ctx := c.Request.Context()
+	notes, err := h.engine.Notes(ctx, compat.Project(ctx), notesSchedules)
+	if err != nil {
+		return err
+	}
+	list := []map[string]any{}
+	for _, name := range sorted(notes) {
+		full, err := h.shownSchedule(ctx, name, notes[name])
+		if err != nil {
+			return err
+		}
+		if wanted := c.Query("workflowName"); wanted != "" {
+			if start, ok := full["startWorkflowRequest"].(map[string]any); !ok || start["name"] != wanted {
+				continue
+			}
+		}
+		list = append(list, full)
+	}
+	return answerJSON(c, list)
+}
+
+func noSchedule(name string) error {
+	return refuse(http.StatusNotFound, "Schedule not found by name: %s", name)
+}
+
+func (h *handlers) getSchedule(c *gin.Context) error {
+	ctx, name := c.Request.Context(), c.Param("name")
+	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesSchedules, name)
+	if isMissing(err) {
+		return noSchedule(name)
+	}
+	if err != nil {
+		return err
+	}
+	full, err := h.shownSchedule(ctx, name, raw)
+	if err != nil {
+		return err
+	}
+	return answerJSON(c, full)
+}
+
+func (h *handlers) deleteSchedule(c *gin.Context) error {
+	ctx, name := c.Request.Context(), c.Param("name")
+	if err := h.engine.DeleteSchedule(ctx, compat.Project(ctx), name); err != nil && !isMissing(err) {
+		return err
+	}
+	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesSchedules, name)
+	if isMissing(err) {
+		return noSchedule(name)
+	}
+	if err != nil {
+		return err
+	}
+	return silent(c.Writer, http.StatusOK)
+}
+
+func (h *handlers) switchSchedule(off bool) func(*gin.Context) error {
+	return func(c *gin.Context) error {
+		ctx, name := c.Request.Context(), c.Param("name")
+		if _, err := h.engine.Note(ctx, compat.Project(ctx), notesSchedules, name); isMissing(err) {
+			return noSchedule(name)
+		} else if err != nil {
+			return err
+		}
+		change := h.engine.EnableSchedule
+		if off {
+			change = h.engine.DisableSchedule
+		}
+		if _, err := change(ctx, compat.Project(ctx), name); err != nil {
+			return err
+		}
+		return silent(c.Writer, http.StatusOK)
+	}
+}

@@ -1,0 +1,353 @@
+package conductor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/problem"
+	"github.com/redrive/redrive/workflow"
+)
+
+// start starts a workflow: POST /workflow.
+func (h *handlers) start(c *gin.Context) error {
+	var q startRequest
+	if err := read(c.Request, &q); err != nil {
+		return err
+	}
+	x, err := h.begin(c.Request.Context(), &q)
+	if err != nil {
+		return err
+	}
+	return text(c.Writer, x.ID)
+}
+
+// startByName starts a workflow whose input is the body: POST /workflow/{name}.
+func (h *handlers) startByName(c *gin.Context) error {
+	q := startRequest{Name: c.Param("id"), CorrelationID: c.Query("correlationId"), IdempotencyKey: c.GetHeader("X-Idempotency-key")}
+	if v := c.Query("version"); v != "" {
+		q.Version = v
+	}
+	var err error
+	if q.Priority, err = count(c, "priority", 0); err != nil {
+		return err
+	}
+	if err := readOptional(c.Request, &q.Input); err != nil {
+		return err
+	}
+	x, err := h.begin(c.Request.Context(), &q)
+	if err != nil {
+		return err
+	}
+	return text(c.Writer, x.ID)
+}
+
+// begin starts what a request asks for.
+func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Execution, error) {
+	if q.ExternalInput != "" {
+		return nil, problem.New(http.StatusNotImplemented, "not_implemented", "externalInputPayloadStoragePath: there is no external storage here; give the input itself")
+	}
+	if q.Name == "" && q.Definition != nil {
+		q.Name, _ = q.Definition["name"].(string)
+	}
+	if q.Name == "" {
+		return nil, invalidDef{{Path: "name", Message: "Workflow name cannot be null or empty"}}
+	}
+	if q.Priority < 0 || q.Priority > 99 {
+		return nil, invalidDef{{Path: "priority", Message: "priority: " + strconv.Itoa(q.Priority) + " should be 0 to 99"}}
+	}
+	project := compat.Project(ctx)
+	r := engine.StartRequest{
+		Workflow: q.Name, Input: q.Input, CorrelationID: q.CorrelationID, IdempotencyKey: q.IdempotencyKey, Labels: map[string]string{}, By: auth.From(ctx).By(),
+	}
+	if len(r.Input) == 0 || string(r.Input) == "null" {
+		r.Input = json.RawMessage("{}")
+	}
+	if q.CreatedBy != "" {
+		r.Labels[labelCreatedBy] = q.CreatedBy
+	}
+	if q.Priority > 0 {
+		r.Labels[labelPriority] = strconv.Itoa(q.Priority)
+		r.Priority = 1 + q.Priority*8/99
+	}
+	var err error
+	if r.Version, err = h.versionOf(ctx, project, q); err != nil {
+		return nil, err
+	}
+	if r.Version > 0 {
+		k, err := h.known(ctx, project, r.Workflow, r.Version)
+		if err != nil {
+			return nil, missingStart(err, q)
+		}
+		r.Input = templated(r.Input, k.definition["inputTemplate"])
+	}
+	x, created, err := h.engine.Start(ctx, project, r)
+	switch {
+	case isMissing(err):
+		return nil, undefined(q)
+	case err != nil:
+		return nil, err
+	case !created && (q.IdempotencyStrategy == "FAIL" || q.IdempotencyStrategy == "FAIL_ON_RUNNING" && !x.Status.Ended()):
+		return nil, refuse(http.StatusConflict, "Workflow with the idempotency key %s exists already: %s", q.IdempotencyKey, x.ID)
+	}
+	return x, nil
+}
+
+func missingStart(err error, q *startRequest) error {
+	if isMissing(err) {
+		return undefined(q)
+	}
+	return err
+}
+
+// templated puts what a template says in place of what an input lacks.
+func templated(input json.RawMessage, template any) json.RawMessage {
+	usual, _ := template.(map[string]any)
+	given := fields(input)
+	if len(usual) == 0 || given == nil {
+		return input
+	}
+	for name, value := range usual {
+		if v, ok := given[name]; !ok || string(v) == "null" {
+			given[name] = encoded(value)
+		}
+	}
+	return encoded(given)
+}
+
+func undefined(q *startRequest) error {
+	version := "null"
+	if s := fmt.Sprint(q.Version); q.Version != nil && s != "" && s != "0" {
+		version = s
+	}
+	return refuse(http.StatusNotFound, "No such workflow defined. name=%s, version=%s", q.Name, version)
+}
+
+// versionOf finds, or makes, the version that a start asks for.
+func (h *handlers) versionOf(ctx context.Context, project string, q *startRequest) (int, error) {
+	if q.Definition != nil {
+		if _, ok := q.Definition["name"]; !ok {
+			q.Definition["name"] = q.Name
+		}
+		s, err := readDef(q.Definition)
+		if err != nil {
+			return 0, err
+		}
+		q.Name = s.def.Name
+		return h.variant(ctx, project, s, q.TaskToDomain)
+	}
+	asked := 0
+	if text := fmt.Sprint(q.Version); q.Version != nil && text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, invalidDef{{Path: "version", Message: "is no whole number", InvalidValue: q.Version}}
+		}
+		asked = n
+	}
+	labels, err := h.engine.Labels(ctx, project, q.Name)
+	if err != nil {
+		return 0, err
+	}
+	if len(labels) == 0 {
+		return asked, nil // it may be one that was published natively
+	}
+	wanted := asked
+	if wanted == 0 {
+		wanted = newest(labels)
+	}
+	native, ok := labels[strconv.Itoa(wanted)]
+	if !ok {
+		return 0, undefined(q)
+	}
+	if len(q.TaskToDomain) == 0 {
+		return native, nil
+	}
+	k, err := h.known(ctx, project, q.Name, native)
+	if err != nil {
+		return 0, err
+	}
+	s, err := readDef(k.definition)
+	if err != nil {
+		return 0, err
+	}
+	return h.variant(ctx, project, s, q.TaskToDomain)
+}
+
+// notesVariants begins the group of notes that holds which versions were made for single starts.
+const notesVariants = "conductor.variants:"
+
+// variant publishes a definition that no label means: one that came with a start, or whose tasks go to domains.
+func (h *handlers) variant(ctx context.Context, project string, s *source, domains map[string]string) (int, error) {
+	defs, err := h.taskDefsOf(ctx, project, s.def.Tasks)
+	if err != nil {
+		return 0, err
+	}
+	d, err := compile(s, defs)
+	if err != nil {
+		return 0, err
+	}
+	if len(domains) > 0 {
+		if err := h.route(ctx, d.Tasks, domains); err != nil {
+			return 0, err
+		}
+	}
+	if err := h.noteOwn(ctx, project, d); err != nil {
+		return 0, err
+	}
+	canonical := d.Canonical()
+	sum := sha256.Sum256(canonical)
+	hash := hex.EncodeToString(sum[:])
+	if raw, err := h.engine.Note(ctx, project, notesVariants+d.Name, hash); err == nil {
+		return strconv.Atoi(string(raw))
+	} else if !isMissing(err) {
+		return 0, err
+	}
+	done, err := h.engine.PublishForeign(ctx, project, canonical, false)
+	if err != nil {
+		return 0, err
+	}
+	version := done.Workflow.Version
+	return version, h.engine.PutNote(ctx, project, notesVariants+d.Name, hash, json.RawMessage(strconv.Itoa(version)))
+}
+
+// route sends tasks to the queues of their domains.
+func (h *handlers) route(ctx context.Context, tasks []workflow.Task, domains map[string]string) error {
+	workers, err := h.engine.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	serves := func(queue, taskType string) bool {
+		return slices.ContainsFunc(workers, func(w engine.Worker) bool { return w.Queues[queue] > 0 && slices.Contains(w.Types, taskType) })
+	}
+	for i := range tasks {
+		t := &tasks[i]
+		if err := h.route(ctx, t.Tasks, domains); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(t.Type, typePrefix) {
+			continue
+		}
+		list, ok := domains["*"]
+		for name, value := range domains {
+			if own, valid := nativeType(name); valid && own == t.Type {
+				list, ok = value, true
+			}
+		}
+		if !ok {
+			continue
+		}
+		all := strings.Split(list, ",")
+		for n, domain := range all { // the first that somebody polls, else the last
+			domain = strings.TrimSpace(domain)
+			queue := domain
+			if strings.EqualFold(domain, "NO_DOMAIN") || domain == "" {
+				queue = workflow.DefaultQueue
+			}
+			if n == len(all)-1 || serves(queue, t.Type) {
+				t.Queue = queue
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// execute starts a workflow and waits for its end, for a task of it, or for a time: POST /workflow/execute/{name}/{version}.
+func (h *handlers) execute(c *gin.Context) error {
+	select {
+	case h.waiters <- struct{}{}:
+		defer func() { <-h.waiters }()
+	default:
+		p := problem.New(http.StatusServiceUnavailable, "too_many_waiters", "%d calls wait here already: try again, or start it and ask for its status", cap(h.waiters))
+		p.RetryAfter = 5
+		return p
+	}
+	var q startRequest
+	if err := readOptional(c.Request, &q); err != nil {
+		return err
+	}
+	q.Name = c.Param("name")
+	if v := c.Param("version"); v != "0" {
+		q.Version = v
+	}
+	most, err := count(c, "waitForSeconds", 10)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	x, err := h.begin(ctx, &q)
+	if err != nil {
+		return err
+	}
+	wait := time.Duration(min(max(most, 0), 3600)) * time.Second
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(wait + time.Minute)) // not every writer has deadlines
+	if err := h.await(ctx, x, wait, c.Query("waitUntilTaskRef")); err != nil {
+		return err
+	}
+	if x, err = h.engine.Execution(ctx, x.ID); err != nil {
+		return err
+	}
+	answer, err := h.executed(ctx, x, c.Query("requestId"))
+	if err != nil {
+		return err
+	}
+	return compat.Answer(c.Writer, http.StatusOK, answer)
+}
+
+func (h *handlers) executed(ctx context.Context, x *engine.Execution, request string) (*executed, error) {
+	w, err := h.wire(ctx, x, true)
+	if err != nil {
+		return nil, err
+	}
+	return &executed{
+		ResponseType: "TARGET_WORKFLOW", RequestID: request, TargetID: w.WorkflowID, TargetStatus: w.Status, WorkflowID: w.WorkflowID,
+		CorrelationID: w.CorrelationID, Input: w.Input, Output: w.Output, Tasks: w.Tasks, Variables: w.Variables, CreateTime: w.CreateTime,
+		UpdateTime: w.UpdateTime, Priority: w.Priority, Status: w.Status,
+	}, nil
+}
+
+// await waits until an execution has ended, one of some tasks of it did, the time is over or the server stops.
+func (h *handlers) await(request context.Context, x *engine.Execution, most time.Duration, refs string) error {
+	ctx, cancel := context.WithTimeout(request, most)
+	defer cancel()
+	defer context.AfterFunc(h.stopping, cancel)()
+	var wanted []string
+	if refs != "" {
+		wanted = strings.Split(refs, ",")
+	}
+	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	if err != nil {
+		return err
+	}
+	for after := ""; ; {
+		events, ended, err := h.engine.Watch(ctx, x.ID, after)
+		if ctx.Err() != nil {
+			return request.Err()
+		}
+		if err != nil || ended {
+			return err
+		}
+		for _, e := range events {
+			after = e.Seq
+			if e.Ref == "" || !workflow.TaskStatus(strings.TrimPrefix(e.Type, "task.")).Ended() {
+				continue
+			}
+			name := e.Ref[strings.LastIndexByte(e.Ref, '.')+1:]
+			if ref, _ := wireRef(k.node(name, ""), e.Ref); slices.Contains(wanted, ref) || slices.Contains(wanted, k.node(name, "").Ref) {
+				return nil
+			}
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/server/compat"
+)
+
+// notesTaskDefs is the group of notes that holds the definitions of tasks.
+const notesTaskDefs = "conductor.taskdef"
+
+// taskDef reads the definition of a task; nil when there is none.
+func (h *handlers) taskDef(ctx context.Context, project, name string) (*taskDef, error) {
+	raw, err := h.engine.Note(ctx, project, notesTaskDefs, name)
+	if isMissing(err) || name == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &taskDef{}
+	if err := decode(raw, d); err != nil {
+		return nil, malformed(err)
+	}
+	return d, nil
+}
+
+// createTaskDefs registers definitions of tasks: POST /metadata/taskdefs.
+func (h *handlers) createTaskDefs(c *gin.Context) error {
+	var list []map[string]any
+	if err := read(c.Request, &list); err != nil {
+		return err
+	}
+	if err := h.keepTaskDefs(c.Request.Context(), list); err != nil {
+		return err
+	}
+	return silent(c.Writer, http.StatusOK)
+}
+
+// updateTaskDef changes one: PUT /metadata/taskdefs.
+func (h *handlers) updateTaskDef(c *gin.Context) error {
+	var full map[string]any
+	if err := read(c.Request, &full); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	name, _ := full["name"].(string)
+	if d, err := h.taskDef(ctx, compat.Project(ctx), name); err != nil {
+		return err
+	} else if d == nil && name != "" {
+		return refuse(http.StatusNotFound, "No such task by name %s", name)
+	}
+	if err := h.keepTaskDefs(ctx, []map[string]any{full}); err != nil {
+		return err
+	}
+	return silent(c.Writer, http.StatusOK)
+}
+
+// keepTaskDefs keeps definitions of tasks, and compiles the workflows that use them anew.
+func (h *handlers) keepTaskDefs(ctx context.Context, list []map[string]any) error {
+	project := compat.Project(ctx)
+	defs := make([]json.RawMessage, len(list))
+	names := make([]string, len(list))
+	for i, full := range list {
+		var d taskDef
+		if err := mold(filled(full, usualTaskDef), &d); err != nil {
+			return malformed(err)
+		}
+		if wrong := d.check(); len(wrong) > 0 {
+			return wrong
+		}
+		names[i] = d.Name
+	}
+	for i, full := range list {
+		if _, ok := full["createTime"]; !ok {
+			full["createTime"] = time.Now().UnixMilli()
+		}
+		defs[i] = encoded(full)
+		if err := h.engine.PutNote(ctx, project, notesTaskDefs, names[i], defs[i]); err != nil {
+			return err
+		}
+		h.patience.forget(project, names[i])
+	}
+	return h.compileAnew(ctx, names)
+}
+
+func (d *taskDef) check() invalidDef {
+	var wrong invalidDef
+	add := func(path, message string) { wrong = append(wrong, validationError{Path: path, Message: message}) }
+	if d.Name == "" {
+		add("name", "TaskDef name cannot be null or empty")
+	}
+	if _, ok := nativeType(d.Name); !ok && d.Name != "" {
+		add("name", "TaskDef name has at most 100 characters")
+	}
+	if or(d.RetryCount, 0) < 0 {
+		add("retryCount", "TaskDef retryCount: must be greater than or equal to 0")
+	}
+	if response := or(d.ResponseTimeout, usualResponse); response < 1 {
+		add("responseTimeoutSeconds", "TaskDef responseTimeoutSeconds: should be minimum 1 second")
+	} else if d.Timeout > 0 && response > d.Timeout {
+		add("responseTimeoutSeconds", "TaskDef: "+d.Name+" responseTimeoutSeconds must be less than or equal to timeoutSeconds")
+	}
+	for path, value := range map[string][]string{"retryLogic": {d.RetryLogic, "", "FIXED", "LINEAR_BACKOFF", "EXPONENTIAL_BACKOFF"}, "timeoutPolicy": {d.TimeoutPolicy, "", "RETRY", "TIME_OUT_WF", "ALERT_ONLY"}} {
+		if !strings.Contains(" "+strings.Join(value[1:], " ")+" ", " "+value[0]+" ") {
+			add(path, value[0]+" is none of "+strings.Join(value[2:], ", "))
+		}
+	}
+	return wrong
+}
+
+// compileAnew publishes the workflows again that use tasks whose definitions changed: their retries are a part of them.
+func (h *handlers) compileAnew(ctx context.Context, names []string) error {
+	project := compat.Project(ctx)
+	return h.registered(ctx, func(name string, version, native int) error {
+		k, err := h.known(ctx, project, name, native)
+		if err != nil || k.definition == nil {
+			return err
+		}
+		s, err := readDef(k.definition)
+		if err != nil {
+			return err
+		}
+		uses := false
+		each(s.def.Tasks, func(t *workflowTask) {
+			for _, changed := range names {
+				uses = uses || t.Name == changed
+			}
+		})
+		if !uses {
+			return nil
+		}
+		now, err := h.publish(ctx, project, s, false)
+		if err != nil || now == native {
+			return err
+		}
+		labels, err := h.engine.Labels(ctx, project, name)
+		if err != nil {
+			return err
+		}
+		return h.label(ctx, project, name, version, now, labels)
+	})
+}
+
+func (h *handlers) listTaskDefs(c *gin.Context) error {
+	ctx := c.Request.Context()
+	notes, err := h.engine.Notes(ctx, compat.Project(ctx), notesTaskDefs)
+	if err != nil {
+		return err
+	}
+	list := make([]json.RawMessage, 0, len(notes))
+	for _, name := range sorted(notes) {
+		list = append(list, notes[name])
+	}
+	return compat.Answer(c.Writer, http.StatusOK, list)
+}
+
+func (h *handlers) getTaskDef(c *gin.Context) error {
+	ctx := c.Request.Context()
+	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesTaskDefs, c.Param("name"))
+	if isMissing(err) {
+		return refuse(http.StatusNotFound, "No such taskType found by name: %s", c.Param("name"))
+	}
+	if err != nil {
+		return err
+	}
+	return compat.Answer(c.Writer, http.StatusOK, raw)
+}
+
+func (h *handlers) deleteTaskDef(c *gin.Context) error {
+	ctx, name := c.Request.Context(), c.Param("name")
+	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesTaskDefs, name)
+	if isMissing(err) {
+		return refuse(http.StatusNotFound, "No such taskType found by name: %s", name)
+	}
+	if err != nil {
+		return err
+	}
+	h.patience.forget(compat.Project(ctx), name)
+	if err := h.compileAnew(ctx, []string{name}); err != nil {
+		return err
+	}
+	return silent(c.Writer, http.StatusOK)
+}
+
+// patience remembers for a moment how long the workers of a task may be silent: every poll asks.
+type patience struct {
+	mu  sync.Mutex
+	all map[string]patient
+}
+
+type patient struct {
+	silence time.Duration
+	until   time.Time
+}
+
+const (
+	patienceTime = 5 * time.Second
+	patienceSize = 10_000
+)
+
+func (p *patience) forget(project, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, project+"/"+name)
+}
+
+func (h *handlers) silence(ctx context.Context, project, name string) (time.Duration, error) {
+	key, now := project+"/"+name, time.Now()
+	h.patience.mu.Lock()
+	known, ok := h.patience.all[key]
+	h.patience.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.silence, nil
+	}
+	d, err := h.taskDef(ctx, project, name)
+	if err != nil {
+		return 0, err
+	}
+	silence := usualResponse * time.Second
+	if d != nil {
+		silence = time.Duration(seconds(max(or(d.ResponseTimeout, usualResponse), 1)))
+	}
+	h.patience.mu.Lock()
+	defer h.patience.mu.Unlock()
+	if h.patience.all == nil || len(h.patience.all) >= patienceSize {
+		h.patience.all = map[string]patient{}
+	}
+	h.patience.all[key] = patient{silence, now.Add(patienceTime)}
+	return silence, nil
+}

@@ -1,0 +1,293 @@
+package conductor
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
+)
+
+// shown is one attempt of one task on its way to the wire.
+type shown struct {
+	task
+	native engine.Task
+	node   node
+	output json.RawMessage // as it is natively
+	order  int             // of its task among the native ones
+}
+
+// iterations finds the numbers of the iterations in a ref.
+var iterations = regexp.MustCompile(`\[(\d+)\]\.`)
+
+// wireRef is the reference name of a task with the numbers of the iterations that it is in.
+func wireRef(n node, ref string) (name string, iteration int) {
+	name = n.Ref
+	for _, m := range iterations.FindAllStringSubmatch(ref, -1) {
+		name += "__" + m[1]
+		iteration, _ = strconv.Atoi(m[1])
+	}
+	return name, iteration
+}
+
+// tasksOf answers all tasks of an execution as Conductor shows them, in the order in which they were scheduled.
+func (h *handlers) tasksOf(ctx context.Context, x *engine.Execution) ([]shown, error) {
+	all, err := h.gather(ctx, x, x.ID, nil)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(all, func(a, b shown) int {
+		return cmp.Or(cmp.Compare(a.ScheduledTime, b.ScheduledTime), cmp.Compare(a.order, b.order), cmp.Compare(a.RetryCount, b.RetryCount))
+	})
+	for i := range all {
+		all[i].Seq = i + 1
+		all[i].CorrelationID, all[i].WorkflowPriority = x.CorrelationID, wirePriority(x)
+	}
+	composed(all)
+	return all, nil
+}
+
+// gather reads the tasks of an execution, and those of what runs in their place.
+func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, all []shown) ([]shown, error) {
+	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	if err != nil {
+		return nil, err
+	}
+	operations, err := h.operations(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	for page := (engine.Page{Limit: 1000}); ; {
+		tasks, next, err := h.engine.Tasks(ctx, x.ID, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range tasks {
+			if all, err = h.gatherTask(ctx, x, k, id, t, operations, all); err != nil {
+				return nil, err
+			}
+		}
+		if page.Cursor = next; next == "" {
+			return all, nil
+		}
+	}
+}
+
+func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known, id string, t engine.Task, operations map[int]workflow.Operation, all []shown) ([]shown, error) {
+	n := k.node(t.Name, t.Type)
+	if n.Inner && t.Child != "" {
+		child, err := h.engine.Execution(ctx, t.Child)
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		if err == nil {
+			if all, err = h.gather(ctx, child, id, all); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if n.Helper || n.Type == "DYNAMIC" || t.Attempt == 0 && t.Status != workflow.TaskSucceeded && t.Status != workflow.TaskSkipped {
+		return all, nil
+	}
+	attempts := []engine.Attempt{{
+		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Worker: t.Worker,
+		Dispatch: t.Dispatch, QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
+	}}
+	if t.Attempt > 1 || t.Status == workflow.TaskPending || t.Status == workflow.TaskRetrying {
+		var err error
+		if attempts, _, err = h.engine.Attempts(ctx, x.ID, t.Ref, engine.Page{Limit: 1000}); err != nil {
+			return nil, err
+		}
+	}
+	order := len(all)
+	for i, a := range attempts {
+		w := wireTask(x, k, n, t, a)
+		w.WorkflowInstanceID, w.order = id, order
+		if i+1 < len(attempts) {
+			w.superseded(operations[attempts[i+1].Redrive], attempts[i+1].Redrive > a.Redrive)
+		} else if t.Status == workflow.TaskPending {
+			w.superseded(workflow.OperationRerun, true)
+		}
+		if i > 0 {
+			w.RetriedTaskID = taskID(x.ID, t.Ref, attempts[i-1].Attempt)
+		}
+		if w.Status != "" {
+			all = append(all, w)
+		}
+	}
+	if t.Status == workflow.TaskRetrying && t.NextAttemptAt != nil { // Conductor schedules the next attempt at once, for later
+		all = append(all, nextTask(all[len(all)-1], x, t))
+	}
+	return all, nil
+}
+
+// superseded says that another attempt took the place of this one. A rerun cancels what it runs again.
+func (w *shown) superseded(op workflow.Operation, redriven bool) {
+	w.Retried = true
+	if redriven && op != workflow.OperationRetry && w.Status != "" {
+		w.Status = "CANCELED"
+	}
+}
+
+func nextTask(last shown, x *engine.Execution, t engine.Task) shown {
+	next := last
+	next.Retried, last.Retried = false, true
+	next.RetriedTaskID, next.TaskID = last.TaskID, taskID(x.ID, t.Ref, t.Attempt+1)
+	next.RetryCount, next.Status, next.Reason = t.Attempt, "SCHEDULED", ""
+	next.StartTime, next.EndTime, next.PollCount, next.WorkerID = 0, 0, 0, ""
+	next.OutputData, next.output = json.RawMessage("{}"), nil
+	next.ScheduledTime = last.EndTime
+	next.CallbackAfterSeconds = int64(t.NextAttemptAt.Sub(time.UnixMilli(last.EndTime)).Round(time.Second).Seconds())
+	next.StartDelay = next.CallbackAfterSeconds
+	return next
+}
+
+// operations are what the redrives of an execution were, by number.
+func (h *handlers) operations(ctx context.Context, x *engine.Execution) (map[int]workflow.Operation, error) {
+	all := map[int]workflow.Operation{}
+	if x.Redrives == 0 {
+		return all, nil
+	}
+	for page := (engine.Page{Limit: 1000}); ; {
+		redrives, next, err := h.engine.Redrives(ctx, x.ID, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range redrives {
+			all[r.Number] = r.Operation
+		}
+		if page.Cursor = next; next == "" {
+			return all, nil
+		}
+	}
+}
+
+// wireTask is an attempt as Conductor shows it.
+func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Attempt) shown {
+	ref, iteration := wireRef(n, t.Ref)
+	reason := t.Reason
+	if a.Attempt != t.Attempt {
+		reason = ""
+	}
+	w := shown{native: t, node: n, output: a.Output, task: task{
+		TaskType: taskType(n), Ref: ref, RetryCount: a.Attempt - 1, PollCount: a.Dispatch, TaskDefName: n.Name,
+		Status:        attemptStatus(a.Status, a.Error, reason, k.optional(n.Ref)),
+		ScheduledTime: millis(a.QueuedAt), StartTime: millis(a.StartedAt), EndTime: millis(a.EndedAt), Executed: a.Status.Ended(),
+		CallbackFromWorker: true, WorkflowType: x.Workflow, TaskID: taskID(x.ID, t.Ref, a.Attempt), WorkerID: a.Worker,
+		WorkflowTask: k.tasks[n.Ref], RateLimitSeconds: 1, Iteration: iteration, LoopOverTask: iteration > 0,
+	}}
+	if w.ScheduledTime == 0 {
+		w.ScheduledTime = cmp.Or(w.StartTime, w.EndTime)
+	}
+	if n.Type == "SIMPLE" {
+		w.ResponseTimeout = usualResponse
+		if t.Queue != workflow.DefaultQueue {
+			w.Domain = t.Queue
+		}
+		if a.Status == workflow.TaskQueued {
+			w.PollCount--
+		}
+	} else {
+		w.PollCount = 0
+	}
+	w.UpdateTime = max(w.ScheduledTime, w.StartTime, w.EndTime)
+	if w.StartTime > 0 {
+		w.QueueWaitTime = w.StartTime - w.ScheduledTime
+	}
+	if a.Error != nil {
+		w.Reason = a.Error.Message
+	} else if reason != skippedReason && (w.Status == "CANCELED" || w.Status == "SKIPPED") {
+		w.Reason = reason
+	}
+	if n.Type == "SUB_WORKFLOW" && a.Attempt == t.Attempt {
+		w.SubWorkflowID = t.Child
+	}
+	w.InputData = wireInput(n, k.task(n.Ref), a.Input)
+	w.OutputData = wireOutput(n, a.Output, w.SubWorkflowID)
+	return w
+}
+
+// taskType is Conductor's type of a task: of a SIMPLE one its name.
+func taskType(n node) string {
+	switch n.Type {
+	case "SIMPLE", "USER_DEFINED", "":
+		return n.Name
+	case "FORK_JOIN", "FORK_JOIN_DYNAMIC":
+		return "FORK"
+	}
+	return n.Type
+}
+
+func millis(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// composed fills in the outputs that are made of others': of joins and loops.
+func composed(all []shown) {
+	for i := range all {
+		w := &all[i]
+		switch w.node.Type {
+		case "JOIN", "EXCLUSIVE_JOIN":
+			if w.node.Inner || w.Status != "COMPLETED" {
+				continue
+			}
+			t, _ := w.WorkflowTask.(map[string]any)
+			parts := map[string]json.RawMessage{}
+			for _, on := range texts(t["joinOn"]) {
+				if out := latest(all, on+strings.TrimPrefix(w.Ref, w.node.Ref)); out != nil {
+					parts[on] = out
+				}
+			}
+			w.OutputData = encoded(parts)
+		case "DO_WHILE":
+			w.Iteration = max(w.native.Size, 1)
+			w.OutputData = loopOutput(all, w)
+		}
+	}
+}
+
+// latest is the output of the last attempt under a reference name.
+func latest(all []shown, ref string) json.RawMessage {
+	for _, w := range slices.Backward(all) {
+		if w.Ref == ref && w.Status != "CANCELED" {
+			return w.OutputData
+		}
+	}
+	return nil
+}
+
+func loopOutput(all []shown, loop *shown) json.RawMessage {
+	out := map[string]any{"iteration": loop.Iteration}
+	t, _ := loop.WorkflowTask.(map[string]any)
+	inner, _ := t["loopOver"].([]any)
+	suffix := strings.TrimPrefix(loop.Ref, loop.node.Ref)
+	for n := 1; n <= loop.Iteration; n++ {
+		given := map[string]json.RawMessage{}
+		for _, v := range inner {
+			in, _ := v.(map[string]any)
+			ref, _ := in["taskReferenceName"].(string)
+			if output := latest(all, ref+suffix+"__"+strconv.Itoa(n)); output != nil {
+				given[ref] = output
+			}
+		}
+		out[strconv.Itoa(n)] = given
+	}
+	return encoded(out)
+}
+
+func encoded(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil { // what comes from JSON can be written
+		return json.RawMessage("{}")
+	}
+	return raw
+}
