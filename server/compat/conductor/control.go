@@ -213,7 +213,7 @@ func (h *handlers) within(ctx context.Context, x *engine.Execution, id string) (
 		path, at = inner.Parent.Task+"/"+path, inner.Parent.Execution
 	}
 	t, err := h.engine.Task(ctx, f.Execution, f.Ref)
-	if isMissing(err) || err == nil && (f.Attempt > t.Attempt+1 || t.Attempt == 0) {
+	if isMissing(err) || err == nil && (f.Attempt > t.Attempt+1 || t.Attempt == 0 && !t.Status.Ended()) {
 		return f, "", missing
 	}
 	return f, path, err

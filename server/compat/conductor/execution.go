@@ -17,7 +17,6 @@ import (
 const (
 	labelCreatedBy = "conductor.createdBy"
 	labelPriority  = "conductor.priority"
-	labelVersion   = "conductor.version" // that was asked for, of a definition whose version has several labels
 )
 
 // found reads an execution that the caller may see.

@@ -117,7 +117,7 @@ func attemptStatus(s workflow.TaskStatus, failed *workflow.Error, reason string,
 		switch {
 		case optional && s == workflow.TaskFailed:
 			return "COMPLETED_WITH_ERRORS"
-		case failed != nil && failed.Code == codeTerminal:
+		case failed != nil && (failed.Code == codeTerminal || failed.Code == "script_failed"):
 			return "FAILED_WITH_TERMINAL_ERROR"
 		case failed != nil && (failed.Code == codeCanceled || failed.Code == "child_canceled"):
 			return "CANCELED"

@@ -99,7 +99,8 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Worker: t.Worker,
 		Dispatch: t.Dispatch, QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
 	}}
-	if t.Attempt > 1 || t.Status == workflow.TaskPending || t.Status == workflow.TaskRetrying {
+	taken := t.Status == workflow.TaskPending || t.Status == workflow.TaskCanceled || t.Status == workflow.TaskSkipped
+	if t.Attempt > 1 || t.Status == workflow.TaskRetrying || taken && x.Redrives > 0 && t.Attempt > 0 {
 		var err error
 		if attempts, _, err = h.engine.Attempts(ctx, x.ID, t.Ref, engine.Page{Limit: 1000}); err != nil {
 			return nil, err
@@ -111,7 +112,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		w.WorkflowInstanceID, w.order = id, order
 		if i+1 < len(attempts) {
 			w.superseded(operations[attempts[i+1].Redrive], attempts[i+1].Redrive > a.Redrive)
-		} else if t.Status == workflow.TaskPending {
+		} else if a.Status != t.Status && t.Status != workflow.TaskRetrying { // a rerun took it back, and has not come to it again
 			w.superseded(workflow.OperationRerun, true)
 		}
 		if i > 0 {
@@ -172,7 +173,7 @@ func (h *handlers) operations(ctx context.Context, x *engine.Execution) (map[int
 func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Attempt) shown {
 	ref, iteration := wireRef(n, t.Ref)
 	reason := t.Reason
-	if a.Attempt != t.Attempt {
+	if a.Attempt != max(t.Attempt, 1) {
 		reason = ""
 	}
 	w := shown{native: t, node: n, output: a.Output, task: task{

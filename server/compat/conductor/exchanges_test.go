@@ -1,0 +1,161 @@
+package conductor_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue"
+	"github.com/redrive/redrive/queue/queuetest"
+	"github.com/redrive/redrive/server"
+)
+
+var record = flag.Bool("record", false, "write the answers in testdata/exchanges again")
+
+func TestMain(m *testing.M) { os.Exit(queuetest.Run(m)) }
+
+// rig is a server that speaks Conductor over an engine and a real Redis. No worker process runs: tasks that
+// Conductor's workers poll, and those that nobody runs, are all there is.
+type rig struct {
+	t      testing.TB
+	server *server.Server
+	engine *engine.Engine
+	names  map[string]string // what was answered, by the name that exchanges use
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	o := queue.DefaultOptions()
+	o.URL, o.Logger = queuetest.URL(t), quiet
+	store, err := queue.Open(context.Background(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	eo := engine.DefaultOptions()
+	eo.Store, eo.Logger = store, quiet
+	e, err := engine.New(eo)
+	require.NoError(t, err)
+	pump := engine.NewPump(e)
+	require.NoError(t, pump.Start(context.Background()))
+	t.Cleanup(func() { require.NoError(t, pump.Stop(context.Background())) })
+	so := server.DefaultOptions()
+	so.Engine, so.Registry, so.Listen, so.Dialects, so.Logger, so.Open = e, prometheus.NewRegistry(), "127.0.0.1:0", []string{"conductor"}, quiet, true
+	s, err := server.New(so)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
+	return &rig{t, s, e, map[string]string{}}
+}
+
+func (r *rig) ask(method, path, body string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json") // as Conductor's Go client does, whatever it expects
+	w := httptest.NewRecorder()
+	r.server.Handler().ServeHTTP(w, req)
+	return w
+}
+
+var (
+	moments = regexp.MustCompile(`\b1[0-9]{12}\b`)
+	waits   = regexp.MustCompile(`"(queueWaitTime|executionTime)": \d+`)
+	stamps  = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
+	hosts   = regexp.MustCompile(`"instance": "[^"]*"`)
+)
+
+// neutral takes out of an answer what is another one each time.
+func (r *rig) neutral(text string) string {
+	names := slices.SortedFunc(maps.Keys(r.names), func(a, b string) int { return len(r.names[b]) - len(r.names[a]) }) // ids of tasks hold those of executions
+	for _, name := range names {
+		text = strings.ReplaceAll(text, r.names[name], "{"+name+"}")
+	}
+	text = moments.ReplaceAllString(text, "1700000000000")
+	text = waits.ReplaceAllString(text, `"$1": 0`)
+	text = stamps.ReplaceAllString(text, "2026-01-31T08:00:00.000Z")
+	return hosts.ReplaceAllString(text, `"instance": "HOST"`)
+}
+
+// note remembers what an answer names: the id that it is, or the task that was polled.
+func (r *rig) note(name string, w *httptest.ResponseRecorder) {
+	text := strings.TrimSpace(w.Body.String())
+	if w.Code != http.StatusOK || text == "" {
+		return
+	}
+	if strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") && strings.Count(text, "-") == 4 && !strings.Contains(text, ".") {
+		r.names[name] = text
+		return
+	}
+	var tasks []struct{ TaskID string }
+	if json.Unmarshal(w.Body.Bytes(), &tasks) != nil || len(tasks) == 0 || tasks[0].TaskID == "" {
+		return
+	}
+	r.names[name] = tasks[0].TaskID
+}
+
+// TestExchanges asks what is recorded, in the order of the files, and holds the answers against what is recorded:
+// status, content type, and the body. A file is "METHOD PATH", a body, a line "---", and the answer; {NAME} stands for what the
+// exchange of that name answered.
+func TestExchanges(t *testing.T) {
+	files, err := filepath.Glob("testdata/exchanges/*.http")
+	require.NoError(t, err)
+	require.Greater(t, len(files), 60)
+	r := newRig(t)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".http")
+		name = name[strings.IndexByte(name, '_')+1:]
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		asked, want, found := strings.Cut(string(raw), "---\n")
+		require.True(t, found, file)
+		request := asked
+		for key, value := range r.names {
+			request = strings.ReplaceAll(request, "{"+key+"}", value)
+		}
+		head, body, _ := strings.Cut(request, "\n")
+		method, path, _ := strings.Cut(head, " ")
+		prefix := "/api"
+		if strings.HasSuffix(name, "_below") {
+			prefix = "/conductor/api"
+		}
+		w := r.ask(method, prefix+path, strings.TrimSuffix(body, "\n"))
+		r.note(name, w)
+		var got bytes.Buffer
+		fmt.Fprintf(&got, "%d %s\n", w.Code, w.Header().Get("Content-Type"))
+		for _, h := range []string{"Allow", "Retry-After"} {
+			if v := w.Header().Get(h); v != "" {
+				fmt.Fprintf(&got, "%s: %s\n", h, v)
+			}
+		}
+		got.WriteString("\n")
+		if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+			require.NoError(t, json.Indent(&got, bytes.TrimSpace(w.Body.Bytes()), "", "  "), w.Body.String())
+		} else {
+			got.Write(w.Body.Bytes())
+		}
+		got.WriteString("\n")
+		answer := r.neutral(got.String())
+		if *record {
+			want = answer
+			require.NoError(t, os.WriteFile(file, []byte(asked+"---\n"+answer), 0o600))
+		}
+		require.Equal(t, want, answer, file)
+	}
+}
