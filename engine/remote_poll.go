@@ -40,7 +40,7 @@ type Poll struct {
 	Lease    time.Duration // 0 = 30 s
 	Silence  time.Duration // after this much silence an attempt is timed out; 0 = it is delivered again when its lease ends
 	Projects []string      // whose tasks it may take; empty = all
-	Key      string        // id of the API key, where that is limited to projects
+	Key      string        // tells workers with one name apart: the API key, where that is limited to projects
 }
 
 // RemoteRun is a run that a remote worker was given.

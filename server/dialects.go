@@ -51,6 +51,7 @@ func Dialects() []string {
 // that path whose text the User-Agent contains. A path's last row has "" and takes all.
 var shared = []speaker{
 	{"/api/health", "prefect/", prefect.Name},
+	{"/api/health", "", conductor.Name},
 	{"/api/version", "prefect/", prefect.Name},
 	{"/api/version", "", digdag.Name},
 	{"/api/logs", "prefect/", prefect.Name},

@@ -68,6 +68,7 @@ func (r *rig) ask(method, path, body string) *httptest.ResponseRecorder {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	req.Host = "localhost"
 	req.Header.Set("Accept", "application/json") // as Conductor's Go client does, whatever it expects
 	w := httptest.NewRecorder()
 	r.server.Handler().ServeHTTP(w, req)

@@ -83,10 +83,10 @@ func (h *handlers) poll(c *gin.Context, q polled, answer func([]task) error) err
 	defer context.AfterFunc(h.stopping, cancel)()
 	p := engine.Poll{
 		Worker: cmp.Or(q.worker, c.ClientIP()), Types: []string{nativeName}, Queues: []string{cmp.Or(q.domain, workflow.DefaultQueue)},
-		Max: q.most, Wait: q.wait, Silence: silence,
+		Max: q.most, Wait: q.wait, Silence: silence, Key: q.name, // workers of several tasks have one name: each is a worker of its own
 	}
 	if who := auth.From(request); who.Limited() {
-		p.Projects, p.Key = who.Projects, who.ID
+		p.Projects, p.Key = who.Projects, who.ID+":"+q.name
 	}
 	runs, err := h.engine.Poll(ctx, p)
 	if err != nil {

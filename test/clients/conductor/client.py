@@ -78,7 +78,7 @@ def main():
         run = workflows.execute_workflow(StartWorkflowRequest(name="py_greeting", version=1, input={"name": "eve"}), wait_for_seconds=20)
         seen["executed"] = {"status": run.status, "output": run.output}
         found = workflows.search(query="workflowType=py_greeting AND status=COMPLETED")
-        seen["found"] = found.total_hits
+        seen["found"] = len(found.results)
         seen["waiting"] = tasks.get_queue_size_for_task("py_greet")
     finally:
         handler.stop_processes()
