@@ -2,6 +2,7 @@ package conductor_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -84,7 +85,9 @@ var (
 
 // neutral takes out of an answer what is another one each time.
 func (r *rig) neutral(text string) string {
-	names := slices.SortedFunc(maps.Keys(r.names), func(a, b string) int { return len(r.names[b]) - len(r.names[a]) }) // ids of tasks hold those of executions
+	names := slices.SortedFunc(maps.Keys(r.names), func(a, b string) int {
+		return cmp.Or(len(r.names[b])-len(r.names[a]), strings.Compare(a, b))
+	}) // ids of tasks hold those of executions
 	for _, name := range names {
 		text = strings.ReplaceAll(text, r.names[name], "{"+name+"}")
 	}

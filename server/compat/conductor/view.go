@@ -191,8 +191,8 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 		if t.Queue != workflow.DefaultQueue {
 			w.Domain = t.Queue
 		}
-		if a.Status == workflow.TaskQueued {
-			w.PollCount--
+		if a.StartedAt == nil && w.PollCount > 0 {
+			w.PollCount-- // this delivery was not taken
 		}
 	} else {
 		w.PollCount = 0
