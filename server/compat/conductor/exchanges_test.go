@@ -107,8 +107,8 @@ func (r *rig) note(name string, w *httptest.ResponseRecorder) {
 		r.names[name] = text
 		return
 	}
-	var tasks []struct{ TaskID string }
-	if json.Unmarshal(w.Body.Bytes(), &tasks) != nil || len(tasks) == 0 || tasks[0].TaskID == "" {
+	var tasks []struct{ TaskID, TaskType string }
+	if json.Unmarshal(w.Body.Bytes(), &tasks) != nil || len(tasks) == 0 || tasks[0].TaskType == "" {
 		return
 	}
 	r.names[name] = tasks[0].TaskID
