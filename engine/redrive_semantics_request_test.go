@@ -407,6 +407,7 @@ tasks:
 	r.PlanHash = p.PlanHash
 	_, err = s.SettleByHand(s.ctx(), x.ID, "a", r)
 	require.NoError(t, err)
+	r.PlanHash = "1-1xa"
 	_, err = s.SettleByHand(s.ctx(), x.ID, "pay", r)
 	conflict(t, err, "task_active")
 	s.settle()
