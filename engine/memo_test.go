@@ -23,8 +23,7 @@ tasks:
 `
 
 func codeOf(err error) string {
-	var e *engine.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*engine.Error](err); ok {
 		return e.Code
 	}
 	return ""

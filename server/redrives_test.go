@@ -316,7 +316,9 @@ func TestClientRedrives(t *testing.T) {
 		client.OperationRetry:    func() (*client.Plan, error) { return c.PlanRetry(ctx, "41", q) },
 		client.OperationRerun:    func() (*client.Plan, error) { return c.PlanRerun(ctx, "41", q) },
 		client.OperationComplete: func() (*client.Plan, error) { return c.PlanComplete(ctx, "41", "child/load", client.CompleteRequest{}) },
-		client.OperationSkip:     func() (*client.Plan, error) { return c.PlanSkip(ctx, "41", "child/load", client.SkipRequest{Reason: "r"}) },
+		client.OperationSkip: func() (*client.Plan, error) {
+			return c.PlanSkip(ctx, "41", "child/load", client.SkipRequest{Reason: "r"})
+		},
 	} {
 		p, err := plan()
 		require.NoError(t, err)

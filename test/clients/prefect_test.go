@@ -43,7 +43,7 @@ type prefectClient struct {
 func startPrefect(t *testing.T) *prefectClient {
 	t.Helper()
 	f := start(t, "--allow-exec", "cat")
-	for _, source := range strings.Split(prefectWorkflows, "---\n") {
+	for source := range strings.SplitSeq(prefectWorkflows, "---\n") {
 		f.Publish(source)
 	}
 	return &prefectClient{f, t, python(t, "prefect"), []string{

@@ -123,7 +123,7 @@ func TestCogniteUpdatesATask(t *testing.T) {
 	require.Equal(t, map[string]string{"fn": "COMPLETED"}, executedTasks(t, f, id))
 
 	id = cognite(t, f, 202, "POST", "/workflows/slow/versions/1/run", `{"authentication":{"nonce":"n2"}}`)["id"].(string)
-	taskID = <-given
+	<-given
 	awaitTask(t, f, id, "fn.done", client.TaskStatusWaiting)
 	canceled := cognite(t, f, 200, "POST", "/workflows/executions/"+id+"/cancel", `{"reason":"why not"}`)
 	require.Equal(t, "TERMINATED", canceled["status"])

@@ -49,8 +49,7 @@ func read(r *http.Request, into any) error {
 
 // broken is a body that could not be read: too large, or not compressed as it says.
 func broken(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
 	return problem.Invalid("request_malformed", "the body cannot be read: "+err.Error())

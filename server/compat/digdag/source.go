@@ -70,7 +70,7 @@ func open(w *engine.Workflow, projectID string) *opened {
 			}
 		}
 	}
-	config := json.RawMessage(w.Definition)
+	config := w.Definition
 	if len(config) == 0 {
 		config = json.RawMessage("{}")
 	}

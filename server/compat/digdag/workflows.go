@@ -168,7 +168,7 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 	all = slices.DeleteFunc(all, func(d definition) bool {
 		n := numberOf(d.ID)
 		beyond := last > 0 && (descending && n >= last || !descending && n <= last)
-		return beyond || !strings.Contains(d.Name, pattern) && !(projectsToo && strings.Contains(d.Project.Name, pattern))
+		return beyond || !strings.Contains(d.Name, pattern) && (!projectsToo || !strings.Contains(d.Project.Name, pattern))
 	})
 	slices.SortFunc(all, func(a, b definition) int {
 		if descending {

@@ -97,7 +97,7 @@ func stoodFor(kind any, o *object) (any, error) {
 			return v, err
 		}
 		name, _ := v.(string)
-		return nil, fmt.Errorf("Variable '%s' not found in workspace.", name) //nolint:revive // Prefect's own text
+		return nil, fmt.Errorf("Variable '%s' not found in workspace.", name)
 	}
 	v, _ := o.get("value")
 	return v, nil

@@ -95,7 +95,7 @@ func (c *compiler) turns(t *place, names, lists []string) turns {
 	}
 	fields = append(fields, fmt.Sprintf(`"^": %s.format([%s])`, literal(strings.Join(layout, ".")), strings.Join(args, ", ")))
 	made.items = "{" + strings.Join(fields, ", ") + "}"
-	for i := len(names) - 1; i >= 0; i-- {
+	for i := range slices.Backward(names) {
 		made.items = fmt.Sprintf("cel.bind(l%d, %s, lists.range(size(l%d)).map(i%d, %s))", i, lists[i], i, i, made.items)
 	}
 	if len(names) > 1 {
@@ -106,7 +106,7 @@ func (c *compiler) turns(t *place, names, lists []string) turns {
 
 func (c *compiler) loop(t *place, config, command *value, task *Task) (workflow.Task, map[string]string) {
 	const most = 10_000
-	items := ""
+	var items string
 	if n, ok := whole(command, 0, most); ok {
 		items = fmt.Sprintf("lists.range(%d)", n)
 	} else if command.kind == text && strings.Contains(command.text, "${") {
@@ -196,7 +196,7 @@ func (c *compiler) require(t *place, config, command *value, _ *Task) (workflow.
 		return workflow.Task{}, nil
 	}
 	for key, allowed := range map[string]string{"rerun_on": "all: each require> runs the workflow", "session_time": "${session_time}, or nothing", "project_name": "nothing: the workflow is one of the same project"} {
-		if v := config.get(key); v != nil && !(key == "rerun_on" && v.text == "all") && !(key == "session_time" && v.text == "${session_time}") {
+		if v := config.get(key); v != nil && (key != "rerun_on" || v.text != "all") && (key != "session_time" || v.text != "${session_time}") {
 			at := *t
 			at.line = v.line
 			c.wrong(&at, allowed, "%s: cannot be this", key)

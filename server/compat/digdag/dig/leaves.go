@@ -11,9 +11,9 @@ import (
 // made is a task of a type with an input, which is given as pairs.
 func made(kind string, pairs ...any) workflow.Task {
 	with := &value{kind: object}
-	for i := 0; i < len(pairs); i += 2 {
-		if v, _ := pairs[i+1].(*value); v != nil {
-			with.put(pairs[i].(string), v)
+	for ; len(pairs) > 1; pairs = pairs[2:] {
+		if v, _ := pairs[1].(*value); v != nil {
+			with.put(pairs[0].(string), v)
 		}
 	}
 	return workflow.Task{Type: kind, With: raw(with)}
