@@ -144,9 +144,9 @@ func nextOf(refusal *client.Error) string {
 	case refusal.Code == "nothing_to_retry":
 		return "To run it again all the same: redrive rerun ID, with --from REF for a part of it."
 	case refusal.Code == "not_retryable":
-		return "In any status but canceling it can be run again with: redrive rerun ID"
+		return "In any status but canceling a part of it can be run again with: redrive rerun ID --from REF"
 	case refusal.Code == "task_ended":
-		return "A task that ended runs again with redrive rerun ID --from REF, and has another output with redrive rerun ID --pin REF=JSON."
+		return "A task that ended runs again with redrive rerun ID --from REF, and has another output with redrive rerun ID --from REF --pin REF=JSON."
 	case refusal.Code == "not_paused":
 		return "`redrive execution get ID` shows what it waits for; that is answered with `redrive resume ID --input JSON`."
 	case refusal.Code == "workflow_not_found":

@@ -160,7 +160,7 @@ func taskActive(ref string, status workflow.TaskStatus) *Error {
 }
 
 func taskEnded(ref, status string) *Error {
-	return Conflict("task_ended", "task %s is %s; this is possible before it ended", ref, status)
+	return Conflict("task_ended", "task %s is %s; by hand a task is settled that has not ended, or completed or skipped when it did not succeed", ref, status)
 }
 
 func checkHand(at workflow.Place, r *HandRequest) error {

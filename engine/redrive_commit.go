@@ -19,7 +19,7 @@ type Redriven struct {
 	At         time.Time          `json:"at"`
 	By         string             `json:"by,omitempty"`
 	Reason     string             `json:"reason,omitempty"`
-	Request    json.RawMessage    `json:"request"`
+	Request    json.RawMessage    `json:"request"`        // of a part of another execution none
 	Plan       *workflow.Plan     `json:"plan,omitempty"` // its rows without keep and leave_running; of a part of another execution none
 	Kept       int                `json:"kept"`           // how many of these there were
 	Definition string             `json:"definition"`
@@ -226,6 +226,9 @@ func (m *redriving) record(f *facts, withPlan bool) (json.RawMessage, error) {
 	request, err := json.Marshal(m.r.Redrive)
 	if err != nil {
 		return nil, fmt.Errorf("engine: encoding a redrive: %w", err)
+	}
+	if !withPlan && f.x.ID != m.asked.ID {
+		request = nil // it is with the execution that was asked, once
 	}
 	r := Redriven{
 		Number: f.x.Redrives + 1, Operation: m.r.Operation, By: m.r.By, Reason: m.r.Reason, Request: request, Definition: f.p.Hash, Version: f.x.Version,

@@ -103,7 +103,7 @@ func (e *Engine) warnOfKept(ctx context.Context, m *redriving, changed []string)
 		ref, mine := strings.CutPrefix(row.Ref, m.path)
 		if at, ok := m.target.Place(ref); mine && ok && !at.Holds() && row.Action == workflow.PlanKeep && row.Status == workflow.TaskSucceeded && slices.Contains(changed, at.Path) {
 			refs = append(refs, ref)
-			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is kept although version %d changes it; name it in from to run it again", ref, m.version))
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is kept although version %d changes it; rerun from it to run it again", ref, m.version))
 		}
 	}
 	outputs, err := e.store.Outputs(ctx, m.asked.ID, refs, ValuesBytes)

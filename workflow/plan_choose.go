@@ -17,7 +17,6 @@ type choice struct {
 	given  map[string]json.RawMessage
 	around map[string]bool    // tasks that hold something chosen
 	inside map[string]*choice // of sub-executions, by the ref of their task
-	goesOn bool               // it is to end anew although nothing in it runs again
 }
 
 func newChoice() *choice {
@@ -89,7 +88,6 @@ func (r *Redrive) choose(top *Case) (*choice, Problems) {
 	}
 	if len(r.From) == 0 && r.Operation == OperationRetry {
 		h.unsuccessful(top, h.choice, "")
-		h.choice.goesOn = true
 	}
 	if len(r.From) == 0 && r.Operation == OperationRerun {
 		h.everything(top, h.choice)
@@ -173,7 +171,6 @@ func (h *chooser) whole(field string, c *Case, ch *choice, task string) {
 		return
 	}
 	below := ch.below(task)
-	below.goesOn = true
 	if h.r.Operation == OperationRetry {
 		h.unsuccessful(child, below, "")
 		return
@@ -204,7 +201,6 @@ func (h *chooser) from(field string, c *Case, ch *choice, ref string) {
 		} else {
 			h.unsuccessful(child, below, "")
 		}
-		below.goesOn = true
 		return
 	}
 	ch.choose(ref, "it was named")
@@ -275,7 +271,6 @@ func (h *chooser) everything(c *Case, ch *choice) {
 	for _, n := range c.Target.Nodes {
 		ch.choose(n.Path, "the whole execution runs again")
 	}
-	ch.goesOn = true
 }
 
 // unsuccessful chooses what failed, timed out or was canceled among the tasks of a holder.
@@ -310,7 +305,6 @@ func (h *chooser) retry(c *Case, ch *choice, ref, why string) {
 	case child != nil && child.Status.Ended() && child.Status != ExecutionSucceeded && h.r.Subworkflows != SubworkflowsRestart && h.r.Identity != NewExecution:
 		below := ch.below(ref)
 		h.unsuccessful(child, below, "")
-		below.goesOn = true
 	default:
 		ch.choose(ref, why)
 	}

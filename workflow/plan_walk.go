@@ -125,9 +125,13 @@ func (w *planner) upstream(at Place, past Past) string {
 // reachable refuses to run a task again that would never be reached.
 func (w *planner) reachable(at Place) {
 	if need := w.unreached(at); need != "" {
+		allowed := "start from " + w.prefix + need + " as well"
+		if of, _ := w.c.Target.Place(need); !of.Holds() {
+			allowed += ", or give its output in outputs"
+		}
 		w.out.problems = append(w.out.problems, Problem{
 			Field: "from", Code: "not_reached", Message: fmt.Sprintf("%s cannot run: it needs %s, which %s and does not run again", w.prefix+at.Ref, w.prefix+need, ended(w.c.Tasks[need].Status)),
-			Allowed: "start from " + w.prefix + need + " as well, or give its output in outputs",
+			Allowed: allowed,
 		})
 	}
 }

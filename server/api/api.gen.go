@@ -1149,7 +1149,7 @@ type Redriven struct {
 	Plan   *Plan  `json:"plan"`
 	Reason string `json:"reason,omitempty"`
 
-	// Request As it was asked.
+	// Request As it was asked; null in an execution that another one's redrive reached into.
 	Request json.RawMessage `json:"request"`
 
 	// Version The version of the workflow that ran.
