@@ -239,7 +239,7 @@ func TestPlanByHand(t *testing.T) {
 	require.Equal(t, exitOK, code, errOut)
 	require.JSONEq(t, `{"output":{"rows":1},"reason":"by hand"}`, d.bodies[0])
 	require.Contains(t, out, "complete of weather #12")
-	require.Contains(t, out, "redrive task complete 12 child/load --server "+d.URL+` --result '{"rows": 1}' --reason 'by hand'`+"\n")
+	require.Contains(t, out, "redrive task complete 12 child/load --server "+d.URL+` --result '{"rows": 1}' --reason 'by hand' --acknowledge 'year[2013]' --plan-hash 41-9f2c`+"\n")
 	code, out, errOut = d.run(t, "task", "skip", "12", "load", "--dry-run", "-o", "json")
 	require.Equal(t, exitOK, code, errOut)
 	require.Contains(t, out, `"plan_hash": "41-9f2c"`)
