@@ -293,7 +293,7 @@ func TestConductorOperations(t *testing.T) {
 	require.Equal(t, map[string]any{"nope": "No such workflow found by id: nope"}, bulk["bulkErrorResults"])
 	refuses("PUT", "/workflow/bulk/pause", `[]`, 400, "WorkflowIds list cannot be null.")
 	found := decode[map[string]any](t, c.must("GET", "/workflow/search?query=status+IN+(TERMINATED,FAILED)+AND+workflowType=ops&sort=startTime:ASC", ""))
-	require.Equal(t, 2.0, found["totalHits"])
+	require.EqualValues(t, 2, found["totalHits"])
 	require.Equal(t, id, found["results"].([]any)[0].(map[string]any)["workflowId"])
 	c.must("DELETE", "/workflow/"+other+"/remove", "")
 	refuses("GET", "/workflow/"+other, "", 404, "No such workflow found by id: "+other)

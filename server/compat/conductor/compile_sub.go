@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -85,7 +86,7 @@ func (c *compiler) part(full map[string]any) (*workflow.Definition, error) {
 
 // adopt takes over what is wrong with a definition inside this one.
 func (c *compiler) adopt(r reader, err error) {
-	if wrong, ok := err.(invalidDef); ok {
+	if wrong, ok := errors.AsType[invalidDef](err); ok {
 		for _, v := range wrong {
 			c.wrong(r.in(v.Path), "%s", v.Message)
 		}

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -144,13 +145,9 @@ func (c *compiler) timeout(t *workflowTask) workflow.Duration {
 func (c *compiler) input(t *workflowTask, r reader) map[string]any {
 	all := map[string]any{}
 	if def := c.taskDef(t); def != nil {
-		for key, value := range def.InputTemplate {
-			all[key] = value
-		}
+		maps.Copy(all, def.InputTemplate)
 	}
-	for key, value := range t.Input {
-		all[key] = value
-	}
+	maps.Copy(all, t.Input)
 	return c.values(all, r.in("inputParameters"))
 }
 

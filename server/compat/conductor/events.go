@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -162,9 +163,7 @@ func (h *handlers) eventFor(ctx context.Context, r engine.RemoteRun) (any, error
 	payload := map[string]any{
 		"workflowInstanceId": r.Execution, "workflowType": r.Workflow, "workflowVersion": 0, "correlationId": "", "taskToDomain": nil, "event_produced": event,
 	}
-	for key, value := range in.Input {
-		payload[key] = value
-	}
+	maps.Copy(payload, in.Input)
 	notes, err := h.engine.Notes(ctx, r.Project, notesEvents)
 	if err != nil {
 		return nil, err
@@ -259,10 +258,10 @@ func substituted(v any, payload map[string]any) any {
 		if err != nil {
 			return v
 		}
-		text := ""
+		var text strings.Builder
 		for _, p := range parts {
 			if !p.expression {
-				text += p.text
+				text.WriteString(p.text)
 				continue
 			}
 			found := lookedUp(p.text, payload)
@@ -270,10 +269,10 @@ func substituted(v any, payload map[string]any) any {
 				return found
 			}
 			if found != nil {
-				text += fmt.Sprint(found)
+				fmt.Fprint(&text, found)
 			}
 		}
-		return text
+		return text.String()
 	}
 	return v
 }

@@ -63,13 +63,11 @@ var instance = func() string {
 
 // fail answers with an error.
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
-	var invalid invalidDef
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[invalidDef](err); ok {
 		_ = compat.Answer(w, http.StatusBadRequest, failure{Status: http.StatusBadRequest, Message: "Validation failed, check below errors for detail.", ValidationErrors: invalid})
 		return
 	}
-	var refused *refusal
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		_ = compat.Answer(w, refused.status, failure{Status: refused.status, Message: refused.message, Instance: instance})
 		return
 	}

@@ -42,7 +42,7 @@ func parseQuery(query string) ([]condition, error) {
 			return nil, refuse(http.StatusBadRequest, "query: %q is no condition: write such as status IN (FAILED,TIMED_OUT) AND workflowType=order", part)
 		}
 		c := condition{field: m[1], operator: strings.ToUpper(m[2])}
-		for _, v := range strings.Split(strings.Trim(m[3], "() "), ",") {
+		for v := range strings.SplitSeq(strings.Trim(m[3], "() "), ",") {
 			c.values = append(c.values, strings.Trim(strings.TrimSpace(v), `"'`))
 		}
 		if !slices.Contains([]string{"workflowId", "correlationId", "workflowType", "startTime", "endTime", "status", "updateTime", "parentWorkflowId", "version"}, c.field) {
