@@ -24,6 +24,27 @@ tasks:
 const ten = `{"list": [{"id":"k0","n":0},{"id":"k1","n":1},{"id":"k2","n":2},{"id":"k3","n":3},{"id":"k4","n":4},
 	{"id":"k5","n":5},{"id":"k6","n":6},{"id":"k7","n":7},{"id":"k8","n":8},{"id":"k9","n":9}]}`
 
+// An item that was settled before its turn, and runs again, stands in the line twice.
+func TestSemantics08AnItemThatIsInTheLineTwiceTakesOneTurn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	x := s.start("name: w\ntasks: [{ name: each, type: group, for_each: { items: [a, b, c], max_parallel: 1 }, tasks: [{ name: t, type: noop }] }]", `{}`)
+	_, err := s.SettleByHand(s.ctx(), x.ID, "each[c]", engine.HandRequest{To: workflow.TaskFailed})
+	require.NoError(t, err)
+	_, err = s.Pause(s.ctx(), x.ID, engine.Request{})
+	require.NoError(t, err)
+	s.begin(x, workflow.OperationRerun, from("each[a]", "each[b]", "each[c]"))
+	for _, item := range []string{"each[b]", "each[c]"} {
+		_, err = s.SettleByHand(s.ctx(), x.ID, item, engine.HandRequest{To: workflow.TaskSkipped})
+		require.NoError(t, err)
+		s.audit(x)
+	}
+	_, err = s.Resume(s.ctx(), x.ID, engine.Request{})
+	require.NoError(t, err)
+	s.settle()
+	s.ends(x, workflow.ExecutionSucceeded)
+}
+
 func TestSemantics08ItemsAreMatchedByKey(t *testing.T) {
 	t.Parallel()
 	failed := func(t *testing.T) (*stage, *engine.Execution) {

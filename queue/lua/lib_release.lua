@@ -51,8 +51,10 @@ local function successors(tasks, preds, ref, at)
   return out
 end
 
--- The next item of a for_each that has not begun, to take the place of one that ended.
-local function slide(k, holder)
+-- The next item of a for_each that has not begun, to take the place of one that ended. One that was settled before its
+-- turn and runs again is in the line twice: it is passed over where it is in motion, was taken by this call, or is the one that ends.
+local slid = {}
+local function slide(k, holder, ends)
   local window = call('HGET', k.holders, holder .. '#')
   if not window then return nil end
   local next, total, parallel, mode = string.match(window, '^(%d+) (%d+) (%d+) (%S+)$')
@@ -63,7 +65,10 @@ local function slide(k, holder)
     call('HSET', k.holders, holder .. '#', next .. ' ' .. total .. ' ' .. parallel .. ' ' .. mode)
     local raw = call('HGET', k.tasks, ref)
     local rec = raw and cjson.decode(raw)
-    if rec and rec.status == 'pending' then return {ref = ref, mode = mode, rec = rec, fresh = raw == FRESH} end
+    if rec and rec.status == 'pending' and ref ~= ends and not slid[k.holders .. ref] and call('SISMEMBER', k.open, ref) == 0 then
+      slid[k.holders .. ref] = true
+      return {ref = ref, mode = mode, rec = rec, fresh = raw == FRESH}
+    end
   end
   return nil
 end
@@ -78,7 +83,7 @@ end
 -- k holds the keys; still says that ref was not in motion, so that no item takes its place. Answers ref, attempt pairs of the jobs to relay, and how many tasks were set in motion.
 local function release(k, x, id, ref, list, now, own, still)
   local relay, at, look = {}, now .. '', now + RELAY_GRACE .. ''
-  if own and not still and string.sub(ref, -1) == ']' then list[#list + 1] = slide(k, outside(ref)) end
+  if own and not still and string.sub(ref, -1) == ']' then list[#list + 1] = slide(k, outside(ref), ref) end
   if #list == 0 then
     if own then call('HSET', k.tasks, ref, cjson.encode(own)) end
     if list.spread then call('SADD', k.open, '>' .. ref) end
