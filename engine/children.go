@@ -221,7 +221,7 @@ func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 func childFailure(x *Execution) *workflow.Error {
 	failure := &workflow.Error{Code: "child_" + string(x.Status), Message: fmt.Sprintf("execution %s of %s is %s", x.ID, x.Workflow, x.Status), Retryable: x.Status != workflow.ExecutionCanceled}
 	if x.Error != nil {
-		failure.Code, failure.Retryable = x.Error.Code, x.Error.Retryable
+		failure.Code, failure.Retryable, failure.Fingerprint = x.Error.Code, x.Error.Retryable, x.Error.Fingerprint // one cause, one group
 		failure.Message = fmt.Sprintf("execution %s of %s: %s", x.ID, x.Workflow, x.Error.Message)
 	}
 	return failure

@@ -110,7 +110,7 @@ func onward(at workflow.Place, p *program) Onward {
 // fingerprinted groups failures of the same kind: those of all items of a for_each are one.
 func fingerprinted(at workflow.Place, failure *workflow.Error) *workflow.Error {
 	f := *failure
-	if f.Fingerprint == "" {
+	if f.Fingerprint = workflow.GivenFingerprint(f.Fingerprint); f.Fingerprint == "" {
 		f.Fingerprint = workflow.Fingerprint(at.Type, at.Path, failure)
 	}
 	return &f

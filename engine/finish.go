@@ -33,13 +33,14 @@ func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) (done bool, 
 	if a.Ending != "" {
 		end.Status, end.Error = a.Ending, first
 	}
+	whole := a.Ending != ""
 	var output []byte
 	if end.Status == workflow.ExecutionSucceeded {
 		bad := tooLarge
 		if bad == nil {
 			output, bad = p.Output(scope)
 		}
-		if bad != nil {
+		if whole = bad != nil; whole {
 			end.Status, end.Error, output = workflow.ExecutionFailed, &workflow.Error{Code: workflow.CodeOutputFailed, Message: bad.Message}, nil
 			if bad.Code == workflow.CodeOutputTooLarge {
 				end.Error.Code = bad.Code
@@ -55,7 +56,15 @@ func (e *Engine) finish(ctx context.Context, a *Agenda, p *program) (done bool, 
 	if handle {
 		return false, e.beginHandlers(ctx, a, p, handled, end.Error)
 	}
-	if err := e.store.Finish(ctx, a.ID, a.Epoch, end.Status, output, end.Error); err != nil {
+	causes, err := e.causes(ctx, a.ID, p, recs, end, first, whole)
+	if err != nil {
+		return false, err
+	}
+	if end.Error != nil && end.Error.Fingerprint == "" && len(causes) > 0 {
+		failure := *end.Error
+		failure.Fingerprint, end.Error = causes[0].Fingerprint, &failure
+	}
+	if err := e.store.Finish(ctx, a.ID, a.Epoch, end.Status, output, end.Error, causes); err != nil {
 		return false, err
 	}
 	e.ended(ctx, a.ID, a.parentID(), end.Status)
@@ -120,7 +129,7 @@ func (e *Engine) finishCancel(ctx context.Context, a *Agenda, p *program) (done 
 		}
 		return false, e.drop(ctx, a, p, recs, "canceled")
 	}
-	if err := e.store.Finish(ctx, a.ID, a.Epoch, workflow.ExecutionCanceled, nil, nil); err != nil {
+	if err := e.store.Finish(ctx, a.ID, a.Epoch, workflow.ExecutionCanceled, nil, nil, nil); err != nil {
 		return false, err
 	}
 	e.ended(ctx, a.ID, a.parentID(), workflow.ExecutionCanceled)

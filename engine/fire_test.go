@@ -303,7 +303,7 @@ func TestATreeStaysUntilAllOfItEnded(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.store.Drop(s.ctx(), x.ID, engine.Drop{To: workflow.TaskCanceled, Reason: "canceled", Refs: []string{"sub", "after"}})
 	require.NoError(t, err)
-	require.NoError(t, s.store.Finish(s.ctx(), x.ID, 0, workflow.ExecutionCanceled, nil, nil))
+	require.NoError(t, s.store.Finish(s.ctx(), x.ID, 0, workflow.ExecutionCanceled, nil, nil, nil))
 	s.offset += 2 * time.Hour
 	for _, due := range s.due() {
 		require.NoError(t, s.Repair(s.ctx(), engine.Due{Now: due.Now, Expire: due.Expire}))

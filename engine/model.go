@@ -67,6 +67,8 @@ type Execution struct {
 	Memos          bool                        `json:"-"`                 // it has, or had, some
 	Session        *SessionPlace               `json:"session,omitempty"`
 	Timeout        time.Duration               `json:"-"` // of this execution; 0 = as its definition says
+	Failed         *Failed                     `json:"-"` // how it failed last; nil = it never did
+	SucceededAt    *time.Time                  `json:"-"` // when it succeeded last, whatever became of it since
 	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
 	Line           int                         `json:"-"` // of one that waits: the redrive since which it does
 	Applying       bool                        `json:"-"` // steps of its redrive are still to be applied: before anything else
@@ -282,6 +284,7 @@ type ExecutionFilter struct {
 	CorrelationID string
 	LabelKey      string
 	LabelValue    string
+	Fingerprint   string    // of a group of failures: those that are open failures in it
 	Since, Until  time.Time // of creation
 }
 

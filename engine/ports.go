@@ -29,6 +29,7 @@ type Store interface {
 	Slots
 	Sessions
 	Schedules
+	Failures
 	Bundles
 	Names
 	Notes
@@ -342,7 +343,8 @@ type Decisions interface {
 	// Settle takes an execution off the list of those that wait for Go; ErrMoved when it does wait,
 	// or when not just so many tasks of it failed or timed out (fail_fast may ask for more then).
 	Settle(ctx context.Context, id string, failed int) error
-	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error
+	// Finish ends an execution; causes are why it did not succeed, nil when it did or was canceled.
+	Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error, causes []Cause) error
 }
 
 // Due is what one shard has to do now.

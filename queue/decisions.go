@@ -169,8 +169,12 @@ func (r *Redis) Settle(ctx context.Context, id string, failed int) error {
 }
 
 // Finish ends an execution in which nothing is left to do.
-func (r *Redis) Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error) error {
-	_, err := r.run(ctx, scriptFinish, keysOf(id).settle(), id, r.offset(), epoch, string(status), stored(output), encodeError(failure), r.o.Retention.Milliseconds())
+func (r *Redis) Finish(ctx context.Context, id string, epoch int, status workflow.ExecutionStatus, output json.RawMessage, failure *workflow.Error, causes []engine.Cause) error {
+	why, err := encodeCauses(causes)
+	if err != nil {
+		return err
+	}
+	_, err = r.run(ctx, scriptFinish, keysOf(id).settle(), id, r.offset(), epoch, string(status), stored(output), encodeError(failure), r.o.Retention.Milliseconds(), why)
 	return err
 }
 

@@ -117,6 +117,28 @@ func indexedKey(project string) string { return projectKey(project, "indexed") }
 // listKey is a ZSET of execution ids, all with score 0 so that they sort by id, which is by time.
 func listKey(project, list string) string { return projectKey(project, "list:"+list) }
 
+// failuresKey is a ZSET fingerprint -> when the group was seen last, ms.
+func failuresKey(project string) string { return projectKey(project, "failures") }
+
+// failingKey is a HASH execution -> "<ms> <fingerprint>...": when it failed last, and the groups that it was ever in, the newest first.
+func failingKey(project string) string { return projectKey(project, "failing") }
+
+// supersededKey is a HASH of executions that failed -> when a new execution that a redrive made of them succeeded, ms.
+func supersededKey(project string) string { return projectKey(project, "superseded") }
+
+// failureKeys are the keys of a group of failures; they live as long as one of its executions. Lua makes them of failuresKey.
+type failureKeys struct {
+	group     string // HASH type, task, code, message, first and reopened (ms); state, at (ms), by, note; h<hour % 48> -> "<hour since 1970> <failures>"
+	open      string // ZSET of ids of executions that are open failures, all with score 0
+	seen      string // ZSET execution -> when it failed so last, ms
+	workflows string // ZSET workflow -> when it failed so last, ms
+}
+
+func failureKeysOf(project, fingerprint string) failureKeys {
+	k := failuresKey(project) + ":" + fingerprint
+	return failureKeys{group: k, open: k + ":open", seen: k + ":seen", workflows: k + ":workflows"}
+}
+
 // slotsKey is a ZSET execution -> its epoch, of those of a workflow that run, are paused or are being canceled.
 func slotsKey(project, workflow string) string { return projectKey(project, "slots:"+workflow) }
 

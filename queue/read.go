@@ -88,6 +88,9 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 			x.Reason = engine.ReasonStartAt
 		}
 	}
+	if err := decodeFailed(x, f); err != nil {
+		return nil, nil, err
+	}
 	if f["session"] != "" {
 		x.Session = &engine.SessionPlace{
 			Number: atoi(f["session"]), Time: second(f["session_time"]), AttemptName: f["attempt_name"], Attempt: int(atoi(f["attempt"])),
@@ -329,11 +332,14 @@ func lists(x *engine.Execution) []string {
 const scanPages = 20
 
 // List answers a page of executions, newest first. It walks the shortest list
-// that a filter names and checks the rest on what it reads; a page may be short.
+// that a filter names, that of a group of failures where one is named, and checks the rest on what it reads; a page may be short.
 func (r *Redis) List(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error) {
-	list, err := r.shortest(ctx, project, f)
-	if err != nil {
-		return nil, "", err
+	list := failureKeysOf(project, f.Fingerprint).open
+	if f.Fingerprint == "" {
+		var err error
+		if list, err = r.shortest(ctx, project, f); err != nil {
+			return nil, "", err
+		}
 	}
 	high, low := "+", "-"
 	if !f.Until.IsZero() {

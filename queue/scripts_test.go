@@ -150,7 +150,7 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 		"jobs":   "two per successor",
 		"decide": "one per successor",
 		"relay":  "two per successor",
-		"set":    "two per task of a part",
+		"set":    "two per task of a part; the fields of a group of failures",
 		"ARGV":   "the entries of a part, or the fields of an execution",
 		"fields": "cut into thousands",
 		"KEYS":   "the lists of an execution: some, and one per label; or those of an execution",
@@ -196,6 +196,14 @@ func TestKeyMap(t *testing.T) {
 	line("ZSET", listKey("default", "all"))
 	line("ZSET", statusList("default", "running"))
 	line("ZSET", lineageList("default", id))
+	line("ZSET", failuresKey("default"))
+	line("HASH", failingKey("default"))
+	line("HASH", supersededKey("default"))
+	of := failureKeysOf("default", "1f0c44f0a1b2c3d4")
+	line("HASH", of.group)
+	line("ZSET", of.open)
+	line("ZSET", of.seen)
+	line("ZSET", of.workflows)
 	line("ZSET", slotsKey("default", "etl"))
 	line("ZSET", waitingKey("default", "etl"))
 	line("ZSET", dueKey("default"))

@@ -163,6 +163,9 @@ func (r *Redis) Index(ctx context.Context, ids []string) ([]engine.Turn, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.supersede(ctx, all); err != nil {
+		return nil, err
+	}
 	return turns, r.indexed(ctx, ids, all, marks)
 }
 
@@ -215,11 +218,12 @@ func (r *Redis) indexAll(ctx context.Context, all []*engine.Execution) ([]engine
 func (r *Redis) indexCall(x *engine.Execution, former string) ([]string, []any) {
 	keys := []string{
 		indexedKey(x.Project), slotsKey(x.Project, x.LimitedBy()), waitingKey(x.Project, x.LimitedBy()), dueKey(x.Project),
+		failingKey(x.Project), supersededKey(x.Project), failuresKey(x.Project),
 		statusList(x.Project, workflow.ExecutionStatus(former)), statusList(x.Project, x.Status),
 	}
-	return append(keys, lists(x)...), []any{
+	return append(keys, lists(x)...), append([]any{
 		x.ID, x.Revision, string(x.Status), former, r.offset(), x.LimitedBy(), lineOf(x), slotState(x), sessionEntry(x),
-	}
+	}, causesOf(x)...)
 }
 
 // lineOf is the redrive under which an execution has its slot, or its place in the line.
@@ -277,7 +281,7 @@ func (r *Redis) unindex(ctx context.Context, x *engine.Execution) error {
 	if _, err := p.Exec(ctx); err != nil {
 		return unreachable(err)
 	}
-	return nil
+	return r.unfile(ctx, x)
 }
 
 // Purge removes an execution whose retention is over, or (inner) that of what it is a part of: first from the lists, then itself.

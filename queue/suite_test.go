@@ -138,6 +138,8 @@ var behaviours = map[string]func(*testing.T, *house){
 	"values are limited":                                   valuesAreLimited,
 	"a line and a session":                                 aLine,
 	"a lineage":                                            aLineage,
+	"groups of failures":                                   failureGroups,
+	"groups of failures are judged":                        judgedFailures,
 	"executions with their sub-executions":                 branches,
 	"lines of a log":                                       aLog,
 	"a log is cut":                                         aLogIsCut,

@@ -143,7 +143,7 @@ func (b *bench) end(id string) {
 	ctx := b.t.Context()
 	_, err := b.Drop(ctx, id, engine.Drop{To: workflow.TaskCanceled, Reason: "test", Refs: []string{"keep"}})
 	require.NoError(b.t, err)
-	require.NoError(b.t, b.Finish(ctx, id, 0, workflow.ExecutionFailed, nil, nil))
+	require.NoError(b.t, b.Finish(ctx, id, 0, workflow.ExecutionFailed, nil, nil, nil))
 }
 
 // closeAs ends t as something else than a worker's result does.
@@ -346,10 +346,10 @@ func (b *bench) attain(s workflow.ExecutionStatus) string {
 		_, err = b.Control(ctx, id, engine.OperationCancel, engine.Request{})
 	case workflow.ExecutionCanceled:
 		if _, err = b.Control(ctx, id, engine.OperationCancel, engine.Request{}); err == nil {
-			err = b.Finish(ctx, id, 0, s, nil, nil)
+			err = b.Finish(ctx, id, 0, s, nil, nil, nil)
 		}
 	case workflow.ExecutionSucceeded, workflow.ExecutionFailed, workflow.ExecutionTimedOut:
-		err = b.Finish(ctx, id, 0, s, nil, nil)
+		err = b.Finish(ctx, id, 0, s, nil, nil, nil)
 	case workflow.ExecutionQueued:
 		err = b.Client().HSet(ctx, queuetest.ShardKey(id, "x:"+id), "status", "queued", "waits", 0).Err()
 	}
@@ -401,7 +401,7 @@ func controlled(op engine.Operation) func(context.Context, *bench, string) error
 }
 
 func finished(s workflow.ExecutionStatus) func(context.Context, *bench, string) error {
-	return func(ctx context.Context, b *bench, id string) error { return b.Finish(ctx, id, 0, s, nil, nil) }
+	return func(ctx context.Context, b *bench, id string) error { return b.Finish(ctx, id, 0, s, nil, nil, nil) }
 }
 
 // madeToo are transitions that the scripts make beyond the table: an execution

@@ -86,17 +86,17 @@ func (n *Node) Iterations() int {
 }
 
 // failure is the error of a task in which others failed: of a for_each how many
-// of its items, of others what failed first.
+// of its items, of others what failed first; it belongs to the group of failures of what failed first.
 func (p Place) failure(failed []Inner, all int) *Error {
 	first := failed[0].Error
 	if first == nil {
 		first = &Error{Code: CodeTaskFailed, Message: "it failed"}
 	}
 	if p.Role != RoleEach {
-		return &Error{Code: first.Code, Message: failed[0].Ref + ": " + first.Message, Retryable: first.Retryable}
+		return &Error{Code: first.Code, Message: failed[0].Ref + ": " + first.Message, Retryable: first.Retryable, Fingerprint: first.Fingerprint}
 	}
 	return &Error{
-		Code: CodeItemsFailed, Retryable: first.Retryable,
+		Code: CodeItemsFailed, Retryable: first.Retryable, Fingerprint: first.Fingerprint,
 		Message: fmt.Sprintf("%d of %d items failed; the first: %s: %s: %s", len(failed), all, failed[0].Ref, first.Code, first.Message),
 	}
 }

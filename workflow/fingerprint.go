@@ -43,6 +43,22 @@ func Fingerprint(taskType, ref string, e *Error) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
+// givenFingerprint is what a handler may call a group of failures.
+var givenFingerprint = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
+
+// ValidFingerprint reports whether a group of failures may have this name.
+func ValidFingerprint(s string) bool { return givenFingerprint.MatchString(s) }
+
+// GivenFingerprint is the name of the group of failures that a handler names: its own
+// word where that is one of letters, digits, '.', '_' and '-', at most 64, else a hash of it.
+func GivenFingerprint(s string) string {
+	if s == "" || ValidFingerprint(s) {
+		return s
+	}
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:8])
+}
+
 func generalMessage(s string) string {
 	s = variable.ReplaceAllString(s, "#")
 	s = repeated.ReplaceAllString(s, "#")

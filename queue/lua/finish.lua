@@ -1,6 +1,6 @@
 -- Ends an execution in which nothing is left to do.
 -- KEYS: as complete.lua
--- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 status, 5 output ('' = none), 6 error ('' = none), 7 retention ms
+-- ARGV: 1 id, 2 offset ms, 3 epoch the decision rested on, 4 status, 5 output ('' = none), 6 error ('' = none), 7 retention ms, 8 causes of its failure ('' = none)
 -- Returns {1, now} | {-1} gone | {-5} the state moved on
 local id, now, status = ARGV[1], clock(ARGV[2]), ARGV[4]
 local x = execution(KEYS[1])
@@ -13,5 +13,6 @@ local k = keys(KEYS)
 if ARGV[5] ~= '' then call('HSET', KEYS[3], 'out', ARGV[5]) end
 if ARGV[6] ~= '' then call('HSET', KEYS[3], 'error', ARGV[6]) end
 finish(k, x, id, status, now, tonumber(ARGV[7]))
+if ARGV[8] ~= '' then call('HSET', KEYS[1], 'failed', now .. ' ' .. ARGV[8]) end
 save(x, 'status', status, 'ended', now)
 return {1, now}

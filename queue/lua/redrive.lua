@@ -54,6 +54,10 @@ for n, p in ipairs(parts) do
   for _, i in ipairs({1, 2, 3, 4, 5, 8, 14, 15, 17}) do call('PERSIST', K[i]) end
   call('ZREM', K[12], id)
   call('HDEL', K[3], 'out', 'error', 'failure')
+  if x.status == 'succeeded' then -- it supersedes what it comes from, whatever becomes of it now
+    local ended = call('HGET', K[1], 'ended')
+    if ended then call('HSET', K[1], 'success', ended) end
+  end
   call('HDEL', K[1], 'ended', 'ending', 'left')
   if p.status ~= '' then
     call('HDEL', K[1], 'waits')
