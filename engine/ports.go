@@ -326,6 +326,10 @@ const OrphanMark = "!"
 // StepSize is how many tasks one transition may touch.
 const StepSize = 500
 
+// StepNeeds is how many dependencies the steps of a redrive may write in one
+// transition; those of one task are written together, however many they are.
+const StepNeeds = 5000
+
 // Decisions applies what Advance decided. ErrMoved when what the decision
 // rested on is no longer so.
 type Decisions interface {

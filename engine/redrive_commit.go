@@ -47,6 +47,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 		return err
 	}
 	c := Commit{Token: token, Draft: draft}
+	needs := StepNeeds
 	parts := m.planned.Parts
 	for _, p := range slices.Backward(parts) { // what is written inside others is named in them
 		if p.Task != "" {
@@ -58,7 +59,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 		if p != parts[0] && !p.Moves() {
 			continue
 		}
-		part, err := e.partOf(ctx, m, p, draft)
+		part, err := e.partOf(ctx, m, p, draft, applyAtOnce(p.Steps, &needs))
 		if err != nil {
 			return err
 		}
@@ -91,8 +92,22 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 	return nil
 }
 
-// partOf makes a part of a plan ready that is applied at once.
-func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, draft string) (CommitPart, error) {
+// applyAtOnce reports whether a commit applies the steps of a part itself, which leaves it as many needs fewer for
+// others. Else they are written before, and hold only for the execution exactly as it was planned.
+func applyAtOnce(steps []workflow.Step, needs *int) bool {
+	of := 0
+	for _, s := range steps {
+		of += len(s.Needs) + len(s.Others)
+	}
+	if len(steps) > StepSize || of > *needs {
+		return false
+	}
+	*needs -= of
+	return true
+}
+
+// partOf makes a part of a plan ready that is committed: with its steps, or with a list of them that is written before.
+func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, draft string, atOnce bool) (CommitPart, error) {
 	f := m.cases[p.Case]
 	record, err := m.record(f, p == m.planned.Parts[0])
 	if err != nil {
@@ -105,7 +120,7 @@ func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, dra
 	if f.x.ID == m.asked.ID {
 		part.Input, part.Fields = m.input, m.fields(f)
 	}
-	if len(p.Steps) > StepSize {
+	if !atOnce {
 		if part.Written, err = e.store.Write(ctx, f.x.ID, draft, nil, p.Steps); err != nil {
 			return part, err
 		}

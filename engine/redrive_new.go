@@ -65,7 +65,7 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 		Execution: id, Epoch: -1, Revision: 0, By: m.r.By, Reason: m.r.Reason, Waits: got.Waits, Till: got.Till,
 		Deadline: f.deadline(), Record: record, Steps: steps, Grows: grows(steps), Hold: a.Writer,
 	}
-	if len(steps) > StepSize {
+	if needs := StepNeeds; !applyAtOnce(steps, &needs) {
 		if part.Written, err = e.store.Write(ctx, id, a.Writer, nil, steps); err != nil {
 			return nil, err
 		}

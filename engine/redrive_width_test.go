@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -126,6 +127,24 @@ type portions struct {
 	s     *stage
 	parts []work
 	steps []int
+	needs []int // nil = they are not counted: to read them is work, too
+}
+
+// dependencies are those of the steps that are left, step by step.
+func (p *portions) dependencies(ctx context.Context, id string) (all []int) {
+	cursor, err := p.Client().HGet(ctx, queuetest.ShardKey(id, "x:"+id), "applying").Result()
+	require.NoError(p.s.t, err)
+	var from int64
+	_, err = fmt.Sscanf(cursor, "%d", &from)
+	require.NoError(p.s.t, err)
+	rows, err := p.Client().LRange(ctx, queuetest.ShardKey(id, "q:"+id), from, -1).Result()
+	require.NoError(p.s.t, err)
+	for _, row := range rows {
+		var s workflow.Step
+		require.NoError(p.s.t, json.Unmarshal([]byte(row), &s))
+		all = append(all, len(s.Needs)+len(s.Others))
+	}
+	return all
 }
 
 func (p *portions) left(ctx context.Context, id string) int {
@@ -145,8 +164,20 @@ func (p *portions) left(ctx context.Context, id string) int {
 // Apply counts the steps that it applies.
 func (p *portions) Apply(ctx context.Context, id string, epoch int) (a engine.Applied, more bool, err error) {
 	before := p.left(ctx, id)
+	var needs []int
+	if p.needs != nil {
+		needs = p.dependencies(ctx, id)
+	}
 	p.parts = append(p.parts, p.s.worked(func() { a, more, err = p.Redis.Apply(ctx, id, epoch) }))
-	p.steps = append(p.steps, before-p.left(ctx, id))
+	applied := before - p.left(ctx, id)
+	p.steps = append(p.steps, applied)
+	if p.needs != nil {
+		sum := 0
+		for _, n := range needs[:applied] {
+			sum += n
+		}
+		p.needs = append(p.needs, sum)
+	}
 	return a, more, err
 }
 
@@ -190,6 +221,62 @@ func TestWidthOfRedrives(t *testing.T) {
 	many.atMost(t, 10, one)
 	for _, part := range more {
 		part.atMost(t, 1.1, parts[0])
+	}
+}
+
+// TestWidthOfNeeds: few tasks that need many others each are applied in parts, too, and none of them writes more than 5,000 of their needs.
+func TestWidthOfNeeds(t *testing.T) {
+	p := &portions{}
+	s := ownStage(t, func(o *engine.Options) {
+		p.Redis = o.Store.(*queue.Redis)
+		o.Store = p
+	})
+	p.s = s
+	const layer = 120
+	source := "name: meshed\ntasks:\n"
+	var first, second []string
+	for i := range layer {
+		source += fmt.Sprintf("  - { name: a%d, type: noop }\n", i)
+		first = append(first, fmt.Sprintf("a%d", i))
+	}
+	for i := range layer {
+		source += fmt.Sprintf("  - { name: b%d, type: noop, needs: [%s] }\n", i, strings.Join(first, ", "))
+		second = append(second, fmt.Sprintf("b%d", i))
+	}
+	source += fmt.Sprintf("  - { name: last, type: noop, needs: [%s] }\n", strings.Join(second, ", "))
+	for what, c := range map[string]struct {
+		from   string
+		starts int // of what runs again
+	}{
+		"what they need runs again, too": {"a7", 1 + layer + 1},
+		"what they need is there":        {"b7", 1 + 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s.t = t
+			x := s.start(source, `{}`)
+			s.drain(x.ID)
+			s.ends(x, workflow.ExecutionSucceeded)
+			p.steps, p.needs, s.starts = nil, []int{}, map[string]int{}
+			_, err := s.Redrive(t.Context(), x.ID, asked(workflow.OperationRerun, []ask{from(c.from)}))
+			require.NoError(t, err)
+			for _, n := range p.needs {
+				require.LessOrEqual(t, n, engine.StepNeeds)
+			}
+			t.Logf("parts of %v steps with %v needs", p.steps, p.needs)
+			if c.from == "a7" {
+				require.Greater(t, len(p.needs), 1)
+			} else {
+				require.Empty(t, p.needs, "it is committed at once")
+			}
+			s.audit(x)
+			s.drain(x.ID)
+			s.audit(x)
+			sum := 0
+			for _, n := range s.starts {
+				sum += n
+			}
+			require.Equal(t, c.starts, sum)
+		})
 	}
 }
 

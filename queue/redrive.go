@@ -166,7 +166,7 @@ func at(reply []any, i int) any {
 // Apply applies more steps of a redrive.
 func (r *Redis) Apply(ctx context.Context, id string, epoch int) (engine.Applied, bool, error) {
 	k := keysOf(id)
-	reply, err := r.run(ctx, scriptApply, append(k.settle(), k.steps), id, r.offset(), epoch, stepSize)
+	reply, err := r.run(ctx, scriptApply, append(k.settle(), k.steps), id, r.offset(), epoch, stepSize, engine.StepNeeds)
 	if err != nil {
 		return engine.Applied{}, false, err
 	}

@@ -43,18 +43,30 @@ local function append(k, ref, fresh)
   call('SADD', k.open, '>' .. each)
 end
 
+-- What the end of a task means for those that need it: nothing yet (0), they may run (1), or it was skipped (2). A task that
+-- many need is read once; seen is emptied of those that a step changes.
+local function standing(k, seen, ref)
+  local is = seen[ref]
+  if not is then
+    local rec = record(k.tasks, ref)
+    is = rec and (rec.status == 'skipped' and 2 or (rec.status == 'succeeded' or rec.continued) and 1) or 0
+    seen[ref] = is
+  end
+  return is
+end
+
 -- Writes what a task waits for, and says whether that is nothing, and whether any of it was skipped.
-local function await(k, t)
+local function await(k, seen, t)
   local open, set, gone, skipped = 0, {}, {}, false
   for _, need in ipairs(t.n or {}) do
     open = open + 1
     set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
   end
   for _, need in ipairs(t.o or {}) do
-    local rec = record(k.tasks, need)
-    if rec and (rec.status == 'succeeded' or rec.status == 'skipped' or rec.continued) then
+    local is = standing(k, seen, need)
+    if is > 0 then
       gone[#gone + 1] = t.r .. ' ' .. need
-      skipped = skipped or rec.status == 'skipped'
+      skipped = skipped or is == 2
     else
       open = open + 1
       set[#set + 1], set[#set + 2] = t.r .. ' ' .. need, 1
@@ -79,7 +91,7 @@ local function entrust(k, child, plan)
   call('HSET', redrives, 'next', plan)
 end
 
-local function restart(K, k, x, id, t, rec, now, out, list)
+local function restart(K, k, x, id, t, rec, now, out, list, seen)
   local fresh = not rec or rec.status == 'pending' and call('SISMEMBER', k.open, t.r) == 0
   local hash = t.y and rec and rec.hash or nil
   local next = renew(K, k, x, id, t.r, rec, now, out)
@@ -95,7 +107,7 @@ local function restart(K, k, x, id, t, rec, now, out, list)
   if t.q then entrust(k, t.c, t.q) end
   if t.i then append(k, t.r, fresh) end
   if not t.p then return end
-  local ready, skipped = await(k, t)
+  local ready, skipped = await(k, seen, t)
   if ready then
     list[#list + 1] = {ref = t.r, mode = (t.m == 'decide' or hash or skipped) and 'decide' or 'run', rec = next}
     stir(k, t.r, 1)
@@ -129,17 +141,23 @@ local function touch(k, t, rec)
   call(idle and 'SADD' or 'SREM', k.open, t.r)
 end
 
--- Applies steps, of which rows answers the next (nil = none), and what follows a step. Answers what release does, and
--- ref, attempt, dispatch of the jobs that were out.
-local function apply(K, x, id, now, rows)
-  local k, out, list = keys(K), {}, {}
-  local t = rows()
-  while t do
-    t = cjson.decode(t)
-    if t.v then t.value = rows() end
-    if t.g then t.input = rows() end
+-- The next step, with the values that belong to it; row answers row after row (nil = none). Answers how many rows it has, too.
+local function step(row)
+  local raw = row()
+  if not raw then return nil, 0 end
+  local t = cjson.decode(raw)
+  if t.v then t.value = row() end
+  if t.g then t.input = row() end
+  return t, 1 + (t.v and 1 or 0) + (t.g and 1 or 0)
+end
+
+-- Applies steps. Answers what release does, and ref, attempt, dispatch of the jobs that were out.
+local function apply(K, x, id, now, steps)
+  local k, out, list, seen = keys(K), {}, {}, {}
+  for _, t in ipairs(steps) do
     local rec = record(k.tasks, t.r)
-    if t.d == 'reset' then restart(K, k, x, id, t, rec, now, out, list)
+    seen[t.r] = nil
+    if t.d == 'reset' then restart(K, k, x, id, t, rec, now, out, list, seen)
     elseif t.d == 'touch' then touch(k, t, rec)
     elseif t.d == 'give' then
       if rec and t.input then
@@ -148,7 +166,6 @@ local function apply(K, x, id, now, rows)
         call('HSET', k.tasks, t.r, cjson.encode(rec))
       end
     else conclude(K, k, x, id, t, rec, now, out) end
-    t = rows()
   end
   return release(k, x, id, '', list, now), out
 end

@@ -33,11 +33,17 @@ for _, p in ipairs(parts) do
   if x.epoch ~= p.epoch or p.rev ~= '' and x.rev ~= p.rev or x.applying and (p.hold == '' or not string.find(x.applying, 'hold ' .. p.hold, 1, true)) or p.till ~= '' and now > tonumber(p.till) then return {-5} end
   if p.bytes > 0 and (call('HGET', K[3], 'bytes') or 0) + p.bytes > VALUES_LIMIT then return {-9} end
   if p.written > 0 and call('LLEN', K[18]) ~= p.written then return {-5} end
-  local i = p.first
-  while i < p.first + p.rows do
-    local t = cjson.decode(ARGV[i])
+  local i = p.first - 1
+  local function row()
+    i = i + 1
+    return i < p.first + p.rows and ARGV[i] or nil
+  end
+  p.steps = {}
+  local t = step(row)
+  while t do
     if not as_planned(record(K[2], t.r), t) then return {-5} end
-    i = i + 1 + (t.v and 1 or 0) + (t.g and 1 or 0)
+    p.steps[#p.steps + 1] = t
+    t = step(row)
   end
   p.x = x
 end
@@ -79,12 +85,8 @@ for n, p in ipairs(parts) do
     call('PERSIST', K[16])
     x.applying = '1 ' .. p.written
     call('HSET', K[1], 'applying', x.applying)
-  elseif p.rows > 0 then
-    local i = p.first - 1
-    relay, out = apply(K, x, id, now, function()
-      i = i + 1
-      return i < p.first + p.rows and ARGV[i] or nil
-    end)
+  else
+    relay, out = apply(K, x, id, now, p.steps)
   end
   local next = call('HGET', K[17], 'next') -- steps that it was to go on with: it does, or never will
   if next then
