@@ -116,7 +116,7 @@ func (p *program) listRedrives(c *cli.Context) error {
 	}
 	type r = client.Redriven
 	return list(s, c, s.api.Redrives(c.Context, c.Args().First()), []column[r]{
-		{title: "redrive", value: func(r r) string { return strconv.Itoa(r.Number) }},
+		{title: "redrive", value: redriveName},
 		{title: "operation", value: func(r r) string { return string(r.Operation) }},
 		{title: "when", value: func(r r) string { return s.time(r.At) }},
 		{title: "tasks", value: s.redrivenTasks},
@@ -125,7 +125,15 @@ func (p *program) listRedrives(c *cli.Context) error {
 		{title: "by", value: func(r r) string { return r.By }},
 		{title: "reason", value: func(r r) string { return clip(r.Reason, 60) }},
 		{title: "request", wide: true, value: func(r r) string { return clip(compact(r.Request), 100) }},
-	}, func(r r) string { return strconv.Itoa(r.Number) })
+	}, redriveName)
+}
+
+// redriveName is the number of a redrive; one that made a new execution is shown by that.
+func redriveName(r client.Redriven) string {
+	if r.Into != "" {
+		return fmt.Sprintf("→ #%d", r.IntoNumber)
+	}
+	return strconv.Itoa(r.Number)
 }
 
 // redrivenTasks counts what a redrive did, as the line of a plan does.

@@ -186,7 +186,27 @@ func encode(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("write JSON: %w", err)
 	}
-	return bytes.TrimSpace(b.Bytes()), nil
+	return legible(bytes.TrimSpace(b.Bytes())), nil
+}
+
+// legible writes <, > and & in JSON as themselves, where the server wrote them for browsers.
+func legible(raw []byte) []byte {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' || i+1 == len(raw) {
+			out = append(out, raw[i])
+			continue
+		}
+		switch code := string(raw[i:min(i+6, len(raw))]); code {
+		case `\u003c`, `\u003e`, `\u0026`:
+			out = append(out, map[string]byte{`\u003c`: '<', `\u003e`: '>', `\u0026`: '&'}[code])
+			i += 5
+		default:
+			out = append(out, raw[i], raw[i+1])
+			i++
+		}
+	}
+	return out
 }
 
 // compact shows a JSON value in a table: on one line, null as nothing.
@@ -198,7 +218,7 @@ func compact(raw json.RawMessage) string {
 	if err := json.Compact(&b, raw); err != nil {
 		return string(raw)
 	}
-	return b.String()
+	return string(legible(b.Bytes()))
 }
 
 func indented(raw json.RawMessage) string {
@@ -209,7 +229,7 @@ func indented(raw json.RawMessage) string {
 	if err := json.Indent(&b, raw, "", "  "); err != nil {
 		return string(raw)
 	}
-	return b.String()
+	return string(legible(b.Bytes()))
 }
 
 func clip(s string, most int) string {

@@ -222,6 +222,7 @@ func (p *program) listAttempts(c *cli.Context) error {
 		{title: "redrive", value: func(a a) string { return number(a.Redrive) }},
 		{title: "worker", value: func(a a) string { return a.Worker }},
 		{title: "deliveries", wide: true, value: func(a a) string { return strconv.Itoa(a.Dispatch) }},
+		{title: "reason", value: func(a a) string { return clip(a.Reason, 40) }},
 		{title: "error", value: func(a a) string { return clip(errorText(a.Error), 70) }},
 		{title: "output", wide: true, value: func(a a) string { return clip(compact(a.Output), 60) }},
 	}, func(a a) string { return strconv.Itoa(a.Attempt) })

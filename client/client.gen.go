@@ -450,9 +450,12 @@ type Attempt struct {
 	Input JSON `json:"input"`
 
 	// Output Any JSON value.
-	Output    JSON       `json:"output"`
-	Queue     string     `json:"queue"`
-	QueuedAt  *time.Time `json:"queued_at"`
+	Output   JSON       `json:"output"`
+	Queue    string     `json:"queue"`
+	QueuedAt *time.Time `json:"queued_at"`
+
+	// Reason Why it ended so: superseded (by a redrive), pinned, or what an operator said.
+	Reason    string     `json:"reason,omitempty"`
 	Redrive   int        `json:"redrive"`
 	StartedAt *time.Time `json:"started_at"`
 	Status    TaskStatus `json:"status"`
@@ -1138,11 +1141,14 @@ type Redriven struct {
 	// Into Of a redrive into a new execution: its id.
 	Into string `json:"into,omitempty"`
 
+	// IntoNumber Of a redrive into a new execution: its number.
+	IntoNumber int64 `json:"into_number,omitempty"`
+
 	// Kept How many tasks it kept or left running.
 	Kept int `json:"kept"`
 
-	// Number 1, 2, 3 ...
-	Number    int              `json:"number"`
+	// Number 1, 2, 3 ... of this execution; one that made a new execution has none.
+	Number    int              `json:"number,omitempty"`
 	Operation RedriveOperation `json:"operation"`
 
 	// Plan What it did. Its rows are those of tasks that it changed.

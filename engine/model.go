@@ -170,6 +170,7 @@ type Attempt struct {
 	Attempt   int                 `json:"attempt"`
 	Redrive   int                 `json:"redrive"`
 	Status    workflow.TaskStatus `json:"status"`
+	Reason    string              `json:"reason,omitempty"` // why it ended so: superseded (by a redrive), pinned, what an operator said
 	Input     json.RawMessage     `json:"input"`
 	Output    json.RawMessage     `json:"output"`
 	Error     *workflow.Error     `json:"error"`

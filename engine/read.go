@@ -194,7 +194,7 @@ func (e *Engine) readAttempts(ctx context.Context, x *Execution, t workflow.Plac
 	all := make([]Attempt, len(recs))
 	for i, rec := range recs {
 		all[i] = Attempt{
-			Attempt: rec.Attempt, Redrive: rec.Redrive, Status: rec.Status, Worker: rec.Worker, Dispatch: rec.Dispatch,
+			Attempt: rec.Attempt, Redrive: rec.Redrive, Status: rec.Status, Reason: rec.Reason, Worker: rec.Worker, Dispatch: rec.Dispatch,
 			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Queue: t.Queue,
 			QueuedAt: at(rec.Queued), StartedAt: at(rec.Started), EndedAt: at(rec.Ended),
 		}

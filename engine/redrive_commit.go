@@ -14,7 +14,7 @@ import (
 
 // Redriven is one redrive of an execution, as its history keeps it.
 type Redriven struct {
-	Number     int                `json:"number"`
+	Number     int                `json:"number,omitempty"` // of this execution; 0 = it made another one
 	Operation  workflow.Operation `json:"operation"`
 	At         time.Time          `json:"at"`
 	By         string             `json:"by,omitempty"`
@@ -25,6 +25,7 @@ type Redriven struct {
 	Definition string             `json:"definition"`
 	Version    int                `json:"version"`
 	Into       string             `json:"into,omitempty"` // of a redrive into a new execution: its id
+	IntoNumber int64              `json:"into_number,omitempty"`
 }
 
 // childHeader is what a sub-execution goes on with when its task begins.
@@ -69,7 +70,7 @@ func (e *Engine) commit(ctx context.Context, m *redriving, token, hold string) e
 		c.Parts = append(c.Parts, part)
 	}
 	if len(c.Parts) > maxLiveParts {
-		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+		return cannot(workflow.Problem{
 			Field: "from", Code: "too_many", Message: fmt.Sprintf("reaches into %d executions that run", len(c.Parts)), Allowed: fmt.Sprintf("at most %d", maxLiveParts),
 		})
 	}
@@ -250,6 +251,9 @@ func (m *redriving) record(f *facts, withPlan bool) (json.RawMessage, error) {
 	}
 	if f.x.ID == m.asked.ID {
 		r.Version = m.version
+	}
+	if m.r.Identity == workflow.NewExecution {
+		r.Number = 0
 	}
 	if withPlan {
 		plan := m.planned.Plan
@@ -439,7 +443,7 @@ func (e *Engine) redrivenInto(ctx context.Context, x *Execution) ([]Redriven, er
 		if err := json.Unmarshal(records[0], &r); err != nil {
 			return nil, fmt.Errorf("engine: what %s was made by cannot be read: %w", b.ID, err)
 		}
-		r.At, r.Into = times[0], b.ID
+		r.At, r.Into, r.IntoNumber = times[0], b.ID, b.Number
 		all = append(all, r)
 	}
 	return all, nil

@@ -156,6 +156,9 @@ func (m *redriving) warn() {
 	if m.path != "" {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("execution %s is a part of %s, whose task %s goes on with it", m.asked.ID, m.top.ID, m.path[:len(m.path)-1]))
 	}
+	if m.alone {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("execution %s was made by task %s of %s, which does not wait for it any more: it runs by itself, and changes nothing there", m.top.ID, m.top.Parent.Task, m.top.Parent.Execution))
+	}
 	given := map[string]bool{}
 	for ref := range m.within().TaskInput {
 		given[ref] = true
@@ -222,7 +225,7 @@ func (e *Engine) compareInputs(ctx context.Context, m *redriving) error {
 			}
 			at, _ := c.Target.Place(ref)
 			if problems := at.CheckGiven(value, "task_input."+shown); problems != nil && at.CheckGiven(former, "") == nil {
-				return Invalid("request_invalid", "the execution cannot be redriven so", problems...)
+				return cannot(problems...)
 			}
 		}
 		if row.InputDiff, err = workflow.DiffJSON(former, value); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type redriving struct {
 	r       RedriveRequest
 	asked   *Execution // the one that was named
 	top     *Execution // the outermost one that changes
+	alone   bool       // top is a part of another execution, which goes on without it
 	path    string     // from top to asked: the refs of the tasks, each with a slash behind it
 	target  *program   // what asked is to run from
 	version int
@@ -48,7 +50,7 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 	}
 	m := &redriving{r: r, asked: x, top: x, cases: map[*workflow.Case]*facts{}, paths: map[string]*workflow.Case{}}
 	if problems := r.Check(); len(problems) > 0 {
-		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
+		return nil, cannot(problems...)
 	}
 	m.r = r
 	if err := allowed(x, &r); err != nil {
@@ -69,18 +71,23 @@ func (e *Engine) prepare(ctx context.Context, id string, r RedriveRequest) (*red
 		return nil, err
 	}
 	planned, problems := request.Make(c)
-	for i := range problems { // refs as they were asked
+	for i := range problems {
 		p := &problems[i]
-		p.Field, p.Message, p.Allowed = strings.ReplaceAll(p.Field, m.path, ""), strings.ReplaceAll(p.Message, m.path, ""), strings.ReplaceAll(p.Allowed, m.path, "")
+		p.Field, p.Message, p.Allowed = m.asAsked(p.Field), m.asAsked(p.Message), m.asAsked(p.Allowed)
 	}
 	if len(problems) > 0 {
-		return nil, Invalid("request_invalid", "the execution cannot be redriven so", problems...)
+		return nil, cannot(problems...)
 	}
 	m.planned = planned
 	if err := e.checkRoom(ctx, m); err != nil {
 		return nil, err
 	}
 	return m, e.complete(ctx, m)
+}
+
+// cannot refuses a request for what it says.
+func cannot(problems ...workflow.Problem) *Error {
+	return Invalid("request_invalid", "the execution cannot be redriven so", problems...)
 }
 
 // allowed refuses what the status of an execution forbids.
@@ -93,11 +100,11 @@ func allowed(x *Execution, r *RedriveRequest) error {
 	case r.Operation == workflow.OperationRetry && !x.Status.Ended():
 		return Conflict("not_retryable", "execution %s is %s; retry is possible when it is failed, timed_out or canceled; rerun is always", x.ID, x.Status)
 	case r.Identity == workflow.NewExecution && x.Parent != nil:
-		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+		return cannot(workflow.Problem{
 			Field: "identity", Code: "not_allowed", Message: "execution " + x.ID + " is a part of execution " + x.Parent.Execution, Allowed: "in_place, or redrive that one",
 		})
 	case r.AttemptName != "" && (x.Session == nil || r.Identity != workflow.NewExecution):
-		return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+		return cannot(workflow.Problem{
 			Field: "attempt_name", Code: "no_session", Message: "is the name of a new execution in a session", Allowed: "with identity new_execution, of an execution with a session_time",
 		})
 	case x.Redrives >= maxRedrives:
@@ -115,14 +122,14 @@ func (e *Engine) targetOf(ctx context.Context, m *redriving) error {
 	m.version = m.asked.Version
 	if d := m.r.Definition; d != "" && d != "same" {
 		if m.asked.Inline() {
-			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+			return cannot(workflow.Problem{
 				Field: "definition", Code: "not_allowed", Message: "cannot be another one: the task that began the execution gave it its definition, which has no versions",
 				Allowed: "same; or rerun the task that makes the definition",
 			})
 		}
 		version, err := strconv.Atoi(d)
 		if d != "latest" && (err != nil || version < 1) {
-			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+			return cannot(workflow.Problem{
 				Field: "definition", Code: "not_allowed", Message: strconv.Quote(d) + " names no version", Allowed: "same, latest, or the number of a version",
 			})
 		}
@@ -155,7 +162,7 @@ func (e *Engine) inputOf(ctx context.Context, m *redriving) error {
 	case m.r.InputMode == workflow.InputMerge:
 		merged, err := workflow.MergeJSON(m.asked.Input, given)
 		if err != nil {
-			return Invalid("request_invalid", "the execution cannot be redriven so", workflow.Problem{
+			return cannot(workflow.Problem{
 				Field: "workflow_input", Code: "format", Message: err.Error(), Allowed: "a JSON merge patch",
 			})
 		}
@@ -182,6 +189,7 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 	for m.top.Parent != nil {
 		above, err := e.store.Execution(ctx, m.top.Parent.Execution, true)
 		if errors.Is(err, ErrGone) {
+			m.alone = true
 			return nil
 		}
 		if err != nil {
@@ -192,30 +200,28 @@ func (e *Engine) ascend(ctx context.Context, m *redriving) error {
 		if err != nil {
 			return err
 		}
-		if !present(recs, m.top.Parent.Task) {
-			return nil // it is of an attempt that another one takes the place of
+		if !present(recs, m.top.Parent.Task) { // it is of an attempt that another one takes the place of
+			m.alone = true
+			return nil
 		}
 		rec := recs[m.top.Parent.Task]
 		switch {
-		case rec.Child != m.top.ID, rec.Rearmed != "", rec.Continued, rec.Status == workflow.TaskSkipped:
-			return nil
-		case rec.Status == workflow.TaskSucceeded && m.top.Status != workflow.ExecutionSucceeded: // by hand
+		case rec.Child != m.top.ID, rec.Rearmed != "", rec.Continued, rec.Status == workflow.TaskSkipped,
+			rec.Status == workflow.TaskSucceeded && m.top.Status != workflow.ExecutionSucceeded: // by hand
+			m.alone = true
 			return nil
 		case rec.Status == workflow.TaskPending:
 			return Conflict("about_to_run", "execution %s goes on as soon as its task %s in execution %s has its turn; redrive it when it has ended", m.top.ID, m.top.Parent.Task, above.ID)
-		case rec.Status == workflow.TaskRetrying && above.Status == workflow.ExecutionCanceling:
-			return Conflict("execution_canceling", "execution %s, which this one is a part of, is being canceled; redrive it when it is canceled", above.ID)
-		case rec.Status == workflow.TaskRetrying: // its back-off is superseded
-		case !rec.Status.Ended() && m.top.Status.Ended(): // it is told just now, or about to go on
+		case rec.Status != workflow.TaskRetrying && !rec.Status.Ended() && m.top.Status.Ended(): // it is told just now, or about to go on
 			if err := e.Advance(ctx, above.ID); err != nil {
 				return err
 			}
 			return errAgain
-		case !rec.Status.Ended():
+		case rec.Status != workflow.TaskRetrying && !rec.Status.Ended():
 			return nil
 		case above.Status == workflow.ExecutionCanceling:
 			return Conflict("execution_canceling", "execution %s, which this one is a part of, is being canceled; redrive it when it is canceled", above.ID)
-		}
+		} // a back-off is superseded
 		m.path = m.top.Parent.Task + "/" + m.path
 		m.top = above
 	}
@@ -236,8 +242,8 @@ func present(recs map[string]Record, ref string) bool {
 }
 
 func holdersOf(ref string) (holders []string) {
-	for up := workflow.Outside(ref); up != ""; up = workflow.Outside(up) {
-		holders = append(holders, up)
+	for holder := workflow.Outside(ref); holder != ""; holder = workflow.Outside(holder) {
+		holders = append(holders, holder)
 	}
 	return holders
 }
@@ -283,6 +289,14 @@ func (m *redriving) absolute(ref string) string {
 		ref, steps = ref[len(up):], steps[:len(steps)-1]
 	}
 	return strings.Join(append(steps, ref), "/")
+}
+
+// asAsked is a text of the planner with the refs in it as they are in the execution that was named.
+func (m *redriving) asAsked(text string) string {
+	if m.path == "" {
+		return text
+	}
+	return regexp.MustCompile(`(^|[^\w/-])`+regexp.QuoteMeta(m.path)).ReplaceAllString(text, "$1")
 }
 
 // relative is a ref of the outermost execution as the one that was named sees it.

@@ -82,6 +82,37 @@ func TestSemantics12ARetryMayRestartTheChild(t *testing.T) {
 	}
 }
 
+// TestSemantics12ARetryOfAFormerChildSaysThatItRunsAlone: nothing waits for one whose task began another.
+func TestSemantics12ARetryOfAFormerChildSaysThatItRunsAlone(t *testing.T) {
+	t.Parallel()
+	s, top, mid, leaf := three(t)
+	above := s.retry(leaf).plan.Warnings
+	require.Len(t, above, 1)
+	require.Contains(t, above[0], "goes on with it")
+	s.rerun(top, from("sub"))
+	s.ends(top, workflow.ExecutionSucceeded)
+	before := s.shot(top)
+	d := s.rerun(leaf, from("l2"))
+	require.Len(t, d.plan.Warnings, 2)
+	require.Contains(t, d.plan.Warnings[1], "execution "+mid.ID+" was made by task sub of "+top.ID+", which does not wait for it any more")
+	require.Equal(t, once("l2", "m2"), s.starts)
+	require.Equal(t, before["after"].String(), s.shot(top)["after"].String())
+	s.audit(top)
+}
+
+// TestSemantics12RefusalsNameTasksAsTheyWereAsked: from inside the sub-execution, not from the outermost one.
+func TestSemantics12RefusalsNameTasksAsTheyWereAsked(t *testing.T) {
+	t.Parallel()
+	s, top, mid, leaf := three(t)
+	for x, want := range map[*engine.Execution]string{top: "sub/inner/nowhere", mid: "inner/nowhere", leaf: "nowhere"} {
+		_, err := s.Plan(s.ctx(), x.ID, asked(workflow.OperationRerun, []ask{from(want)}))
+		var no *engine.Error
+		require.ErrorAs(t, err, &no)
+		require.Len(t, no.Problems, 1)
+		require.Contains(t, no.Problems[0].Message, `"`+want+`"`)
+	}
+}
+
 func TestSemantics12ARetryOfAChildReopensItsAncestors(t *testing.T) {
 	t.Parallel()
 	s, top, mid, leaf := three(t)

@@ -123,6 +123,9 @@ func TestSemantics02AJoinWaitsForExactlyItsPredecessors(t *testing.T) {
 		s.holds(d)
 		require.Equal(t, 1, s.starts["d"])
 		require.Equal(t, []string{"canceled", "succeeded"}, s.attempts(x, "d"))
+		made, _, err := s.Attempts(s.ctx(), x.ID, "d", engine.Page{})
+		require.NoError(t, err)
+		require.Equal(t, []string{"superseded", ""}, []string{made[0].Reason, made[1].Reason})
 		s.ends(x, workflow.ExecutionSucceeded)
 	})
 }

@@ -370,7 +370,7 @@ func TestSemanticsANewExecution(t *testing.T) {
 	require.Equal(t, x.ID, third.Root)
 	list, _, err := s.Redrives(s.ctx(), x.ID, engine.Page{})
 	require.NoError(t, err)
-	require.Equal(t, now.ID, list[0].Into)
+	require.Equal(t, []any{0, now.ID, now.Number}, []any{list[0].Number, list[0].Into, list[0].IntoNumber}, "it is no redrive of this execution")
 	s.rerun(now, from("b"))
 	require.Equal(t, once("b", "d"), s.starts, "and it can be redriven in place")
 	s.ends(now, workflow.ExecutionSucceeded)

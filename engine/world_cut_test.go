@@ -112,7 +112,7 @@ func (c *course) leads() bool {
 	t := c.parent.tasks[c.parentTask]
 	byHand := t.status == workflow.TaskSucceeded && c.status != workflow.ExecutionSucceeded
 	over := t.status.Ended() || t.status == workflow.TaskRetrying
-	return t.child == c && c.parent.present(c.parentTask) && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
+	return t.child == c && !t.stale && c.parent.present(c.parentTask) && over && !t.continued && t.status != workflow.TaskSkipped && !byHand
 }
 
 // whole lets an execution end once more, whatever runs again in it.

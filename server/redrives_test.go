@@ -79,7 +79,7 @@ func (f *fake) Redrives(_ context.Context, id string, page engine.Page) ([]engin
 	}
 	return []engine.Redriven{{
 		Number: 1, Operation: workflow.OperationRetry, At: epoch, By: "ann", Reason: "mended", Request: json.RawMessage(`{"from":["each[eu]"]}`),
-		Plan: f.plan(workflow.OperationRetry), Kept: 9998, Definition: "abc", Version: 1, Into: idOther,
+		Plan: f.plan(workflow.OperationRetry), Kept: 9998, Definition: "abc", Version: 1, Into: idOther, IntoNumber: 42,
 	}}, "1", err
 }
 

@@ -186,6 +186,11 @@ func TestPlansOfEveryConstruct(t *testing.T) {
 			p, problems := c.ask.Make(past)
 			require.Empty(t, problems)
 			require.Equal(t, c.want, moved(p))
+			for _, row := range p.Plan.Tasks {
+				if c.ask.Scope == workflow.ScopeOnly && row.Action == workflow.PlanKeep {
+					require.Contains(t, row.Reason, "only the tasks that were named run", row.Ref)
+				}
+			}
 		})
 	}
 }

@@ -299,14 +299,22 @@ func (w *planner) keep(at Place, past Past) {
 func (w *planner) kept(at Place, past Past) {
 	switch {
 	case past.live():
-		w.row(at, past, PlanLeaveRunning, "nothing that it needs runs again")
+		w.row(at, past, PlanLeaveRunning, "%s", w.why())
 	case past.Status == TaskPending:
 		w.row(at, past, PlanLeaveRunning, "it was not reached yet, and goes on as it would")
 	case past.EndedWell():
-		w.row(at, past, PlanKeep, "it %s, and nothing that it needs runs again", word(past.Status))
+		w.row(at, past, PlanKeep, "it %s, and %s", word(past.Status), w.why())
 	default:
 		w.row(at, past, PlanKeep, "it %s, and was not named", ended(past.Status))
 	}
+}
+
+// why says why a task is left as it is that was not named.
+func (w *planner) why() string {
+	if w.r.Scope == ScopeOnly {
+		return "only the tasks that were named run"
+	}
+	return "nothing that it needs runs again"
 }
 
 func word(s TaskStatus) string {
