@@ -72,7 +72,7 @@ func TestADefinitionThatCannotRunFailsItsTask(t *testing.T) {
 		code       string
 		says       []string
 	}{
-		"everything at once": {`{"name":"Ä","tasks":[{"name":"a","type":"noop","needs":["b"]},{"name":"c","tpye":"noop"}]}`, "invalid_definition", []string{
+		"everything at once": {`{"name":"a/b","tasks":[{"name":"a","type":"noop","needs":["b"]},{"name":"c","tpye":"noop"}]}`, "invalid_definition", []string{
 			"with.definition.name:", "with.definition.tasks[0].needs[0]:", "with.definition.tasks[1].tpye:",
 		}},
 		"a cycle":            {`{"name":"d","tasks":[{"name":"a","type":"noop","needs":["a"]}]}`, "invalid_definition", []string{"with.definition.tasks"}},

@@ -140,9 +140,10 @@ const CodeInvalidDefinition = "invalid_definition"
 const maxInlineProblems = 50
 
 // LoadInline compiles a definition that a task gives instead of the name of a workflow: checked as when it is
-// published, which it is not, so that it can have no limit of running executions. The code of the error is invalid_definition.
+// published, which it is not: it can have no limit of running executions, and nothing finds it by its name, which may be
+// that of another system. The code of the error is invalid_definition.
 func LoadInline(definition json.RawMessage, catalog Catalog, limits Limits) (*Program, *Error) {
-	p, _, err := Load(definition, catalog, limits)
+	p, _, err := LoadForeign(definition, catalog, limits)
 	problems := AsProblems(err)
 	switch {
 	case err != nil && problems == nil:
