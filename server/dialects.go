@@ -218,12 +218,16 @@ func (s *Server) bound(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, s.options.MaxBody)
 }
 
-// failAs answers with errors in the shape of a dialect. A cause that is not the caller's goes to the log.
+// failAs answers with errors in the shape of a dialect. A cause that is not the caller's goes to the log: the
+// dialect knows errors of its own, and its status says whose they are.
 func (s *Server) failAs(d compat.Dialect) func(http.ResponseWriter, *http.Request, error) {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
-		s.logFailure(w, r, problem.From(err), err)
 		if g, ok := w.(gin.ResponseWriter); !ok || !g.Written() {
 			d.Fail(w, r, err)
+			if ok && g.Status() < http.StatusInternalServerError {
+				return
+			}
 		}
+		s.logFailure(w, r, problem.From(err), err)
 	}
 }
