@@ -48,10 +48,10 @@ type conductorTask struct {
 }
 
 type conductorWorkflow struct {
-	WorkflowID, Status, ReasonForIncompletion, CorrelationID, ParentWorkflowID string
-	WorkflowVersion                                                            int
-	Input, Output, Variables                                                   map[string]any
-	Tasks                                                                      []conductorTask
+	WorkflowID, WorkflowName, Status, ReasonForIncompletion, CorrelationID, ParentWorkflowID string
+	WorkflowVersion                                                                          int
+	Input, Output, Variables                                                                 map[string]any
+	Tasks                                                                                    []conductorTask
 }
 
 func (c conductor) get(id string) conductorWorkflow {

@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -58,8 +59,10 @@ func (c *compiler) choice(p *place, at cursor, r reader, where string) cursor {
 	return cursor{needs: ends, guards: guards}
 }
 
-// taken is the case that a choice took, as text.
-func (c *compiler) taken(base string) string { return asText(plain(base).at([]any{"value"}).cel) }
+// taken is the case that a choice took, as text: null is "null" there.
+func (c *compiler) taken(base string) string {
+	return "[" + plain(base).at([]any{"value"}).cel + "].map(v, type(v) == string ? v : (v == null ? \"null\" : string(v)))[0]"
+}
 
 // fork compiles branches that run at once. What follows is a JOIN.
 func (c *compiler) fork(p *place, at cursor, where string) cursor {
@@ -145,6 +148,16 @@ func (c *compiler) loop(p *place, at cursor, where string) cursor {
 	return next
 }
 
+// keepLast is how many iterations a loop keeps the outputs of, where it says so.
+func keepLast(input map[string]any) (int64, bool) {
+	n, ok := input["keepLastN"].(json.Number)
+	if !ok {
+		return 0, false
+	}
+	last, err := n.Int64()
+	return last, err == nil && last > 0
+}
+
 // again emits the node that ends an iteration: whether another follows, what variables are, and
 // what the iterations gave, where something reads that.
 func (c *compiler) again(p *place, where string, vars []string) {
@@ -180,7 +193,11 @@ func (c *compiler) again(p *place, where string, vars []string) {
 	if c.readsAll(t.Ref) {
 		all["__former"] = "${dig(iteration.previous, [" + literal(name) + ", \"output\"])}"
 		all["__values"], all["__set"], all["__loop"] = values, set, t.Ref
-		script = "const output = Object.assign({}, $.__former, {iteration: $[$.__loop].iteration, [$[$.__loop].iteration]: $.__values});\n$[$.__loop] = output;\n" +
+		forget := ""
+		if n, ok := keepLast(t.Input); ok {
+			forget = fmt.Sprintf("delete output[output.iteration - %d];\n", n)
+		}
+		script = "const output = Object.assign({}, $.__former, {iteration: $[$.__loop].iteration, [$[$.__loop].iteration]: $.__values});\n" + forget + "$[$.__loop] = output;\n" +
 			script + "({again, variables: $.__set, output})"
 	} else {
 		all["__set"], all["__loop"] = set, t.Ref

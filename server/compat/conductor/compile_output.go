@@ -46,8 +46,8 @@ func (c *compiler) lens(p *place, base string, r reader) shape {
 	case "INLINE", "LAMBDA":
 		return object(with("result", out))
 	case "SWITCH", "DECISION":
-		text := plain(c.taken(base))
-		return object(with("evaluationResult", plain("["+text.cel+"]")), with("selectedCase", text))
+		text := c.taken(base)
+		return object(with("evaluationResult", plain("("+base+" == null ? dyn(null) : dyn(["+text+"]))")), with("selectedCase", plain("("+base+" == null ? dyn(null) : dyn("+text+"))")))
 	case "DO_WHILE":
 		return out.at([]any{p.again, "output"})
 	case "TERMINATE":

@@ -167,13 +167,17 @@ func (c *compiler) terminate(p *place, at cursor, r reader) cursor {
 	reason, _ := input["terminationReason"].(string)
 	switch status {
 	case "COMPLETED":
-		next := c.control(p, at, workflow.Task{Type: "noop", With: c.object(map[string]any{"terminated": true, "terminationReason": reason, "workflowOutput": input["workflowOutput"]})})
+		input["terminated"] = true
+		next := c.control(p, at, workflow.Task{Type: "noop", With: c.object(input)})
 		c.stops = append(c.stops, p.name)
 		return next
 	case "FAILED", "TERMINATED":
 		if reason == "" {
 			reason = fmt.Sprintf("Workflow is %s by TERMINATE task: ${workflow.id}", status)
 		}
+		given := c.named(p.name + "-output") // what fails gives no output
+		c.emit(p.body, workflow.Task{Name: given, Type: "noop", With: c.object(input)}, at, node{Ref: t.Ref, Type: t.Type, Name: t.Name, Helper: true})
+		at = cursor{needs: []string{given}}
 		return c.control(p, at, workflow.Task{Type: "fail", With: c.object(map[string]any{"code": strings.ToLower(status), "message": reason})})
 	}
 	c.wrong(r.in("inputParameters.terminationStatus"), "terminate task must have an valid terminationStatus parameter, COMPLETED, FAILED or TERMINATED, written out; %s", t.Ref)

@@ -181,6 +181,9 @@ func (c *compiler) inline(p *place, at cursor, r reader) cursor {
 		if strings.TrimSpace(script) == "" {
 			c.wrong(r.in("inputParameters.expression"), "a non-empty value is required for the expression")
 		}
+		if t.Type == "LAMBDA" { // what it gives, it returns
+			script = "(function () {\n" + script + "\n})()"
+		}
 		return c.work(p, at, workflow.Task{Type: "script", With: c.object(map[string]any{"script": script, "input": input})})
 	case "value-param":
 		value := any(nil)

@@ -65,6 +65,7 @@ type Definitions interface {
 // Executions reads executions.
 type Executions interface {
 	Execution(ctx context.Context, id string) (*engine.Execution, error)
+	ExecutionDefinition(ctx context.Context, x *engine.Execution) (*workflow.Definition, error)
 	Executions(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error)
 	Tasks(ctx context.Context, id string, page engine.Page) ([]engine.Task, string, error)
 	Task(ctx context.Context, id, ref string) (*engine.Task, error)

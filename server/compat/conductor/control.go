@@ -89,7 +89,7 @@ func described(x *engine.Execution, version int) string {
 }
 
 func (h *handlers) describe(ctx context.Context, x *engine.Execution) string {
-	if k, err := h.known(ctx, x.Project, x.Workflow, x.Version); err == nil {
+	if k, err := h.runs(ctx, x); err == nil {
 		return described(x, k.version)
 	}
 	return described(x, 0)
@@ -122,7 +122,7 @@ func (h *handlers) restart(c *gin.Context) operation {
 		if !terminal(workflowStatus(x)) {
 			return refuse(http.StatusConflict, "Workflow: %s is not in terminal state, unable to restart.", h.describe(ctx, x))
 		}
-		k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+		k, err := h.runs(ctx, x)
 		if err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (h *handlers) taskInput(ctx context.Context, f engine.Fence, input json.Raw
 	if err != nil {
 		return nil, err
 	}
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +265,7 @@ func (h *handlers) skip(c *gin.Context) error {
 	if workflowStatus(x) != "RUNNING" {
 		return refuse(http.StatusConflict, "The workflow %s is not RUNNING so the task referenced by %s cannot be skipped", x.ID, ref)
 	}
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return err
 	}

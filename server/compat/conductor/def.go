@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -187,6 +188,7 @@ type source struct {
 	full map[string]any
 
 	parallel bool // its tasks run beside each other
+	empty    bool // it has no tasks: one stands in for them
 }
 
 // readDef reads a definition that a client sent.
@@ -225,4 +227,21 @@ func each(tasks []workflowTask, visit func(*workflowTask)) {
 		}
 		each(t.LoopOver, visit)
 	}
+}
+
+// taskNames are the names of all tasks, those of definitions that are given in place, too.
+func taskNames(tasks []workflowTask) map[string]bool {
+	names := map[string]bool{}
+	each(tasks, func(t *workflowTask) {
+		names[t.Name] = true
+		if t.SubWorkflow == nil {
+			return
+		}
+		if full, ok := t.SubWorkflow.Definition.(map[string]any); ok {
+			if s, err := readDef(full); err == nil { // what is wrong with it is said where it is compiled
+				maps.Copy(names, taskNames(s.def.Tasks))
+			}
+		}
+	})
+	return names
 }

@@ -156,12 +156,21 @@ func (h *handlers) eventFor(ctx context.Context, r engine.RemoteRun) (any, error
 	if sink != "conductor" {
 		return nil, refuse(400, "sink %q: only the sink conductor is here; send to others with an HTTP task or a worker", in.Sink)
 	}
+	x, err := h.engine.Execution(ctx, r.Execution)
+	if err != nil {
+		return nil, err
+	}
+	k, err := h.runs(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	if name == "" {
-		name = r.At.Task.Name
+		name = k.node(r.At.Task.Name, r.At.Type).Ref
 	}
 	event := "conductor:" + r.Workflow + ":" + name
 	payload := map[string]any{
-		"workflowInstanceId": r.Execution, "workflowType": r.Workflow, "workflowVersion": 0, "correlationId": "", "taskToDomain": nil, "event_produced": event,
+		"workflowInstanceId": r.Execution, "workflowType": r.Workflow, "workflowVersion": k.version, "correlationId": x.CorrelationID,
+		"taskToDomain": nil, "event_produced": event,
 	}
 	maps.Copy(payload, in.Input)
 	notes, err := h.engine.Notes(ctx, r.Project, notesEvents)

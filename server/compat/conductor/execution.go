@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/workflow"
 )
 
 // What a start through Conductor keeps with its execution.
@@ -70,15 +72,18 @@ func (h *handlers) status(c *gin.Context) error {
 		return err
 	}
 	answer := statusAnswer{WorkflowID: x.ID, CorrelationID: x.CorrelationID, Status: workflowStatus(x)}
-	if boolean(c, "includeOutput", false) {
-		answer.Output = asObject(x.Output)
-	}
-	if boolean(c, "includeVariables", false) {
-		all, err := h.tasksOf(ctx, x)
+	output, variables := boolean(c, "includeOutput", false), boolean(c, "includeVariables", false)
+	if output || variables {
+		w, err := h.wire(ctx, x, variables)
 		if err != nil {
 			return err
 		}
-		answer.Variables = variablesOf(all)
+		if output {
+			answer.Output = w.Output
+		}
+		if variables {
+			answer.Variables = w.Variables
+		}
 	}
 	return compat.Answer(c.Writer, http.StatusOK, answer)
 }
@@ -116,7 +121,7 @@ func (h *handlers) tasks(c *gin.Context) error {
 
 // wire is an execution as Conductor shows it.
 func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool) (*workflowRun, error) {
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +129,7 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 		CreateTime: x.CreatedAt.UnixMilli(), UpdateTime: max(x.CreatedAt.UnixMilli(), millis(x.EndedAt)), CreatedBy: x.Labels[labelCreatedBy],
 		Status: workflowStatus(x), EndTime: millis(x.EndedAt), WorkflowID: x.ID, Tasks: []task{}, Input: asObject(x.Input), Output: asObject(x.Output),
 		CorrelationID: x.CorrelationID, TaskToDomain: json.RawMessage("{}"), FailedRefs: []string{}, FailedNames: []string{},
-		Priority: wirePriority(x), Variables: map[string]any{}, StartTime: millis(x.StartedAt), WorkflowName: x.Workflow, WorkflowVersion: k.version,
+		Priority: wirePriority(x), Variables: k.variablesOf(nil), StartTime: millis(x.StartedAt), WorkflowName: x.Workflow, WorkflowVersion: k.version,
 	}
 	if w.StartTime == 0 {
 		w.StartTime = w.CreateTime
@@ -145,12 +150,16 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 			return nil, err
 		}
 	}
-	if !withTasks {
+	if !withTasks && !k.givesOutput(x) {
 		return w, nil
 	}
 	all, err := h.tasksOf(ctx, x)
 	if err != nil {
 		return nil, err
+	}
+	w.Output = k.output(x, all)
+	if !withTasks {
+		return w, nil
 	}
 	for _, s := range all {
 		w.Tasks = append(w.Tasks, s.task)
@@ -159,7 +168,7 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 			w.FailedRefs, w.FailedNames = append(w.FailedRefs, s.Ref), append(w.FailedNames, s.TaskDefName)
 		}
 	}
-	w.Variables = variablesOf(all)
+	w.Variables = k.variablesOf(all)
 	return w, nil
 }
 
@@ -187,7 +196,7 @@ func (h *handlers) addParent(ctx context.Context, x *engine.Execution, w *workfl
 // outermost is the execution that one is shown as: a part that was made at run time is shown as what it runs in.
 func (h *handlers) outermost(ctx context.Context, x *engine.Execution) (*engine.Execution, error) {
 	for x.Parent != nil {
-		k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+		k, err := h.runs(ctx, x)
 		if err != nil || !k.part {
 			return x, err
 		}
@@ -200,9 +209,37 @@ func (h *handlers) outermost(ctx context.Context, x *engine.Execution) (*engine.
 	return x, nil
 }
 
-// variablesOf are the workflow's variables: what its SET_VARIABLE tasks set, the last of them last.
-func variablesOf(all []shown) map[string]any {
+// givesOutput reports whether a TERMINATE may have given an execution an output that it has not natively, for it failed.
+func (k *known) givesOutput(x *engine.Execution) bool {
+	if x.Status != workflow.ExecutionFailed {
+		return false
+	}
+	for _, n := range k.nodes {
+		if n.Type == "TERMINATE" && n.Helper {
+			return true
+		}
+	}
+	return false
+}
+
+// output is what an execution gave.
+func (k *known) output(x *engine.Execution, all []shown) json.RawMessage {
+	if k.givesOutput(x) {
+		for _, s := range slices.Backward(all) {
+			if s.node.Type == "TERMINATE" && !s.Retried && s.Status == "COMPLETED" {
+				return asObject(fields(s.OutputData)["output"])
+			}
+		}
+	}
+	return asObject(x.Output)
+}
+
+// variablesOf are the workflow's variables: those that it begins with, and what its SET_VARIABLE tasks set, the last of them last.
+func (k *known) variablesOf(all []shown) map[string]any {
 	variables := map[string]any{}
+	if usual, ok := k.definition["variables"].(map[string]any); ok {
+		maps.Copy(variables, usual)
+	}
 	for _, s := range all {
 		if s.node.Type == "SET_VARIABLE" && s.Status == "COMPLETED" && !s.Retried {
 			for name, value := range fields(s.output) {

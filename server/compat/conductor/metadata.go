@@ -182,14 +182,14 @@ func (h *handlers) publish(ctx context.Context, project string, s *source, dryRu
 // taskDefsOf reads the definitions of tasks, as far as there are any.
 func (h *handlers) taskDefsOf(ctx context.Context, project string, tasks []workflowTask) (map[string]*taskDef, error) {
 	defs := map[string]*taskDef{}
-	var failed error
-	each(tasks, func(t *workflowTask) {
-		if _, looked := defs[t.Name]; looked || failed != nil {
-			return
+	for name := range taskNames(tasks) {
+		d, err := h.taskDef(ctx, project, name)
+		if err != nil {
+			return nil, err
 		}
-		defs[t.Name], failed = h.taskDef(ctx, project, t.Name)
-	})
-	return defs, failed
+		defs[name] = d
+	}
+	return defs, nil
 }
 
 // versions are Conductor's versions of a workflow, in order.

@@ -115,7 +115,7 @@ func (h *handlers) handed(ctx context.Context, runs []engine.RemoteRun, worker s
 		if err != nil {
 			return nil, err
 		}
-		k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+		k, err := h.runs(ctx, x)
 		if err != nil {
 			return nil, err
 		}

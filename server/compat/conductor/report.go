@@ -44,7 +44,7 @@ func (h *handlers) updateAndPoll(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return err
 	}

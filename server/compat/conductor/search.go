@@ -75,7 +75,8 @@ func narrowed(all []condition) engine.ExecutionFilter {
 	return f
 }
 
-func (c condition) meets(x *engine.Execution) bool {
+// meets reports whether an execution meets the condition; one on the version holds for that of its definition.
+func (c condition) meets(x *engine.Execution, version int) bool {
 	var has string
 	switch c.field {
 	case "workflowId":
@@ -87,7 +88,7 @@ func (c condition) meets(x *engine.Execution) bool {
 	case "status":
 		has = workflowStatus(x)
 	case "version":
-		has = strconv.Itoa(x.Version)
+		has = strconv.Itoa(version)
 	case "parentWorkflowId":
 		if x.Parent != nil {
 			has = x.Parent.Execution
@@ -185,6 +186,7 @@ func (h *handlers) search(whole bool) func(*gin.Context) error {
 func (h *handlers) find(ctx context.Context, conditions []condition, freeText string) ([]engine.Execution, error) {
 	var found []engine.Execution
 	free := strings.Trim(freeText, "* ")
+	versioned := slices.ContainsFunc(conditions, func(c condition) bool { return c.field == "version" })
 	for page, looked := (engine.Page{Limit: 1000}), 0; looked < maxSearched; {
 		some, next, err := h.engine.Executions(ctx, compat.Project(ctx), narrowed(conditions), page)
 		if err != nil {
@@ -192,18 +194,18 @@ func (h *handlers) find(ctx context.Context, conditions []condition, freeText st
 		}
 		for i := range some {
 			x := &some[i]
-			if slices.ContainsFunc(conditions, func(c condition) bool { return !c.meets(x) }) {
+			if slices.ContainsFunc(conditions, func(c condition) bool { return c.field != "version" && !c.meets(x, 0) }) {
 				continue
 			}
 			if free != "" && !strings.Contains(x.ID+" "+x.Workflow+" "+x.CorrelationID+" "+string(x.Input)+" "+string(x.Output), free) {
 				continue
 			}
-			if x.Parent != nil {
-				k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+			if versioned || x.Parent != nil {
+				k, err := h.runs(ctx, x)
 				if err != nil {
 					return nil, err
 				}
-				if k.part {
+				if k.part || slices.ContainsFunc(conditions, func(c condition) bool { return !c.meets(x, k.version) }) {
 					continue
 				}
 			}
@@ -248,7 +250,7 @@ func stamp(t *time.Time) string {
 }
 
 func (h *handlers) summary(ctx context.Context, x *engine.Execution) (*summary, error) {
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return nil, err
 	}

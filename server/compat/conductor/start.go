@@ -327,7 +327,7 @@ func (h *handlers) await(request context.Context, x *engine.Execution, most time
 	if refs != "" {
 		wanted = strings.Split(refs, ",")
 	}
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return err
 	}

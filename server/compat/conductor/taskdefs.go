@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -128,13 +129,8 @@ func (h *handlers) compileAnew(ctx context.Context, names []string) error {
 		if err != nil {
 			return err
 		}
-		uses := false
-		each(s.def.Tasks, func(t *workflowTask) {
-			for _, changed := range names {
-				uses = uses || t.Name == changed
-			}
-		})
-		if !uses {
+		used := taskNames(s.def.Tasks)
+		if !slices.ContainsFunc(names, func(changed string) bool { return used[changed] }) {
 			return nil
 		}
 		now, err := h.publish(ctx, project, s, false)

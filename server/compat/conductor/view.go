@@ -21,6 +21,10 @@ type shown struct {
 	node   node
 	output json.RawMessage // as it is natively
 	order  int             // of its task among the native ones
+	hidden bool            // it is there for those that are made of it
+	open   bool            // a join whose turn has not come natively
+	within string          // the join of a dynamic fork that it is a branch of
+	fork   fork            // of a join: what it comes behind
 }
 
 // iterations finds the numbers of the iterations in a ref.
@@ -42,20 +46,22 @@ func (h *handlers) tasksOf(ctx context.Context, x *engine.Execution) ([]shown, e
 	if err != nil {
 		return nil, err
 	}
+	all = inOnePass(all)
 	slices.SortStableFunc(all, func(a, b shown) int {
 		return cmp.Or(cmp.Compare(a.ScheduledTime, b.ScheduledTime), cmp.Compare(a.order, b.order), cmp.Compare(a.RetryCount, b.RetryCount))
 	})
+	composed(all)
+	all = slices.DeleteFunc(all, func(w shown) bool { return w.hidden })
 	for i := range all {
 		all[i].Seq = i + 1
 		all[i].CorrelationID, all[i].WorkflowPriority = x.CorrelationID, wirePriority(x)
 	}
-	composed(all)
 	return all, nil
 }
 
 // gather reads the tasks of an execution, and those of what runs in their place.
 func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, all []shown) ([]shown, error) {
-	k, err := h.known(ctx, x.Project, x.Workflow, x.Version)
+	k, err := h.runs(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +87,10 @@ func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, a
 
 func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known, id string, t engine.Task, operations map[int]workflow.Operation, all []shown) ([]shown, error) {
 	n := k.node(t.Name, t.Type)
+	if strings.HasSuffix(t.Ref, "]") { // an iteration, which is no task here
+		return all, nil
+	}
+	from := len(all)
 	if n.Inner && t.Child != "" {
 		child, err := h.engine.Execution(ctx, t.Child)
 		if err != nil && !isMissing(err) {
@@ -90,10 +100,18 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 			if all, err = h.gather(ctx, child, id, all); err != nil {
 				return nil, err
 			}
+			if ref, _ := wireRef(n, t.Ref); n.Type == "JOIN" {
+				for i := range all[from:] {
+					all[from+i].within = ref
+				}
+			}
 		}
 	}
-	if n.Helper || n.Type == "DYNAMIC" || t.Attempt == 0 && t.Status != workflow.TaskSucceeded && t.Status != workflow.TaskSkipped {
+	if n.Helper && n.Type == "" || n.Type == "DYNAMIC" {
 		return all, nil
+	}
+	if t.Attempt == 0 && t.Status != workflow.TaskSucceeded && t.Status != workflow.TaskSkipped {
+		return h.openJoin(x, k, n, id, t, all), nil
 	}
 	attempts := []engine.Attempt{{
 		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Worker: t.Worker,
@@ -106,10 +124,10 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 			return nil, err
 		}
 	}
-	order := len(all)
+	order := 2 * len(all) // what stands behind it comes between the two
 	for i, a := range attempts {
 		w := wireTask(x, k, n, t, a)
-		w.WorkflowInstanceID, w.order = id, order
+		w.WorkflowInstanceID, w.order, w.hidden = id, order, n.Helper
 		if i+1 < len(attempts) {
 			w.superseded(operations[attempts[i+1].Redrive], attempts[i+1].Redrive > a.Redrive)
 		} else if a.Status != t.Status && t.Status != workflow.TaskRetrying { // a rerun took it back, and has not come to it again
@@ -123,7 +141,10 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		}
 	}
 	if t.Status == workflow.TaskRetrying && t.NextAttemptAt != nil { // Conductor schedules the next attempt at once, for later
-		all = append(all, nextTask(all[len(all)-1], x, t))
+		all = append(all, nextTask(&all[len(all)-1], x, t))
+	}
+	if t.Status == workflow.TaskPending {
+		return h.openJoin(x, k, n, id, t, all), nil
 	}
 	return all, nil
 }
@@ -136,9 +157,9 @@ func (w *shown) superseded(op workflow.Operation, redriven bool) {
 	}
 }
 
-func nextTask(last shown, x *engine.Execution, t engine.Task) shown {
-	next := last
-	next.Retried, last.Retried = false, true
+func nextTask(last *shown, x *engine.Execution, t engine.Task) shown {
+	next := *last
+	last.Retried = true
 	next.RetriedTaskID, next.TaskID = last.TaskID, taskID(x.ID, t.Ref, t.Attempt+1)
 	next.RetryCount, next.Status, next.Reason = t.Attempt, "SCHEDULED", ""
 	next.StartTime, next.EndTime, next.PollCount, next.WorkerID = 0, 0, 0, ""
@@ -176,7 +197,7 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 	if a.Attempt != max(t.Attempt, 1) {
 		reason = ""
 	}
-	w := shown{native: t, node: n, output: a.Output, task: task{
+	w := shown{native: t, node: n, output: a.Output, fork: k.forks[n.Ref], task: task{
 		TaskType: taskType(n), Ref: ref, RetryCount: a.Attempt - 1, PollCount: a.Dispatch, TaskDefName: n.Name,
 		Status:        attemptStatus(a.Status, a.Error, reason, k.optional(n.Ref)),
 		ScheduledTime: millis(a.QueuedAt), StartTime: millis(a.StartedAt), EndTime: millis(a.EndedAt), Executed: a.Status.Ended(),
@@ -185,6 +206,9 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 	}}
 	if w.ScheduledTime == 0 {
 		w.ScheduledTime = cmp.Or(w.StartTime, w.EndTime)
+	}
+	if name := taskType(n); n.Type != "SIMPLE" && slices.Contains([]string{"FORK", "JOIN", "EXCLUSIVE_JOIN", "SWITCH", "DECISION"}, name) {
+		w.TaskDefName = name
 	}
 	if n.Type == "SIMPLE" {
 		w.ResponseTimeout = usualResponse
@@ -238,6 +262,9 @@ func composed(all []shown) {
 		w := &all[i]
 		switch w.node.Type {
 		case "JOIN", "EXCLUSIVE_JOIN":
+			if w.node.Inner {
+				w.InputData = encoded(map[string]any{"joinOn": branches(all, w.Ref)})
+			}
 			if w.node.Inner || w.Status != "COMPLETED" {
 				continue
 			}
@@ -252,6 +279,24 @@ func composed(all []shown) {
 		case "DO_WHILE":
 			w.Iteration = max(w.native.Size, 1)
 			w.OutputData = loopOutput(all, w)
+		case "FORK_JOIN_DYNAMIC":
+			w.InputData = forkInput(all, w)
+		case "TERMINATE":
+			if w.Status == "FAILED" && !w.hidden {
+				w.terminated(all)
+			}
+		}
+	}
+}
+
+// terminated says what a TERMINATE did that failed the workflow: natively a task before it holds that, and it
+// fails; in Conductor it is done.
+func (w *shown) terminated(all []shown) {
+	for _, before := range slices.Backward(all) {
+		if before.hidden && before.Ref == w.Ref && before.ScheduledTime <= w.ScheduledTime {
+			w.Status, w.Reason = "COMPLETED", ""
+			w.InputData, w.OutputData = before.InputData, before.OutputData
+			return
 		}
 	}
 }
@@ -271,7 +316,13 @@ func loopOutput(all []shown, loop *shown) json.RawMessage {
 	t, _ := loop.WorkflowTask.(map[string]any)
 	inner, _ := t["loopOver"].([]any)
 	suffix := strings.TrimPrefix(loop.Ref, loop.node.Ref)
-	for n := 1; n <= loop.Iteration; n++ {
+	first := 1
+	if input, ok := t["inputParameters"].(map[string]any); ok {
+		if last, ok := keepLast(input); ok {
+			first = max(1, loop.Iteration-int(min(last, int64(loop.Iteration)))+1)
+		}
+	}
+	for n := first; n <= loop.Iteration; n++ {
 		given := map[string]json.RawMessage{}
 		for _, v := range inner {
 			in, _ := v.(map[string]any)

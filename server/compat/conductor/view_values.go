@@ -39,6 +39,10 @@ func wireInput(n node, t map[string]any, raw json.RawMessage) json.RawMessage {
 			out["expression"], out["evaluatorType"] = in["script"], json.RawMessage(`"javascript"`)
 			return encoded(out)
 		}
+		given, _ := t["inputParameters"].(map[string]any)
+		if name, ok := given["expression"].(string); ok && len(raw) > 0 { // value-param: the value is all that it is given
+			return encoded(map[string]any{"expression": name, "evaluatorType": given["evaluatorType"], name: raw})
+		}
 	case "SWITCH", "DECISION":
 		if inner, ok := in["input"]; ok {
 			return asObject(inner)
@@ -48,7 +52,7 @@ func wireInput(n node, t map[string]any, raw json.RawMessage) json.RawMessage {
 			name, _ = t["caseValueParam"].(string)
 		}
 		if value, ok := in["value"]; ok && name != "" {
-			return encoded(map[string]json.RawMessage{name: value, "case": value})
+			return encoded(map[string]json.RawMessage{name: value, "case": encoded(caseText(value))})
 		}
 	case "HTTP":
 		if in != nil {
@@ -89,12 +93,54 @@ func wireInput(n node, t map[string]any, raw json.RawMessage) json.RawMessage {
 		}
 	case "EVENT":
 		if in != nil {
+			out := fields(in["input"])
+			if out == nil {
+				out = map[string]json.RawMessage{}
+			}
+			out["sink"] = in["sink"]
+			return encoded(out)
+		}
+	case "FORK_JOIN_DYNAMIC":
+		return encoded(renamed(in, t, false))
+	case "TERMINATE":
+		delete(in, "terminated")
+		if in != nil {
 			return encoded(in)
 		}
-	case "DO_WHILE", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN":
+	case "JOIN", "EXCLUSIVE_JOIN":
+		if on, ok := t["joinOn"].([]any); ok {
+			return encoded(map[string]any{"joinOn": on})
+		}
+		return json.RawMessage("{}")
+	case "DO_WHILE", "FORK_JOIN":
 		return json.RawMessage("{}")
 	}
 	return asObject(raw)
+}
+
+// renamed is the input of a dynamic fork, under the names that its definition has for tasks and inputs, or natively.
+func renamed(in map[string]json.RawMessage, t map[string]any, native bool) map[string]json.RawMessage {
+	out := map[string]json.RawMessage{}
+	for key, value := range in {
+		if key != "kind" && key != "ref" || native {
+			out[key] = value
+		}
+	}
+	for own, field := range map[string]string{"tasks": "dynamicForkTasksParam", "inputs": "dynamicForkTasksInputParamName"} {
+		name, _ := t[field].(string)
+		if name == "" {
+			continue
+		}
+		from, to := own, name
+		if native {
+			from, to = name, own
+		}
+		if value, ok := in[from]; ok {
+			delete(out, from)
+			out[to] = value
+		}
+	}
+	return out
 }
 
 // nativeInput puts an input that a client gave to a task where its node has it; old is what the node was given last.
@@ -143,6 +189,13 @@ func nativeInput(n node, t map[string]any, old, given json.RawMessage) json.RawM
 	case "JSON_JQ_TRANSFORM":
 		in["value"] = given
 		return encoded(in)
+	case "EVENT":
+		in["input"] = given
+		return encoded(in)
+	case "FORK_JOIN_DYNAMIC":
+		next := renamed(fields(given), t, true)
+		next["kind"], next["ref"] = in["kind"], in["ref"]
+		return encoded(next)
 	case "SUB_WORKFLOW":
 		if inner, ok := fields(given)["workflowInput"]; ok {
 			given = inner
@@ -203,12 +256,9 @@ func orNull(raw json.RawMessage) json.RawMessage {
 
 // caseText is the value of a choice as text.
 func caseText(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
-	}
-	if string(raw) == "null" {
-		return ""
+	var s *string
+	if json.Unmarshal(raw, &s) == nil && s != nil {
+		return *s
 	}
 	return string(raw)
 }

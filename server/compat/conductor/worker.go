@@ -229,6 +229,9 @@ func (h *handlers) expandFor(ctx context.Context, r engine.RemoteRun) (any, erro
 	if q.Kind != "definition" {
 		d.Annotations[annotationPart] = "true"
 	}
+	if s.empty {
+		d.Annotations[annotationTasks] = "{}" // what stands in for no tasks is not shown
+	}
 	return map[string]any{"definition": json.RawMessage(d.Canonical()), "input": input}, nil
 }
 
@@ -276,14 +279,15 @@ func (q *expansion) source(name string) (*source, map[string]any, error) {
 			output[ref] = "${" + ref + ".output}"
 		}
 	}
-	if len(tasks) == 0 {
+	none := len(tasks) == 0
+	if none {
 		tasks = append(tasks, map[string]any{"name": "none", "taskReferenceName": "none", "type": "NOOP"})
 	}
 	s, err := readDef(map[string]any{"name": name, "version": json.Number("1"), "tasks": anyList(tasks), "outputParameters": output})
 	if err != nil {
 		return nil, nil, err
 	}
-	s.parallel = true
+	s.parallel, s.empty = true, none
 	return s, inputs, nil
 }
 
