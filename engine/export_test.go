@@ -32,6 +32,20 @@ func (e *Engine) SweepSchedules(ctx context.Context) error {
 	return err
 }
 
+// BulkDriver is a process that drives bulk operations.
+type BulkDriver struct{ d *bulks }
+
+// NewBulkDriver makes one that remembers nothing, as after a restart.
+func (e *Engine) NewBulkDriver() *BulkDriver {
+	return &BulkDriver{&bulks{e: e, sent: map[BulkName]map[int]int{}}}
+}
+
+// Sweep does what bulk operations have to do now, in every project.
+func (b *BulkDriver) Sweep(ctx context.Context) error {
+	_, err := b.d.sweep(ctx, func(string) bool { return true })
+	return err
+}
+
 // LookAtLines does what is due in the lines of projects, as a sweep does it.
 func (e *Engine) LookAtLines(ctx context.Context, projects ...string) error {
 	return e.lookAtLines(ctx, projects)

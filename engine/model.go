@@ -282,6 +282,7 @@ type Page struct {
 type ExecutionFilter struct {
 	Status        []workflow.ExecutionStatus
 	Workflow      string
+	Version       int
 	CorrelationID string
 	LabelKey      string
 	LabelValue    string
@@ -313,5 +314,6 @@ type Request struct {
 	By       string
 	Deadline time.Duration // of a pause: after it the execution fails; 0 = never
 	Above    string        // id of the execution that passes it on to this one, which is a part of it
+	Token    string        // the same again changes nothing more; "" = it is not known again
 	Memos    []MemoWrite   // written in the same step, or the request is refused with memo_changed
 }

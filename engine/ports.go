@@ -30,6 +30,8 @@ type Store interface {
 	Sessions
 	Schedules
 	Failures
+	Bulks
+	BulkItems
 	Bundles
 	Names
 	Notes

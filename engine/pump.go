@@ -70,6 +70,7 @@ func (p *Pump) Start(ctx context.Context) error {
 	p.wg.Go(func() { p.e.followOffers(run) })
 	p.wg.Go(func() { p.loop(run) })
 	p.wg.Go(func() { p.schedules(run) })
+	p.wg.Go(func() { p.bulks(run) })
 	return nil
 }
 

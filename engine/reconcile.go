@@ -262,13 +262,28 @@ func (e *Engine) purgeTree(ctx context.Context, id string, inner bool) error {
 			return err
 		}
 		for _, f := range fences {
-			if err := e.recall(ctx, job(d, at.Node, f)); err != nil {
-				e.log.Warn("a job of a purged execution stays in asynq", "job", f.JobID(), "error", err)
+			for _, j := range everywhere(job(d, at.Node, f), at.Queue, x.Redrives > 0) {
+				if err := e.recall(ctx, j); err != nil {
+					e.log.Warn("a job of a purged execution stays in asynq", "job", f.JobID(), "error", err)
+				}
 			}
 		}
 	}
 	e.documents.Remove(id)
 	return stays(e.store.Purge(ctx, id, inner), inner)
+}
+
+// everywhere is a job in every lane in which it may lie: a redrive may have changed the priority of its execution.
+func everywhere(j Job, queue string, redriven bool) []Job {
+	if !redriven {
+		return []Job{j}
+	}
+	var all []Job
+	for _, lane := range Lanes(queue) {
+		j.Queue = lane
+		all = append(all, j)
+	}
+	return all
 }
 
 // stays says of a sub-execution that goes on, although its retention is over, that the tree stays.

@@ -19,6 +19,8 @@ type RedriveRequest struct {
 	By             string
 	PlanHash       string // execute only if the plan is still this one
 	IdempotencyKey string
+
+	once *onceAs // of a bulk operation
 }
 
 // Plan answers what a redrive would do, and changes nothing. The refusals are those of Redrive.
@@ -59,6 +61,9 @@ func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Exe
 		return made, err
 	}
 	before := x.Redrives
+	if r.once != nil {
+		before = r.once.epoch
+	}
 	h := &hold{}
 	defer h.end(ctx, e)
 	for try := range planTries {
@@ -87,7 +92,7 @@ func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once
 	if r.PlanHash != "" && contentOf(r.PlanHash) != contentOf(m.planned.Plan.PlanHash) {
 		return nil, e.planChanged(ctx, m, r.PlanHash)
 	}
-	if r.Operation == workflow.OperationRetry && r.PlanHash == "" && m.asked.Redrives != before {
+	if (r.Operation == workflow.OperationRetry && r.PlanHash == "" || r.once != nil) && m.asked.Redrives != before {
 		return nil, Conflict("plan_changed", "execution %s was redriven meanwhile; look at it again", x.ID)
 	}
 	if need := m.planned.Plan.Acknowledge; len(need) > 0 {
@@ -126,6 +131,8 @@ type once struct {
 func onceOf(x *Execution, r RedriveRequest) (*once, error) {
 	o := &once{anew: r.Identity == workflow.NewExecution}
 	switch {
+	case r.once != nil:
+		o.token = r.once.token
 	case len(r.IdempotencyKey) > maxLabelBytes:
 		return nil, Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{
 			Field: "idempotency_key", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.IdempotencyKey)), Allowed: fmt.Sprintf("at most %d", maxLabelBytes),

@@ -222,6 +222,9 @@ func (m *redriving) fields(f *facts) map[string]string {
 			fields["correlations"] = encoded(append(slices.Clone(f.x.Correlations), f.x.CorrelationID))
 		}
 	}
+	if m.r.Priority != 0 && f.x.Status.Ended() { // while it runs, its jobs wait in the lane of its priority
+		fields["priority"] = itoa(m.r.Priority)
+	}
 	if m.r.Metadata != nil {
 		fields["metadata"] = encoded(m.r.Metadata)
 	}

@@ -182,6 +182,9 @@ func (m *redriving) adoption(id string, f *facts) (Adoption, []workflow.Step) {
 	if m.r.CorrelationID != nil {
 		a.CorrelationID = *m.r.CorrelationID
 	}
+	if m.r.Priority != 0 {
+		a.Priority = m.r.Priority
+	}
 	if m.r.Metadata != nil {
 		a.Metadata = m.r.Metadata
 	}

@@ -16,11 +16,11 @@ import (
 // Control pauses, resumes or begins to cancel an execution.
 func (r *Redis) Control(ctx context.Context, id string, op engine.Operation, req engine.Request) (engine.Controlled, error) {
 	k := keysOf(id)
-	keys := []string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open, k.memos}
+	keys := []string{k.execution, k.tasks, k.held, k.events, k.shard.jobs, k.shard.decide, k.shard.index, k.shard.timers, k.children, k.open, k.memos, k.redrives}
 	if req.Above != "" {
 		keys = append(keys, keysOf(req.Above).execution)
 	}
-	args := append([]any{id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline)}, memoArgs(req.Memos)...)
+	args := append([]any{id, r.offset(), string(op), oneLine(req.By), oneLine(req.Reason), stepSize, milliseconds(req.Deadline), req.Token}, memoArgs(req.Memos)...)
 	reply, err := r.run(ctx, scriptControl, keys, args...)
 	if err != nil {
 		return engine.Controlled{}, err

@@ -176,6 +176,28 @@ func scheduleLooksKey(project string) string { return projectKey(project, "sched
 // scheduleNumbersKey is a HASH schedule number -> name.
 func scheduleNumbersKey(project string) string { return projectKey(project, "schedules:numbers") }
 
+// bulkKey is a HASH of a bulk operation: state, reason, spec (JSON of the engine), cursor, its counts (total, taken, succeeded, failed,
+// skipped), its pace (rate, most, canary, tolerated, paced), good and bad outcomes, goes_on, keep; created, started and ended, ms.
+func bulkKey(project, id string) string { return projectKey(project, "bulk:"+id) }
+
+// bulkIDsKey is a LIST: the snapshot of a bulk operation, execution ids.
+func bulkIDsKey(project, id string) string { return bulkKey(project, id) + ":ids" }
+
+// bulkFlightKey is a HASH place in the snapshot -> JSON of what is in flight.
+func bulkFlightKey(project, id string) string { return bulkKey(project, id) + ":flight" }
+
+// bulkResultsKey is a HASH place in the snapshot -> JSON of what became of it.
+func bulkResultsKey(project, id string) string { return bulkKey(project, id) + ":results" }
+
+// bulksKey is a ZSET of bulk operations, all with score 0.
+func bulksKey(project string) string { return projectKey(project, "bulks") }
+
+// bulkLooksKey is a ZSET bulk operation -> when to look at it, ms; those that are held are not in it.
+func bulkLooksKey(project string) string { return projectKey(project, "bulks:looks") }
+
+// bulkProjects is a SET of projects that have, or had, bulk operations.
+const bulkProjects = prefix + "{bulks}:projects"
+
 // bundlesKey is a HASH last -> number; n:<name> -> number; i:<n> name, t:<n> ms, r:<n> JSON and c:<n> content of a
 // bundle. The oldest are taken out when there are too many.
 func bundlesKey(project string) string { return projectKey(project, "bundles") }

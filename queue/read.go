@@ -341,13 +341,7 @@ func (r *Redis) List(ctx context.Context, project string, f engine.ExecutionFilt
 			return nil, "", err
 		}
 	}
-	high, low := "+", "-"
-	if !f.Until.IsZero() {
-		high = "(" + idAt(f.Until)
-	}
-	if !f.Since.IsZero() {
-		low = "[" + idAt(f.Since)
-	}
+	high, low := bounds(f)
 	if page.Cursor != "" {
 		high = "(" + page.Cursor
 	}
@@ -378,6 +372,18 @@ func (r *Redis) List(ctx context.Context, project string, f engine.ExecutionFilt
 		high = "(" + cursor
 	}
 	return found, cursor, nil
+}
+
+// bounds are those of the ids that were made in the time that a filter names.
+func bounds(f engine.ExecutionFilter) (high, low string) {
+	high, low = "+", "-"
+	if !f.Until.IsZero() {
+		high = "(" + idAt(f.Until)
+	}
+	if !f.Since.IsZero() {
+		low = "[" + idAt(f.Since)
+	}
+	return high, low
 }
 
 // shortest answers the shortest list that holds everything the filter wants.
@@ -415,6 +421,7 @@ func (r *Redis) shortest(ctx context.Context, project string, f engine.Execution
 func matches(x *engine.Execution, f engine.ExecutionFilter) bool {
 	return (len(f.Status) == 0 || slices.Contains(f.Status, x.Status)) &&
 		(f.Workflow == "" || x.Workflow == f.Workflow) &&
+		(f.Version == 0 || x.Version == f.Version) &&
 		(f.CorrelationID == "" || x.CorrelationID == f.CorrelationID) &&
 		(f.LabelKey == "" || x.Labels[f.LabelKey] == f.LabelValue)
 }

@@ -137,6 +137,7 @@ var behaviours = map[string]func(*testing.T, *house){
 	"large items":                                          largeItems,
 	"values are limited":                                   valuesAreLimited,
 	"a line and a session":                                 aLine,
+	"bulk operations":                                      bulkOperations,
 	"a lineage":                                            aLineage,
 	"groups of failures":                                   failureGroups,
 	"groups of failures are judged":                        judgedFailures,

@@ -33,6 +33,7 @@ type Redrive struct {
 	CorrelationID *string                    `json:"correlation_id,omitempty"`
 	AttemptName   string                     `json:"attempt_name,omitempty"` // of a new execution in a session
 	Metadata      map[string]string          `json:"metadata,omitempty"`     // nil = as it is
+	Priority      int                        `json:"priority,omitempty"`     // of the execution from then on, 1 to 9; 0 = as it is, as that of one that has not ended stays
 }
 
 // Reach is how far a redrive reaches from where it starts.

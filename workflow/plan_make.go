@@ -211,6 +211,9 @@ func (r *Redrive) Check() Problems {
 	one("identity", string(r.Identity), string(InPlace), string(NewExecution))
 	one("budget", string(r.Budget), string(BudgetFull), string(BudgetOne))
 	one("subworkflows", string(r.Subworkflows), string(SubworkflowsResume), string(SubworkflowsRestart))
+	if r.Priority < 0 || r.Priority > 9 {
+		problems = append(problems, Problem{Field: "priority", Code: CodeOutOfRange, Message: fmt.Sprintf("is %d", r.Priority), Allowed: "1 (lowest) to 9 (highest)"})
+	}
 	valid := func(field string, value json.RawMessage) {
 		if value != nil && !json.Valid(value) {
 			problems = append(problems, Problem{Field: field, Code: CodeSyntax, Message: "is not JSON", Allowed: "a JSON value"})

@@ -103,7 +103,7 @@ func (a *audit) history() {
 	}
 	tokens := map[string]int{}
 	for field, value := range a.records {
-		if field == "next" {
+		if field == "next" || strings.HasPrefix(field, "c:") { // the token of a pause, a resume or a cancel
 			continue
 		}
 		number, token := field, strings.HasPrefix(field, "t:")

@@ -1,0 +1,301 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+const (
+	bulkSamples   = 5           // of which a preview shows plans
+	abandonedBulk = time.Minute // after which one is removed whose executions somebody began to name
+	listedItems   = 500         // of a snapshot in one trip
+)
+
+// PreviewBulk answers what a bulk operation would do, and does nothing.
+func (e *Engine) PreviewBulk(ctx context.Context, project string, r BulkRequest) (*BulkPreview, error) {
+	a, err := e.checkBulk(ctx, project, r)
+	if err != nil {
+		return nil, err
+	}
+	now, err := e.store.Time(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &BulkPreview{}
+	groups := map[BulkGroup]int{}
+	err = e.chosen(ctx, project, a, now, func(x *Execution) {
+		p.Count++
+		groups[BulkGroup{Workflow: x.Workflow, Version: x.Version, Status: x.Status}]++
+		if len(p.Samples) < bulkSamples {
+			p.Samples = append(p.Samples, BulkSample{Execution: x.ID, Status: x.Status})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.spec.Named > 0 {
+		p.Missing = a.spec.Named - p.Count
+	}
+	for g, n := range groups {
+		g.Count = n
+		p.Groups = append(p.Groups, g)
+	}
+	slices.SortFunc(p.Groups, func(a, b BulkGroup) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Workflow, b.Workflow), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Status, b.Status))
+	})
+	if !r.Operation.redrives() {
+		return p, nil
+	}
+	for i := range p.Samples {
+		s := &p.Samples[i]
+		request, refused, err := e.bulkRedrive(ctx, s.Execution, &a.spec, a.overrides)
+		if err == nil && refused == nil {
+			s.Plan, err = e.Plan(ctx, s.Execution, request)
+		}
+		if err != nil && !errors.As(err, &refused) {
+			return nil, err
+		}
+		s.Refused = refused
+	}
+	return p, nil
+}
+
+// chosen walks the executions that a request means.
+func (e *Engine) chosen(ctx context.Context, project string, a *bulkAsked, now time.Time, f func(*Execution)) error {
+	if a.spec.Named > 0 {
+		for part := range slices.Chunk(a.ids, listedItems) {
+			heads, err := e.store.Heads(ctx, part)
+			if err != nil {
+				return err
+			}
+			for _, x := range heads {
+				if x != nil && x.Project == project {
+					f(x)
+				}
+			}
+		}
+		return nil
+	}
+	filter := a.spec.Filter.executions(now)
+	n := 0
+	for page := (Page{Limit: listedItems}); ; {
+		found, next, err := e.store.Select(ctx, project, filter, page)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			if a.spec.Filter.chooses(&found[i]) {
+				n++
+				f(&found[i])
+			}
+		}
+		if n > MaxBulk {
+			return Invalid("bulk_invalid", "the bulk operation cannot be made", workflow.Problem{
+				Field: "filter", Code: "too_many", Message: tooManyChosen, Allowed: fmt.Sprintf("at most %d: narrow it, by time for example, and make several bulk operations", MaxBulk),
+			})
+		}
+		if next == "" {
+			return nil
+		}
+		page.Cursor = next
+	}
+}
+
+var tooManyChosen = fmt.Sprintf("chooses more than %d executions", MaxBulk)
+
+// StartBulk makes a bulk operation, or answers the one that the idempotency key made before.
+func (e *Engine) StartBulk(ctx context.Context, project string, r BulkRequest) (b *Bulk, created bool, err error) {
+	a, err := e.checkBulk(ctx, project, r)
+	if err != nil {
+		return nil, false, err
+	}
+	rec := BulkRecord{Project: project, BulkPace: a.pace}
+	if rec.Spec, err = json.Marshal(a.spec); err != nil {
+		return nil, false, fmt.Errorf("engine: encoding a bulk operation: %w", err)
+	}
+	if rec.ID, err = newID(); err != nil {
+		return nil, false, err
+	}
+	if r.IdempotencyKey != "" {
+		body, err := json.Marshal(struct {
+			Spec json.RawMessage
+			Pace BulkPace
+			IDs  []string
+		}{rec.Spec, rec.BulkPace, a.ids})
+		if err != nil {
+			return nil, false, fmt.Errorf("engine: encoding a bulk operation: %w", err)
+		}
+		heldBy, heldHash, err := e.store.Reserve(ctx, project, "bulk:"+r.IdempotencyKey, rec.ID, hashOf(body))
+		if err != nil {
+			return nil, false, err
+		}
+		if heldHash != hashOf(body) {
+			return nil, false, Invalid("idempotency_key_reused", "the idempotency key was used for another request", workflow.Problem{
+				Field: "idempotency_key", Code: "idempotency_key_reused", Message: "it already made bulk operation " + heldBy + " with another body",
+				Allowed: "the same request again, or a new key",
+			})
+		}
+		created, rec.ID = heldBy == rec.ID, heldBy
+	} else {
+		created = true
+	}
+	look := time.Duration(0)
+	if a.spec.Named > 0 {
+		look = abandonedBulk
+	}
+	if err := e.store.CreateBulk(ctx, rec, look); err != nil {
+		return nil, false, err
+	}
+	if a.spec.Named > 0 {
+		if err := e.nameItems(ctx, BulkName{project, rec.ID}, a.ids); err != nil {
+			return nil, false, err
+		}
+	}
+	b, err = e.Bulk(ctx, project, rec.ID)
+	return b, created, err
+}
+
+// nameItems collects the executions that a request named. Another call with the same idempotency key may do so, too.
+func (e *Engine) nameItems(ctx context.Context, n BulkName, ids []string) error {
+	for {
+		rec, err := e.store.Bulk(ctx, n)
+		if err != nil {
+			return err
+		}
+		if rec == nil {
+			return Conflict("bulk_abandoned", "the bulk operation was removed before its executions were all named; ask for it again")
+		}
+		if rec.State != BulkCreating {
+			return nil
+		}
+		from := rec.Counts.Total
+		part := ids[from:min(from+listedItems, len(ids))]
+		to := from + len(part)
+		err = e.store.AddToBulk(ctx, n, BulkAdd{From: rec.Cursor, To: strconv.Itoa(to), IDs: part, Last: to == len(ids)}, abandonedBulk)
+		var status *StatusError
+		if err != nil && !errors.Is(err, ErrMoved) && !errors.Is(err, ErrGone) && !errors.As(err, &status) {
+			return err
+		}
+	}
+}
+
+// Bulk answers a bulk operation.
+func (e *Engine) Bulk(ctx context.Context, project, id string) (*Bulk, error) {
+	rec, err := e.store.Bulk(ctx, BulkName{project, id})
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, NotFound("bulk", id)
+	}
+	return openBulk(*rec)
+}
+
+// Bulks answers a page of a project's bulk operations, newest first.
+func (e *Engine) Bulks(ctx context.Context, project string, page Page) ([]Bulk, string, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return nil, "", err
+	}
+	recs, next, err := e.store.Bulks(ctx, project, page.filled())
+	if err != nil {
+		return nil, "", err
+	}
+	all := make([]Bulk, 0, len(recs))
+	for _, rec := range recs {
+		b, err := openBulk(rec)
+		if err != nil {
+			return nil, "", err
+		}
+		all = append(all, *b)
+	}
+	return all, next, nil
+}
+
+// ControlBulk holds a bulk operation, lets it go on or aborts it; the same again changes nothing.
+func (e *Engine) ControlBulk(ctx context.Context, project, id string, action BulkAction, r Request) (*Bulk, error) {
+	if err := checkReason(r.Reason); err != nil {
+		return nil, err
+	}
+	why := map[BulkAction]string{BulkHold: "held", BulkAbort: "aborted"}[action]
+	if r.By != "" {
+		why += " by " + r.By
+	}
+	if r.Reason != "" {
+		why += ": " + r.Reason
+	}
+	err := e.store.ControlBulk(ctx, BulkName{project, id}, action, why)
+	var status *StatusError
+	switch {
+	case errors.Is(err, ErrGone):
+		return nil, NotFound("bulk", id)
+	case errors.As(err, &status):
+		return nil, Conflict("bulk_"+string(status.Status), "bulk operation %s is %s; %s is possible when it is %s", id, status.Status, action, bulkPossible[action])
+	case err != nil:
+		return nil, err
+	}
+	return e.Bulk(ctx, project, id)
+}
+
+var bulkPossible = map[BulkAction]string{
+	BulkHold: "running or canary", BulkContinue: "held", BulkAbort: "creating, canary, running or held",
+}
+
+// BulkItems answers executions of a bulk operation in the order in which they are taken, of the outcome only, if one is
+// named. A page that the outcome thins out may be short; the list ends where the cursor is "".
+func (e *Engine) BulkItems(ctx context.Context, project, id string, outcome BulkOutcome, page Page) ([]BulkItem, string, error) {
+	page = page.filled()
+	from, err := seq(page.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := e.Bulk(ctx, project, id)
+	if err != nil {
+		return nil, "", err
+	}
+	const readThrough = 20_000 // of a snapshot, for one page
+	items := []BulkItem{}
+	for at := int(from); at < b.Counts.Total; {
+		if at-int(from) >= readThrough {
+			return items, strconv.Itoa(at), nil
+		}
+		entries, err := e.store.BulkEntries(ctx, BulkName{project, id}, at, listedItems)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, entry := range entries {
+			at++
+			if item := itemOf(entry); outcome == "" || item.Outcome == outcome {
+				if items = append(items, item); len(items) == page.Limit {
+					if at >= b.Counts.Total {
+						return items, "", nil
+					}
+					return items, strconv.Itoa(at), nil
+				}
+			}
+		}
+	}
+	return items, "", nil
+}
+
+func itemOf(e BulkEntry) BulkItem {
+	i := BulkItem{Place: e.Place, Execution: e.Execution, Outcome: OutcomePending}
+	switch {
+	case e.Result != nil:
+		r := e.Result
+		i.Outcome, i.Before, i.After, i.Into, i.Code, i.Message, i.At = r.Outcome, r.Before, r.After, r.Into, r.Code, r.Message, &r.At
+	case e.Flight != nil:
+		i.Outcome, i.Before = OutcomeInFlight, e.Flight.Before
+	}
+	return i
+}

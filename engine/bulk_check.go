@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+// bulkStatuses are those in which an operation is possible, and which it chooses when no other ones are named.
+var bulkStatuses = map[BulkOperation][]workflow.ExecutionStatus{
+	BulkRetry:  {workflow.ExecutionFailed, workflow.ExecutionTimedOut},
+	BulkResume: {workflow.ExecutionPaused},
+	BulkPause:  {workflow.ExecutionQueued, workflow.ExecutionRunning},
+	BulkCancel: {workflow.ExecutionQueued, workflow.ExecutionRunning, workflow.ExecutionPaused},
+}
+
+// bulkAsked is a request that was checked.
+type bulkAsked struct {
+	spec      BulkSpec
+	pace      BulkPace
+	ids       []string // that were named, each once
+	overrides *workflow.Overrides
+}
+
+// checkBulk checks a request, fills its defaults and finds the ids of numbers.
+func (e *Engine) checkBulk(ctx context.Context, project string, r BulkRequest) (*bulkAsked, error) {
+	if _, err := e.Project(ctx, project); err != nil {
+		return nil, err
+	}
+	c := &bulkCheck{}
+	a := &bulkAsked{
+		spec: BulkSpec{Operation: r.Operation, Filter: r.Filter, Redrive: r.Redrive, Jitter: r.Jitter, Lane: r.Lane, Reason: r.Reason, By: r.By},
+		pace: BulkPace{Rate: r.Rate, Most: r.MaxInFlight, Canary: r.Canary, Tolerated: -1},
+	}
+	if !slices.Contains(BulkOperations, r.Operation) {
+		c.add("operation", "not_allowed", strconv.Quote(string(r.Operation))+" is none", "retry, rerun, resume, pause or cancel")
+	}
+	c.filter(r, &a.spec)
+	c.pace(r, a)
+	if len(r.Reason) > maxReason {
+		c.add("reason", "too_long", fmt.Sprintf("has %d bytes", len(r.Reason)), fmt.Sprintf("at most %d", maxReason))
+	}
+	if len(r.IdempotencyKey) > maxLabelBytes {
+		c.add("idempotency_key", "too_long", fmt.Sprintf("has %d bytes", len(r.IdempotencyKey)), fmt.Sprintf("at most %d", maxLabelBytes))
+	}
+	if r.Operation.redrives() {
+		a.spec.Redrive.Operation = workflow.Operation(r.Operation)
+		var problems workflow.Problems
+		if a.overrides, problems = workflow.CompileOverrides(a.spec.Redrive, e.o.Limits); len(problems) > 0 {
+			c.problems = append(c.problems, problems...)
+		}
+	}
+	if err := e.namedIDs(ctx, c, r.IDs, a); err != nil {
+		return nil, err
+	}
+	if len(c.problems) > 0 {
+		return nil, Invalid("bulk_invalid", "the bulk operation cannot be made", c.problems...)
+	}
+	return a, nil
+}
+
+type bulkCheck struct{ problems workflow.Problems }
+
+func (c *bulkCheck) add(field, code, message, allowed string) {
+	c.problems = append(c.problems, workflow.Problem{Field: field, Code: code, Message: message, Allowed: allowed})
+}
+
+func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
+	f := r.Filter
+	narrow := len(f.Status) > 0 || f.Workflow != "" || f.CorrelationID != "" || f.LabelKey != "" || !f.Since.IsZero()
+	switch {
+	case len(r.IDs) > 0 && (narrow || f.Version != 0 || !f.Until.IsZero()):
+		c.add("filter", "conflict", "is given beside ids", "one of them: a filter chooses executions, ids name them")
+	case len(r.IDs) == 0 && !narrow:
+		c.add("filter", "required", "names nothing", "at least one of status, workflow, correlation_id, label or since; or ids")
+	}
+	if f.Version != 0 && f.Workflow == "" {
+		c.add("filter.version", "conflict", "is of no workflow", "with filter.workflow")
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		c.add("filter.until", "out_of_range", "is not after since", "a time after since")
+	}
+	for _, s := range f.Status {
+		if !slices.Contains(workflow.ExecutionStatuses, s) {
+			c.add("filter.status", "not_allowed", strconv.Quote(string(s))+" is none", "a status of executions")
+		}
+	}
+	if len(f.Status) == 0 && len(r.IDs) == 0 {
+		spec.Filter.Status = bulkStatuses[r.Operation]
+	}
+}
+
+func (c *bulkCheck) pace(r BulkRequest, a *bulkAsked) {
+	if r.Rate < 0 || r.Rate > maxRate || math.IsNaN(r.Rate) || r.Rate > 0 && r.Rate < 0.001 {
+		c.add("rate", "out_of_range", fmt.Sprintf("is %g", r.Rate), fmt.Sprintf("0.001 to %d executions a second, or 0 for any number", maxRate))
+	}
+	if r.MaxInFlight == 0 {
+		a.pace.Most = defaultFlights
+	}
+	if a.pace.Most < 1 || a.pace.Most > maxInFlight {
+		c.add("max_in_flight", "out_of_range", fmt.Sprintf("is %d", r.MaxInFlight), fmt.Sprintf("1 to %d", maxInFlight))
+	}
+	if r.Canary < 0 || r.Canary > maxCanary {
+		c.add("canary", "out_of_range", fmt.Sprintf("is %d", r.Canary), fmt.Sprintf("1 to %d, or 0 for none", maxCanary))
+	}
+	if r.Jitter < 0 || r.Jitter > bulkJitter {
+		c.add("jitter", "out_of_range", "is "+r.Jitter.String(), "0s to "+bulkJitter.String())
+	}
+	switch rate := r.MaxErrorRate; {
+	case rate != nil && (*rate < 0 || *rate > 1 || math.IsNaN(*rate)):
+		c.add("max_error_rate", "out_of_range", fmt.Sprintf("is %g", *rate), "0 to 1; 0.05 is 5 %")
+	case rate != nil:
+		a.pace.Tolerated = *rate
+	case r.Canary > 0:
+		a.pace.Tolerated = defaultErrors
+	}
+	switch r.Lane {
+	case "":
+		a.spec.Lane = LaneLow
+	case LaneLow, LaneSame:
+	default:
+		c.add("lane", "not_allowed", strconv.Quote(string(r.Lane))+" is none", "low, or same")
+	}
+}
+
+// namedIDs reads the executions that were named one by one.
+func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, named []string, a *bulkAsked) error {
+	const mostShown = 20
+	if len(named) > MaxBulkNamed {
+		c.add("ids", "too_many", fmt.Sprintf("names %d executions", len(named)), fmt.Sprintf("at most %d; a filter takes up to %d", MaxBulkNamed, MaxBulk))
+		return nil
+	}
+	seen := make(map[string]bool, len(named))
+	wrong := 0
+	for i, name := range named {
+		id := strings.TrimSpace(name)
+		if n, err := strconv.ParseInt(id, 10, 64); err == nil && n > 0 {
+			found, err := e.store.FindNumber(ctx, n)
+			if err != nil {
+				return err
+			}
+			id = found
+		}
+		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+			if wrong++; wrong <= mostShown {
+				c.add(fmt.Sprintf("ids[%d]", i), "execution_not_found", fmt.Sprintf("%q names no execution", name), "ids, or numbers of executions")
+			}
+			continue
+		}
+		if !seen[id] {
+			seen[id] = true
+			a.ids = append(a.ids, id)
+		}
+	}
+	if wrong > mostShown {
+		c.add("ids", "execution_not_found", fmt.Sprintf("%d more name no execution", wrong-mostShown), "ids, or numbers of executions")
+	}
+	a.spec.Named = len(a.ids)
+	return nil
+}
+
+// executions is the filter as the lists know it.
+func (f BulkFilter) executions(until time.Time) ExecutionFilter {
+	out := ExecutionFilter{
+		Status: f.Status, Workflow: f.Workflow, Version: f.Version, CorrelationID: f.CorrelationID,
+		LabelKey: f.LabelKey, LabelValue: f.LabelValue, Since: f.Since, Until: f.Until,
+	}
+	if out.Until.IsZero() || out.Until.After(until) {
+		out.Until = until // what begins later was not meant
+	}
+	return out
+}
+
+// chooses reports whether an execution is one that the filter means. What is a part of another execution goes on with
+// that one, and is chosen only where its workflow is named.
+func (f BulkFilter) chooses(x *Execution) bool { return x.Parent == nil || f.Workflow != "" }

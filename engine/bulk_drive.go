@@ -1,0 +1,349 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redrive/redrive/workflow"
+)
+
+const (
+	bulksDue      = 100                   // of one project in one look
+	bulksAtATime  = 4                     // in parallel
+	bulkStep      = time.Second           // of one before the lead, and the others, are looked at
+	bulkPause     = 20 * time.Millisecond // between looks while something happens
+	actsAtATime   = 16                    // executions of one bulk operation, in parallel
+	takenAtOnce   = 100
+	settledAtOnce = 200
+	bulkTries     = 10 // of an execution that cannot be redriven for a reason that may pass
+)
+
+// bulks drives bulk operations. Whatever it does is fenced in the store: two processes that drive one do no harm.
+type bulks struct {
+	e    *Engine
+	sent map[BulkName]map[int]int // of what is in flight, what this process has sent out (0), or how often it tried
+}
+
+// bulks drives the bulk operations of the projects that this process looks after.
+func (p *Pump) bulks(ctx context.Context) {
+	d := &bulks{e: p.e, sent: map[BulkName]map[int]int{}}
+	mine := func(project string) bool { return p.led.Load()&(1<<groupOf(project)) != 0 }
+	for pause := bulkPause; ; {
+		moved, err := d.sweep(ctx, mine)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			p.e.log.Warn("bulk operations could not be driven; the next look goes on", "error", err)
+			pause = p.e.o.Sweep
+		case moved:
+			pause = min(bulkPause, p.e.o.Sweep)
+		default:
+			pause = min(2*pause, p.e.o.Sweep)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// sweep drives what is due for a while and reports whether anything went on.
+func (d *bulks) sweep(ctx context.Context, mine func(project string) bool) (bool, error) {
+	due, err := d.e.store.DueBulks(ctx, mine, bulksDue)
+	if err != nil {
+		return false, err
+	}
+	d.forget(due)
+	errs, moved := make([]error, len(due)), make([]bool, len(due))
+	parallel(bulksAtATime, len(due), func(i int) {
+		var err error
+		if moved[i], err = d.step(ctx, due[i]); err != nil {
+			errs[i] = fmt.Errorf("bulk operation %s of project %s: %w", due[i].ID, due[i].Project, err)
+		}
+	})
+	any := false
+	for _, m := range moved {
+		any = any || m
+	}
+	return any, errors.Join(errs...)
+}
+
+// parallel calls f for 0 to n-1, so many at a time, and waits for all.
+func parallel(most, n int, f func(i int)) {
+	slots := make(chan struct{}, most)
+	var wg sync.WaitGroup
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(i)
+		})
+	}
+	wg.Wait()
+}
+
+// forget drops what is remembered of bulk operations that are over, or that others drive now.
+func (d *bulks) forget(but []BulkName) {
+	kept := make(map[BulkName]map[int]int, len(but))
+	for _, n := range but {
+		if sent := d.sent[n]; sent != nil {
+			kept[n] = sent
+		} else {
+			kept[n] = map[int]int{}
+		}
+	}
+	d.sent = kept
+}
+
+// step drives one bulk operation for a while.
+func (d *bulks) step(ctx context.Context, n BulkName) (moved bool, err error) {
+	for until := time.Now().Add(bulkStep); time.Now().Before(until); {
+		rec, err := d.e.store.Bulk(ctx, n)
+		if err != nil {
+			return moved, err
+		}
+		if rec == nil {
+			return moved, harmless(d.e.store.DropBulk(ctx, n))
+		}
+		b, err := openBulk(*rec)
+		if err != nil {
+			return moved, err
+		}
+		switch {
+		case b.State == BulkCreating && b.Named == 0:
+			if err := d.collect(ctx, n, b); err != nil {
+				return moved, err
+			}
+			moved = true
+			continue
+		case b.State == BulkCreating || b.EndedAt != nil:
+			return moved, harmless(d.e.store.DropBulk(ctx, n))
+		}
+		landed, err := d.land(ctx, n, b)
+		if err != nil {
+			return moved || landed > 0, err
+		}
+		taken, err := d.takeOff(ctx, n, b)
+		if err != nil {
+			return moved || taken > 0, err
+		}
+		if landed+taken == 0 {
+			return moved, nil
+		}
+		moved = true
+	}
+	return moved, nil
+}
+
+// collect adds a page of the executions that the filter chooses to the snapshot.
+func (d *bulks) collect(ctx context.Context, n BulkName, b *Bulk) error {
+	found, next, err := d.e.store.Select(ctx, n.Project, b.Filter.executions(b.CreatedAt), Page{Limit: listedItems, Cursor: b.Cursor})
+	if err != nil {
+		return err
+	}
+	a := BulkAdd{From: b.Cursor, To: next, Last: next == ""}
+	for i := range found {
+		if b.Filter.chooses(&found[i]) {
+			a.IDs = append(a.IDs, found[i].ID)
+		}
+	}
+	if b.Counts.Total+len(a.IDs) > MaxBulk {
+		err = d.e.store.ControlBulk(ctx, n, BulkAbort, "the filter "+tooManyChosen+"; nothing was done")
+	} else {
+		err = d.e.store.AddToBulk(ctx, n, a, 0)
+	}
+	return passed(err)
+}
+
+// passed drops the refusals of a bulk operation that moved on: another process, or an operator, was first.
+func passed(err error) error {
+	if _, ok := errors.AsType[*StatusError](err); ok {
+		return nil
+	}
+	return harmless(err)
+}
+
+// takeOff takes the next executions, as many as the pace allows, and says how many.
+func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
+	want := min(takenAtOnce, b.Most-b.Counts.InFlight, b.Counts.Pending)
+	if b.Rate > 0 {
+		want = min(want, max(1, int(b.Rate)))
+	}
+	if want <= 0 || b.State != BulkRunning && b.State != BulkCanary {
+		return 0, nil
+	}
+	from := b.Counts.Total - b.Counts.Pending
+	ids, err := d.e.store.BulkIDs(ctx, n, from, want)
+	if err != nil {
+		return 0, err
+	}
+	heads, err := d.e.store.Heads(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	now, err := d.e.store.Time(ctx)
+	if err != nil {
+		return 0, err
+	}
+	next := make([]BulkEntry, len(ids))
+	for i, id := range ids {
+		next[i] = BulkEntry{Place: from + i, Execution: id}
+		if r := changed(b, id, heads[i]); r != nil {
+			r.Place, r.At = from+i, now
+			next[i].Result = r
+			continue
+		}
+		token, err := newID()
+		if err != nil {
+			return 0, err
+		}
+		next[i].Flight = &Flight{
+			Place: from + i, Execution: id, Token: token, Before: string(heads[i].Status), Epoch: heads[i].Redrives,
+			Due: now.Add(time.Duration(rand.Float64() * float64(b.Jitter))),
+		}
+	}
+	taken, _, err := d.e.store.TakeBulk(ctx, n, from, next)
+	return taken, passed(err)
+}
+
+// changed answers why an execution is no longer one that was chosen; nil when it is.
+func changed(b *Bulk, id string, x *Execution) *BulkResult {
+	if x == nil || x.Project != b.Project {
+		return &BulkResult{Outcome: OutcomeSkipped, Code: "execution_not_found", Message: "there is no execution " + id + " any more"}
+	}
+	if want := b.Filter.Status; len(want) > 0 && !slices.Contains(want, x.Status) {
+		return &BulkResult{
+			Outcome: OutcomeSkipped, Before: string(x.Status), After: string(x.Status), Code: "status_changed",
+			Message: fmt.Sprintf("it is %s by now, and was chosen when it was another one", x.Status),
+		}
+	}
+	return nil
+}
+
+// land sends out what was taken, looks for the outcomes of what was sent out before, and says how many there were.
+func (d *bulks) land(ctx context.Context, n BulkName, b *Bulk) (int, error) {
+	if b.Counts.InFlight == 0 {
+		return 0, nil
+	}
+	flights, err := d.e.store.Flights(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	now, err := d.e.store.Time(ctx)
+	if err != nil {
+		return 0, err
+	}
+	sent := d.sent[n]
+	var out, up []Flight
+	for _, f := range flights {
+		tries, tried := sent[f.Place]
+		switch {
+		case tried && tries == 0:
+			up = append(up, f)
+		case !f.Due.After(now):
+			out = append(out, f)
+		}
+	}
+	results, err := d.act(ctx, n, b, out, sent)
+	if err != nil {
+		return 0, errors.Join(err, d.settle(ctx, n, results))
+	}
+	ended, err := d.look(ctx, b, up)
+	results = append(results, ended...)
+	for i := range results {
+		results[i].At = now
+	}
+	return len(results), errors.Join(err, d.settle(ctx, n, results))
+}
+
+// settle keeps results, some at once.
+func (d *bulks) settle(ctx context.Context, n BulkName, results []BulkResult) error {
+	sent := d.sent[n]
+	for len(results) > 0 {
+		part := results[:min(settledAtOnce, len(results))]
+		results = results[len(part):]
+		if _, err := d.e.store.SettleBulk(ctx, n, part); err != nil {
+			return harmless(err)
+		}
+		for _, r := range part {
+			delete(sent, r.Place)
+		}
+	}
+	return nil
+}
+
+// act does what the operation does to each execution, once however often it is asked for: the token sees to that.
+// What goes on has no result yet.
+func (d *bulks) act(ctx context.Context, n BulkName, b *Bulk, out []Flight, sent map[int]int) ([]BulkResult, error) {
+	overrides, err := d.e.bulkOverrides(b)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var results []BulkResult
+	var errs []error
+	parallel(actsAtATime, len(out), func(i int) {
+		f := out[i]
+		r, err := d.e.actOn(ctx, b, f, overrides)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err != nil && ctx.Err() == nil && !unavailable(err) && sent[f.Place] >= bulkTries:
+			r = &BulkResult{Outcome: OutcomeFailed, Before: f.Before, Code: "internal_error", Message: err.Error()}
+		case err != nil:
+			if !unavailable(err) {
+				sent[f.Place]++
+			}
+			errs = append(errs, fmt.Errorf("execution %s: %w", f.Execution, err))
+			return
+		case r == nil:
+			sent[f.Place] = 0
+			return
+		}
+		r.Place = f.Place
+		results = append(results, *r)
+	})
+	return results, errors.Join(errs...)
+}
+
+func unavailable(err error) bool {
+	refused, ok := errors.AsType[*Error](err)
+	return ok && refused.Kind == KindUnavailable
+}
+
+// look finds the outcomes of what was sent out.
+func (d *bulks) look(ctx context.Context, b *Bulk, up []Flight) ([]BulkResult, error) {
+	ids := make([]string, len(up))
+	for i, f := range up {
+		ids[i] = f.watched(b)
+	}
+	heads, err := d.e.store.Heads(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var results []BulkResult
+	for i, f := range up {
+		r, err := d.e.outcomeOf(ctx, b, f, heads[i])
+		if err != nil {
+			return results, err
+		}
+		if r != nil {
+			r.Place = f.Place
+			results = append(results, *r)
+		}
+	}
+	return results, nil
+}
+
+// watched is the execution whose end is the outcome.
+func (f Flight) watched(b *Bulk) string {
+	if b.Redrive.Identity == workflow.NewExecution {
+		return f.Token
+	}
+	return f.Execution
+}
