@@ -84,19 +84,16 @@ func (e *Engine) chosen(ctx context.Context, project string, a *bulkAsked, now t
 		}
 		return nil
 	}
-	filter := a.spec.Filter.executions(now)
 	n := 0
-	for page := (Page{Limit: listedItems}); ; {
-		found, next, err := e.store.Select(ctx, project, filter, page)
+	for cursor := ""; ; {
+		found, next, err := e.choose(ctx, project, a.spec.Filter, now, cursor)
 		if err != nil {
 			return err
 		}
-		for i := range found {
-			if a.spec.Filter.chooses(&found[i]) {
-				n++
-				f(&found[i])
-			}
+		for _, x := range found {
+			f(x)
 		}
+		n += len(found)
 		if n > MaxBulk {
 			return Invalid("bulk_invalid", "the bulk operation cannot be made", workflow.Problem{
 				Field: "filter", Code: "too_many", Message: tooManyChosen, Allowed: fmt.Sprintf("at most %d: narrow it, by time for example, and make several bulk operations", MaxBulk),
@@ -105,7 +102,7 @@ func (e *Engine) chosen(ctx context.Context, project string, a *bulkAsked, now t
 		if next == "" {
 			return nil
 		}
-		page.Cursor = next
+		cursor = next
 	}
 }
 

@@ -16,6 +16,9 @@ type onceAs struct {
 	epoch int
 }
 
+// messageKept is how many bytes of the message of an error a result keeps.
+const messageKept = 500
+
 // lowPriority is that of executions in the low lane.
 const lowPriority = 2
 
@@ -138,19 +141,10 @@ func (e *Engine) outcomeOf(ctx context.Context, b *Bulk, f Flight, x *Execution)
 			return nil, err
 		}
 		if err == nil && full.Error != nil {
-			r.Code, r.Message = full.Error.Code, shortened(full.Error.Message)
+			r.Code, r.Message = full.Error.Code, shortened(full.Error.Message, messageKept)
 		}
 	}
 	return r, nil
-}
-
-// shortened is a message as a report keeps it.
-func shortened(s string) string {
-	const most = 500
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "..."
-	}
-	return s
 }
 
 // endedAbove reports whether all that an execution is a part of has ended.

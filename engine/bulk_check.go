@@ -75,12 +75,15 @@ func (c *bulkCheck) add(field, code, message, allowed string) {
 
 func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
 	f := r.Filter
-	narrow := len(f.Status) > 0 || f.Workflow != "" || f.CorrelationID != "" || f.LabelKey != "" || !f.Since.IsZero()
+	narrow := len(f.Status) > 0 || f.Workflow != "" || f.CorrelationID != "" || f.LabelKey != "" || !f.Since.IsZero() || f.Fingerprint != ""
 	switch {
 	case len(r.IDs) > 0 && (narrow || f.Version != 0 || !f.Until.IsZero()):
 		c.add("filter", "conflict", "is given beside ids", "one of them: a filter chooses executions, ids name them")
 	case len(r.IDs) == 0 && !narrow:
-		c.add("filter", "required", "names nothing", "at least one of status, workflow, correlation_id, label or since; or ids")
+		c.add("filter", "required", "names nothing", "at least one of status, workflow, correlation_id, label, since or fingerprint; or ids")
+	}
+	if f.Fingerprint != "" && !workflow.ValidFingerprint(f.Fingerprint) {
+		c.add("filter.fingerprint", "format", strconv.Quote(f.Fingerprint)+" is none", "the fingerprint of a group of failures")
 	}
 	if f.Version != 0 && f.Workflow == "" {
 		c.add("filter.version", "conflict", "is of no workflow", "with filter.workflow")
@@ -179,6 +182,33 @@ func (f BulkFilter) executions(until time.Time) ExecutionFilter {
 	return out
 }
 
-// chooses reports whether an execution is one that the filter means. What is a part of another execution goes on with
-// that one, and is chosen only where its workflow is named.
-func (f BulkFilter) chooses(x *Execution) bool { return x.Parent == nil || f.Workflow != "" }
+// choose answers a page of the executions that a filter means, oldest first. What is a part of another execution goes on
+// with that one, and is chosen only where its workflow is named.
+func (e *Engine) choose(ctx context.Context, project string, f BulkFilter, until time.Time, cursor string) ([]*Execution, string, error) {
+	filter := f.executions(until)
+	page := Page{Limit: listedItems, Cursor: cursor}
+	var found []*Execution
+	if f.Fingerprint == "" {
+		all, next, err := e.store.Select(ctx, project, filter, page)
+		for i := range all {
+			if x := &all[i]; x.Parent == nil || f.Workflow != "" {
+				found = append(found, x)
+			}
+		}
+		return found, next, err
+	}
+	ids, next, err := e.store.OpenFailures(ctx, project, f.Fingerprint, page)
+	if err != nil {
+		return nil, "", err
+	}
+	heads, err := e.store.Heads(ctx, ids)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, x := range heads {
+		if x != nil && x.Project == project && filter.Matches(x) && !x.CreatedAt.Before(filter.Since) && x.CreatedAt.Before(filter.Until) {
+			found = append(found, x)
+		}
+	}
+	return found, next, nil
+}

@@ -142,15 +142,13 @@ func (d *bulks) step(ctx context.Context, n BulkName) (moved bool, err error) {
 
 // collect adds a page of the executions that the filter chooses to the snapshot.
 func (d *bulks) collect(ctx context.Context, n BulkName, b *Bulk) error {
-	found, next, err := d.e.store.Select(ctx, n.Project, b.Filter.executions(b.CreatedAt), Page{Limit: listedItems, Cursor: b.Cursor})
+	found, next, err := d.e.choose(ctx, n.Project, b.Filter, b.CreatedAt, b.Cursor)
 	if err != nil {
 		return err
 	}
 	a := BulkAdd{From: b.Cursor, To: next, Last: next == ""}
-	for i := range found {
-		if b.Filter.chooses(&found[i]) {
-			a.IDs = append(a.IDs, found[i].ID)
-		}
+	for _, x := range found {
+		a.IDs = append(a.IDs, x.ID)
 	}
 	if b.Counts.Total+len(a.IDs) > MaxBulk {
 		err = d.e.store.ControlBulk(ctx, n, BulkAbort, "the filter "+tooManyChosen+"; nothing was done")

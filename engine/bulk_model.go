@@ -86,6 +86,7 @@ type BulkFilter struct {
 	LabelValue    string                     `json:"label_value,omitempty"`
 	Since         time.Time                  `json:"since,omitzero"` // of creation
 	Until         time.Time                  `json:"until,omitzero"`
+	Fingerprint   string                     `json:"fingerprint,omitempty"` // of a group of failures: those that are open
 }
 
 // BulkRequest asks for a bulk operation.

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -288,6 +289,15 @@ type ExecutionFilter struct {
 	LabelValue    string
 	Fingerprint   string    // of a group of failures: those that are open failures in it
 	Since, Until  time.Time // of creation
+}
+
+// Matches reports whether the filter lets an execution pass, whenever it was created.
+func (f ExecutionFilter) Matches(x *Execution) bool {
+	return (len(f.Status) == 0 || slices.Contains(f.Status, x.Status)) &&
+		(f.Workflow == "" || x.Workflow == f.Workflow) &&
+		(f.Version == 0 || x.Version == f.Version) &&
+		(f.CorrelationID == "" || x.CorrelationID == f.CorrelationID) &&
+		(f.LabelKey == "" || x.Labels[f.LabelKey] == f.LabelValue)
 }
 
 // StartRequest asks for an execution of a workflow.

@@ -140,7 +140,7 @@ func (r *Redis) Select(ctx context.Context, project string, f engine.ExecutionFi
 	}
 	var found []engine.Execution
 	for _, x := range all {
-		if x != nil && matches(x, f) {
+		if x != nil && f.Matches(x) {
 			found = append(found, *x)
 		}
 	}

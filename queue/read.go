@@ -360,7 +360,7 @@ func (r *Redis) List(ctx context.Context, project string, f engine.ExecutionFilt
 		}
 		for i, x := range all {
 			cursor = ids[i]
-			if x != nil && matches(x, f) {
+			if x != nil && f.Matches(x) {
 				if found = append(found, *x); len(found) == page.Limit {
 					return found, cursor, nil
 				}
@@ -416,14 +416,6 @@ func (r *Redis) shortest(ctx context.Context, project string, f engine.Execution
 		}
 	}
 	return lists[best], nil
-}
-
-func matches(x *engine.Execution, f engine.ExecutionFilter) bool {
-	return (len(f.Status) == 0 || slices.Contains(f.Status, x.Status)) &&
-		(f.Workflow == "" || x.Workflow == f.Workflow) &&
-		(f.Version == 0 || x.Version == f.Version) &&
-		(f.CorrelationID == "" || x.CorrelationID == f.CorrelationID) &&
-		(f.LabelKey == "" || x.Labels[f.LabelKey] == f.LabelValue)
 }
 
 // idAt is the smallest UUIDv7 of a moment.
