@@ -165,16 +165,32 @@ func (c *course) reopens(ref string, k *cut, budget workflow.Budget) {
 // supersede takes the later iterations of a loop out until they are reached again.
 func (c *course) supersede(loop string, first int) {
 	c.tasks[loop].size = first
+	var out []string
 	for _, ref := range c.within(loop) {
 		at := c.place(ref)
 		for up := ref; up != loop; up = workflow.Outside(up) {
 			at = c.place(up)
 		}
-		if n, _ := strconv.Atoi(workflow.Key(at.Ref)); n > first {
-			c.clear(ref, 0)
-			c.tasks[ref].status = workflow.TaskSkipped
+		if n, _ := strconv.Atoi(workflow.Key(at.Ref)); n > first && !c.former(ref, loop) {
+			out = append(out, ref)
 		}
 	}
+	for _, ref := range out {
+		c.clear(ref, 0)
+		c.tasks[ref].status = workflow.TaskSkipped
+	}
+}
+
+// former says whether a task is of an iteration that only an earlier attempt of its loop had, in another loop.
+func (c *course) former(ref, outermost string) bool {
+	for up := ref; workflow.Outside(up) != outermost; up = workflow.Outside(up) {
+		holder := workflow.Outside(up)
+		n, _ := strconv.Atoi(workflow.Key(up))
+		if c.place(holder).Role == workflow.RoleLoop && n > c.tasks[holder].size && c.tasks[up].status.Ended() {
+			return true
+		}
+	}
+	return false
 }
 
 // endAs ends a task as the redrive says.
