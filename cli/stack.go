@@ -96,6 +96,7 @@ func (s *stack) start(ctx context.Context, o stackOptions) error {
 func (s *stack) startServer(ctx context.Context, o stackOptions, store *queue.Redis, registry *prometheus.Registry) error {
 	options := *o.server
 	options.Engine, options.Monitoring, options.Registry, options.Logger = s.engine, store.Monitoring(), registry, o.log
+	options.Script = tasks.Script(tasks.DefaultOptions())
 	if o.openHere {
 		var err error
 		if options.Open, err = openWithoutKeys(ctx, s.engine, options); err != nil {

@@ -25,7 +25,7 @@ var dialects = []struct {
 }{
 	{conductor.Name, func(s *Server) compat.Dialect {
 		return conductor.New(s.options.Engine, conductor.Options{
-			Waiters: s.options.Streams, Pollers: s.options.Pollers, Stopping: s.stopping, Logger: s.options.Logger,
+			Waiters: s.options.Streams, Pollers: s.options.Pollers, Stopping: s.stopping, Logger: s.options.Logger, Script: s.options.Script,
 		})
 	}},
 	{digdag.Name, func(s *Server) compat.Dialect { return digdag.New(s.options.Engine) }},

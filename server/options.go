@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,6 +60,9 @@ type Options struct {
 	Dialects []string // names of the wire dialects that are spoken; nil = all, empty = none
 
 	CogniteURL string // what the requests of Cognite's cdf tasks are relative to; "" = only absolute ones
+
+	// Script runs the JavaScript that a dialect's clients decide with; nil = what needs it is refused.
+	Script func(ctx context.Context, script string, input json.RawMessage) (json.RawMessage, error)
 
 	MaxBody    int64         // bytes of a request body
 	Streams    int           // streams of events and logs at once, and as many calls of a dialect that wait

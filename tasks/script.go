@@ -44,21 +44,37 @@ type scriptInput struct {
 
 // scriptType computes a value with JavaScript.
 func scriptType(o Options) Type {
-	limitMatches()
-	scripts := newScripts()
+	run := scriptRunner(o)
 	t := New("script", func(ctx context.Context, job *Job, in scriptInput) (json.RawMessage, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, o.ScriptTime, errScriptTime)
-		defer cancel()
-		program, err := scripts.compile(ctx, in.Script)
-		if err != nil {
-			return nil, err
-		}
-		r := &scriptRun{vm: scriptMachine(job.IdempotencyKey), memory: o.ScriptMemory}
-		return r.run(ctx, program, in.Input)
+		return run(ctx, job.IdempotencyKey, in.Script, in.Input)
 	})
 	t.Description = "Computes a value from another one with JavaScript, without I/O."
 	t.Input, t.Output = scriptSchema, nil
 	return t
+}
+
+// Script runs JavaScript as the type script does, for those who are no task: a server that decides what somebody wrote.
+func Script(o Options) func(ctx context.Context, script string, input json.RawMessage) (json.RawMessage, error) {
+	run := scriptRunner(o)
+	return func(ctx context.Context, script string, input json.RawMessage) (json.RawMessage, error) {
+		return run(ctx, "", script, input)
+	}
+}
+
+// scriptRunner runs scripts within the limits; the key decides what their random numbers are.
+func scriptRunner(o Options) func(ctx context.Context, key, script string, input json.RawMessage) (json.RawMessage, error) {
+	limitMatches()
+	scripts := newScripts()
+	return func(ctx context.Context, key, script string, input json.RawMessage) (json.RawMessage, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, o.ScriptTime, errScriptTime)
+		defer cancel()
+		program, err := scripts.compile(ctx, script)
+		if err != nil {
+			return nil, err
+		}
+		r := &scriptRun{vm: scriptMachine(key), memory: o.ScriptMemory}
+		return r.run(ctx, program, input)
+	}
 }
 
 var (

@@ -42,7 +42,7 @@ func (c conductor) must(method, path, body string) string {
 
 type conductorTask struct {
 	TaskID, TaskType, TaskDefName, Status, ReferenceTaskName, WorkflowInstanceID, RetriedTaskID, ReasonForIncompletion, SubWorkflowID string
-	RetryCount, Seq, Iteration                                                                                                        int
+	RetryCount, Seq, Iteration, CallbackAfterSeconds                                                                                  int
 	Retried                                                                                                                           bool
 	InputData, OutputData                                                                                                             map[string]any
 }

@@ -114,7 +114,11 @@ type Options struct {
 	Pollers  int             // polls of workers at once
 	Stopping context.Context // done when the server stops: those that wait answer
 	Logger   *slog.Logger
+	Script   Script
 }
+
+// Script runs JavaScript that sees the input as $, and answers the value of its last statement; nil = there is none to be had.
+type Script func(ctx context.Context, script string, input json.RawMessage) (json.RawMessage, error)
 
 type handlers struct {
 	engine   Engine
@@ -122,6 +126,7 @@ type handlers struct {
 	waiters  chan struct{}
 	pollers  chan struct{}
 	logger   *slog.Logger
+	script   Script
 	own      chan struct{} // capacity 1: a workflow with tasks that servers run themselves was published
 	shelf    shelf
 	patience patience
@@ -129,7 +134,7 @@ type handlers struct {
 
 // New makes the dialect over an engine.
 func New(e Engine, o Options) compat.Dialect {
-	h := &handlers{engine: e, stopping: o.Stopping, waiters: make(chan struct{}, o.Waiters), pollers: make(chan struct{}, o.Pollers), logger: o.Logger, own: make(chan struct{}, 1)}
+	h := &handlers{engine: e, stopping: o.Stopping, waiters: make(chan struct{}, o.Waiters), pollers: make(chan struct{}, o.Pollers), logger: o.Logger, script: o.Script, own: make(chan struct{}, 1)}
 	roots := []string{"/health"}
 	for _, name := range []string{"workflow", "tasks", "metadata", "event", "scheduler", "admin", "queue", "health", "version", "token", "environment", "secrets", "schema"} {
 		roots = append(roots, "/api/"+name)

@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -64,10 +65,10 @@ func (h *handlers) putEvent(known bool) func(*gin.Context) error {
 		if err := mold(full, &e); err != nil {
 			return malformed(err)
 		}
-		if wrong := e.check(); len(wrong) > 0 {
+		ctx := c.Request.Context()
+		if wrong := append(e.check(), h.checkCondition(ctx, &e)...); len(wrong) > 0 {
 			return wrong
 		}
-		ctx := c.Request.Context()
 		_, err := h.engine.Note(ctx, compat.Project(ctx), notesEvents, e.Name)
 		switch {
 		case err == nil && !known:
@@ -94,9 +95,6 @@ func (e *eventHandler) check() invalidDef {
 	}
 	if !strings.HasPrefix(e.Event, "conductor:") {
 		add("event", "%q cannot be listened to here: events are those of EVENT tasks with the sink conductor, conductor:WORKFLOW:NAME", e.Event)
-	}
-	if e.Condition != "" && e.Condition != "true" {
-		add("condition", "a condition cannot be evaluated here: let the workflow that is started decide")
 	}
 	if len(e.Actions) == 0 {
 		add("actions", "No actions specified. Please specify at-least one action")
@@ -185,13 +183,68 @@ func (h *handlers) eventFor(ctx context.Context, r engine.RemoteRun) (any, error
 		if !e.Active || !slices.Contains([]string{event, in.Sink}, e.Event) {
 			continue
 		}
-		for i, a := range e.Actions {
-			if err := h.act(ctx, a, payload, fmt.Sprintf("%s:%s:%d:%s:%d", r.Execution, r.Ref, r.Attempt, e.Name, i)); err != nil {
-				return nil, fmt.Errorf("event handler %s: %w", e.Name, err)
-			}
+		if err := h.handle(ctx, r, &e, payload); err != nil {
+			return nil, err
 		}
 	}
 	return payload, nil
+}
+
+// handle does what one handler says. What the state of others forbids is none of the event's failures: it is in the task's log.
+func (h *handlers) handle(ctx context.Context, r engine.RemoteRun, e *eventHandler, payload map[string]any) error {
+	meets, err := h.meets(ctx, e, payload)
+	if err != nil {
+		return h.noteEvent(ctx, r, "event handler %s: condition: %v", e.Name, err)
+	}
+	if !meets {
+		return nil
+	}
+	for i, a := range e.Actions {
+		err := h.act(ctx, a, payload, fmt.Sprintf("%s:%s:%d:%s:%d", r.Execution, r.Ref, r.Attempt, e.Name, i))
+		if message, ok := told(err); ok {
+			err = h.noteEvent(ctx, r, "event handler %s: %s: %s", e.Name, a.Action, message)
+		}
+		if err != nil {
+			return fmt.Errorf("event handler %s: %w", e.Name, err)
+		}
+	}
+	return nil
+}
+
+func (h *handlers) noteEvent(ctx context.Context, r engine.RemoteRun, format string, args ...any) error {
+	line := engine.LogLine{Level: engine.LogWarn, Message: engine.ClipLogMessage(fmt.Sprintf(format, args...))}
+	return h.engine.RemoteLog(ctx, r.Execution, r.Ref, r.Token, []engine.LogLine{line})
+}
+
+// meets reports whether an event meets the condition of a handler.
+func (h *handlers) meets(ctx context.Context, e *eventHandler, payload map[string]any) (bool, error) {
+	if e.Condition == "" {
+		return true, nil
+	}
+	if h.script == nil {
+		return false, errors.New("there is nothing here that evaluates it")
+	}
+	out, err := h.script(ctx, "Boolean(eval("+literal(e.Condition)+"))", encoded(payload))
+	return string(out) == "true", err
+}
+
+// checkCondition reads a condition and does not evaluate it.
+func (h *handlers) checkCondition(ctx context.Context, e *eventHandler) invalidDef {
+	wrong := func(field, format string, args ...any) invalidDef {
+		return invalidDef{{Path: field, Message: fmt.Sprintf(format, args...)}}
+	}
+	switch {
+	case e.Condition == "":
+		return nil
+	case !slices.Contains([]string{"", "javascript", "graaljs"}, e.Evaluator):
+		return wrong("evaluatorType", "%q cannot be evaluated here: javascript and graaljs can", e.Evaluator)
+	case h.script == nil:
+		return wrong("condition", "there is nothing here that evaluates it: let the workflow that is started decide")
+	}
+	if _, err := h.script(ctx, "(function () {\n"+e.Condition+"\n});\nnull", nil); err != nil {
+		return wrong("condition", "%v", err)
+	}
+	return nil
 }
 
 // act does one action. key makes a start happen once, however often it is tried.
