@@ -88,10 +88,10 @@ func (p *program) app() *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {},
 		Flags:          globalFlags(),
 		Commands: slices.Concat(
-			[]*cli.Command{p.workflowCommand(), p.runCommand(), p.executionCommand(), p.sessionCommand(), p.scheduleCommand()},
+			[]*cli.Command{p.workflowCommand(), p.runCommand(), p.executionCommand(), p.sessionCommand(), p.scheduleCommand(), p.failureCommand()},
 			p.redriveCommands(),
 			p.controlCommands(),
-			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.completionCommand()},
+			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.auditCommand(), p.completionCommand()},
 			p.processCommands(),
 		),
 	}

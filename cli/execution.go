@@ -24,6 +24,7 @@ func (p *program) executionCommand() *cli.Command {
 				&cli.StringFlag{Name: "until", Usage: "only created before `TIME` (RFC 3339) or longer ago than (2h)"},
 				&cli.StringFlag{Name: "correlation-id", Usage: "only with this correlation `ID`"},
 				&cli.StringFlag{Name: "label", Usage: "only with the label `KEY=VALUE`"},
+				&cli.StringFlag{Name: "fingerprint", Usage: "only open failures of the group with this `FINGERPRINT`; see redrive failure list"},
 				limitFlag(),
 			},
 			Action: p.listExecutions,
@@ -179,7 +180,7 @@ func (p *program) executionFilter(c *cli.Context) (client.ListExecutionsParams, 
 	if len(statuses) > 0 {
 		f.Status = &statuses
 	}
-	for name, field := range map[string]**string{"workflow": &f.Workflow, "correlation-id": &f.CorrelationID, "label": &f.Label} {
+	for name, field := range map[string]**string{"workflow": &f.Workflow, "correlation-id": &f.CorrelationID, "label": &f.Label, "fingerprint": &f.Fingerprint} {
 		if value := c.String(name); value != "" {
 			*field = &value
 		}

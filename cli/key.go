@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -83,6 +84,11 @@ func (p *program) createKeyInRedis(ctx context.Context, url string, r client.Key
 	key, secret, err := e.CreateKey(ctx, engine.Key{Name: r.Name, Scope: engine.Scope(r.Scope), Projects: r.Projects})
 	if err != nil {
 		return nil, fmt.Errorf("create the key: %w", err)
+	}
+	if err := e.Audit(ctx, engine.AuditEntry{
+		By: "redrive key create --redis", Dialect: "cli", Operation: "createKey", Path: key.ID, Status: http.StatusCreated,
+	}, ""); err != nil {
+		fmt.Fprintf(p.err, "The audit does not have it: %v\n", err)
 	}
 	return &client.CreatedKey{
 		ID: key.ID, Name: key.Name, Scope: client.Scope(key.Scope), Projects: key.Projects, CreatedAt: key.CreatedAt, Secret: secret,

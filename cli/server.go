@@ -22,7 +22,7 @@ func (p *program) serverCommand() *cli.Command {
 			dialectsFlag(),
 			cogniteURLFlag(),
 			&cli.BoolFlag{Name: "check", Usage: "check the settings and Redis, start nothing"},
-		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag(), setup.SecretsFlag()}, logFlags("info")),
+		}, setup.RedisFlags(), []cli.Flag{setup.RetentionFlag()}, setup.AuditFlags(), []cli.Flag{setup.SecretsFlag()}, logFlags("info")),
 		Action: p.server,
 	}, []string{
 		"redrive server --redis redis://127.0.0.1:6379/0",
@@ -56,6 +56,10 @@ func (p *program) server(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	auditRetention, auditEntries, err := setup.Audit(c)
+	if err != nil {
+		return err
+	}
 	secrets, err := setup.Secrets(c)
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func (p *program) server(c *cli.Context) error {
 		return p.checkServer(c, options)
 	}
 	s, err := startStack(c.Context, stackOptions{
-		redis: c.String("redis"), retention: retention, types: types, server: &options, secrets: secrets, openHere: true, log: log,
+		redis: c.String("redis"), retention: retention, auditRetention: auditRetention, auditEntries: auditEntries, types: types, server: &options, secrets: secrets, openHere: true, log: log,
 	})
 	if err != nil {
 		return err

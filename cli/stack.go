@@ -21,15 +21,17 @@ import (
 
 // stackOptions say which parts a process puts together.
 type stackOptions struct {
-	redis     string
-	embedded  bool
-	retention time.Duration                     // of ended executions, 0 = the default
-	types     *tasks.Registry                   // what definitions are checked against, and what the worker runs
-	server    *server.Options                   // nil = no server; its Engine and Monitoring are filled in
-	secrets   func(name string) (string, error) // nil = from the environment
-	worker    *worker.Options                   // nil = no worker; its Engine, Client and Waker are filled in
-	openHere  bool                              // the server asks for no keys while there are none
-	log       *slog.Logger
+	redis          string
+	embedded       bool
+	retention      time.Duration                     // of ended executions, 0 = the default
+	auditRetention time.Duration                     // of entries of the audit, 0 = the default
+	auditEntries   int64                             // of a project at the most, 0 = the default
+	types          *tasks.Registry                   // what definitions are checked against, and what the worker runs
+	server         *server.Options                   // nil = no server; its Engine and Monitoring are filled in
+	secrets        func(name string) (string, error) // nil = from the environment
+	worker         *worker.Options                   // nil = no worker; its Engine, Client and Waker are filled in
+	openHere       bool                              // the server asks for no keys while there are none
+	log            *slog.Logger
 }
 
 // stack is the running parts of a process, and how to stop them in reverse.
@@ -54,7 +56,9 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 }
 
 func (s *stack) start(ctx context.Context, o stackOptions) error {
-	store, err := queue.Open(ctx, queue.Options{URL: o.redis, Embedded: o.embedded, Retention: o.retention, Logger: o.log})
+	store, err := queue.Open(ctx, queue.Options{
+		URL: o.redis, Embedded: o.embedded, Retention: o.retention, AuditRetention: o.auditRetention, AuditEntries: o.auditEntries, Logger: o.log,
+	})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuditEntryOutcome.
+const (
+	AuditEntryOutcomeDone    AuditEntryOutcome = "done"
+	AuditEntryOutcomeRefused AuditEntryOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryOutcome enum.
+func (e AuditEntryOutcome) Valid() bool {
+	switch e {
+	case AuditEntryOutcomeDone:
+		return true
+	case AuditEntryOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BackfillStatus.
 const (
 	BackfillStatusCanceled BackfillStatus = "canceled"
@@ -68,6 +86,27 @@ func (e ExecutionStatus) Valid() bool {
 	case ExecutionStatusSucceeded:
 		return true
 	case ExecutionStatusTimedOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FailureState.
+const (
+	Acknowledged FailureState = "acknowledged"
+	Open         FailureState = "open"
+	Resolved     FailureState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the FailureState enum.
+func (e FailureState) Valid() bool {
+	switch e {
+	case Acknowledged:
+		return true
+	case Open:
+		return true
+	case Resolved:
 		return true
 	default:
 		return false
@@ -413,6 +452,24 @@ func (e TickOutcomeOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ListFleetAuditParamsOutcome.
+const (
+	ListFleetAuditParamsOutcomeDone    ListFleetAuditParamsOutcome = "done"
+	ListFleetAuditParamsOutcomeRefused ListFleetAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListFleetAuditParamsOutcome enum.
+func (e ListFleetAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListFleetAuditParamsOutcomeDone:
+		return true
+	case ListFleetAuditParamsOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetGraphParamsFormat.
 const (
 	GetGraphParamsFormatDot     GetGraphParamsFormat = "dot"
@@ -431,6 +488,24 @@ func (e GetGraphParamsFormat) Valid() bool {
 	case GetGraphParamsFormatMermaid:
 		return true
 	case GetGraphParamsFormatSvg:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditParamsOutcome.
+const (
+	ListAuditParamsOutcomeDone    ListAuditParamsOutcome = "done"
+	ListAuditParamsOutcomeRefused ListAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditParamsOutcome enum.
+func (e ListAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListAuditParamsOutcomeDone:
+		return true
+	case ListAuditParamsOutcomeRefused:
 		return true
 	default:
 		return false
@@ -466,6 +541,55 @@ type Attempt struct {
 type AttemptList struct {
 	Items      []Attempt `json:"items"`
 	NextCursor *string   `json:"next_cursor"`
+}
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	At time.Time `json:"at"`
+
+	// By The name of the key, as the server knew it then; `anybody` on an open server.
+	By string `json:"by"`
+
+	// Code The code of the error.
+	Code string `json:"code,omitempty"`
+
+	// Dialect `native` for this API, `monitoring` for the dashboard, else the dialect.
+	Dialect string `json:"dialect"`
+	ID      string `json:"id"`
+
+	// Key The id of the key; left out on an open server.
+	Key    string `json:"key,omitempty"`
+	Method string `json:"method"`
+
+	// Operation The operation of this API, as `retryExecution`; elsewhere the method and the route.
+	Operation string            `json:"operation"`
+	Outcome   AuditEntryOutcome `json:"outcome"`
+
+	// Path What it was about, without the query.
+	Path string `json:"path"`
+
+	// Project Left out when it concerns no single one.
+	Project string `json:"project,omitempty"`
+
+	// Reason That the caller gave.
+	Reason string `json:"reason,omitempty"`
+
+	// Remote The address that the call came from.
+	Remote    string `json:"remote"`
+	RequestID string `json:"request_id"`
+
+	// Status The HTTP status.
+	Status    int    `json:"status"`
+	UserAgent string `json:"user_agent,omitempty"`
+}
+
+// AuditEntryOutcome defines model for AuditEntry.Outcome.
+type AuditEntryOutcome string
+
+// AuditList defines model for AuditList.
+type AuditList struct {
+	Items      []AuditEntry `json:"items"`
+	NextCursor *string      `json:"next_cursor"`
 }
 
 // Backfill defines model for Backfill.
@@ -711,6 +835,65 @@ type FailRequest struct {
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
 }
+
+// FailureGroup defines model for FailureGroup.
+type FailureGroup struct {
+	// By Who said so; left out when nobody did.
+	By   string `json:"by,omitempty"`
+	Code string `json:"code"`
+
+	// Executions How many executions ever failed so and are still kept.
+	Executions  int       `json:"executions"`
+	Fingerprint string    `json:"fingerprint"`
+	FirstSeen   time.Time `json:"first_seen"`
+	LastSeen    time.Time `json:"last_seen"`
+
+	// Message Of the first failure.
+	Message string `json:"message"`
+	Note    string `json:"note,omitempty"`
+
+	// Open How many executions are open failures: neither redriven with success since, nor superseded by a new execution that succeeded.
+	Open int `json:"open"`
+
+	// ReopenedAt When a new failure opened it again.
+	ReopenedAt *time.Time `json:"reopened_at,omitempty"`
+
+	// Samples Ids of open failures, the newest first; only of one group.
+	Samples []string `json:"samples,omitempty"`
+
+	// State A new failure opens a resolved group again. An acknowledged one stays so until it is resolved.
+	State FailureState `json:"state"`
+
+	// StateAt When it became so.
+	StateAt time.Time `json:"state_at"`
+
+	// Task Its ref, without items and iterations.
+	Task string `json:"task,omitempty"`
+
+	// Trend Failures per hour over 48 hours; the last one is the present hour.
+	Trend []int `json:"trend"`
+
+	// Type The type of the task that failed; left out when an execution failed as a whole, as by its deadline.
+	Type string `json:"type,omitempty"`
+
+	// Workflows Up to 20 that failed so, the last one first.
+	Workflows []string `json:"workflows"`
+}
+
+// FailureList defines model for FailureList.
+type FailureList struct {
+	Items      []FailureGroup `json:"items"`
+	NextCursor *string        `json:"next_cursor"`
+}
+
+// FailureNote defines model for FailureNote.
+type FailureNote struct {
+	// Note Shown with the group.
+	Note string `json:"note,omitempty"`
+}
+
+// FailureState A new failure opens a resolved group again. An acknowledged one stays so until it is resolved.
+type FailureState string
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -1180,8 +1363,11 @@ type RemoteCompleteRequest struct {
 // RemoteError defines model for RemoteError.
 type RemoteError struct {
 	// Code Stable; what `retry.non_retryable` and programs decide by.
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code string `json:"code"`
+
+	// Fingerprint The group of failures that this one belongs to; made from type, ref, code and message when left out.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	Message     string `json:"message"`
 
 	// Retryable Whether another try may help, true when left out.
 	Retryable *bool `json:"retryable,omitempty"`
@@ -1679,6 +1865,9 @@ type DryRun = bool
 // ExecutionID defines model for ExecutionID.
 type ExecutionID = string
 
+// Fingerprint defines model for Fingerprint.
+type Fingerprint = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1724,8 +1913,41 @@ type SettledOrPlanned = TaskOrPlan
 // Control defines model for Control.
 type Control = ControlRequest
 
+// Note defines model for Note.
+type Note = FailureNote
+
 // Redrive defines model for Redrive.
 type Redrive = RedriveRequest
+
+// ListFleetAuditParams defines parameters for ListFleetAudit.
+type ListFleetAuditParams struct {
+	// By Only of this key, by its id or its name.
+	By *string `form:"by,omitempty" json:"by,omitempty"`
+
+	// Operation Only this operation, as `retryExecution`.
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Dialect Only of this dialect, `native` for this API, `monitoring` for the dashboard.
+	Dialect *string `form:"dialect,omitempty" json:"dialect,omitempty"`
+
+	// Outcome Only what was done, or what was refused or failed.
+	Outcome *ListFleetAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Since At or after this time (RFC 3339).
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time (RFC 3339).
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListFleetAuditParamsOutcome defines parameters for ListFleetAudit.
+type ListFleetAuditParamsOutcome string
 
 // DiffExecutionsParams defines parameters for DiffExecutions.
 type DiffExecutionsParams struct {
@@ -1862,6 +2084,36 @@ type ListProjectsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// By Only of this key, by its id or its name.
+	By *string `form:"by,omitempty" json:"by,omitempty"`
+
+	// Operation Only this operation, as `retryExecution`.
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Dialect Only of this dialect, `native` for this API, `monitoring` for the dashboard.
+	Dialect *string `form:"dialect,omitempty" json:"dialect,omitempty"`
+
+	// Outcome Only what was done, or what was refused or failed.
+	Outcome *ListAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Since At or after this time (RFC 3339).
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time (RFC 3339).
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListAuditParamsOutcome defines parameters for ListAudit.
+type ListAuditParamsOutcome string
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Status One or more statuses, comma-separated or repeated.
@@ -1881,6 +2133,24 @@ type ListExecutionsParams struct {
 
 	// Label A label as `key=value`.
 	Label *string `form:"label,omitempty" json:"label,omitempty"`
+
+	// Fingerprint Only open failures of the group with this fingerprint.
+	Fingerprint *string `form:"fingerprint,omitempty" json:"fingerprint,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListFailuresParams defines parameters for ListFailures.
+type ListFailuresParams struct {
+	// State One or more states, repeated.
+	State *[]FailureState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Workflow Only groups in which this workflow failed.
+	Workflow *string `form:"workflow,omitempty" json:"workflow,omitempty"`
 
 	// Cursor The `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -1987,6 +2257,15 @@ type PutProjectJSONRequestBody = ProjectRequest
 
 // StartExecutionJSONRequestBody defines body for StartExecution for application/json ContentType.
 type StartExecutionJSONRequestBody = StartRequest
+
+// AcknowledgeFailureJSONRequestBody defines body for AcknowledgeFailure for application/json ContentType.
+type AcknowledgeFailureJSONRequestBody = FailureNote
+
+// ReopenFailureJSONRequestBody defines body for ReopenFailure for application/json ContentType.
+type ReopenFailureJSONRequestBody = FailureNote
+
+// ResolveFailureJSONRequestBody defines body for ResolveFailure for application/json ContentType.
+type ResolveFailureJSONRequestBody = FailureNote
 
 // PutScheduleJSONRequestBody defines body for PutSchedule for application/json ContentType.
 type PutScheduleJSONRequestBody = ScheduleRequest
@@ -2147,6 +2426,13 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ListFleetAudit List what was changed outside of projects
+	//
+	// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+	//
+	// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
+	ListFleetAudit(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetExecution Read an execution
 	//
@@ -2428,6 +2714,13 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/projects/{project} (the `PutProject` operationId).
 	PutProject(ctx context.Context, project ProjectName, body PutProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAudit List what was changed in a project
+	//
+	// The newest entries first. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+	//
+	// Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
+	ListAudit(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListExecutions List executions
 	//
 	// Newest first. Filters narrow together.
@@ -2460,6 +2753,74 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 	StartExecution(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFailures List groups of failures
+	//
+	// Those seen last first, without samples. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+	//
+	// Corresponds with GET /v1/projects/{project}/failures (the `ListFailures` operationId).
+	ListFailures(ctx context.Context, project ProjectName, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFailure Get a group of failures
+	//
+	// With the newest ten executions that are open failures in it. `listExecutions` with `fingerprint` lists all of them.
+	//
+	// Corresponds with GET /v1/projects/{project}/failures/{fingerprint} (the `GetFailure` operationId).
+	GetFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcknowledgeFailureWithBody Acknowledge a group of failures
+	//
+	// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+	AcknowledgeFailureWithBody(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcknowledgeFailure Acknowledge a group of failures
+	//
+	// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+	AcknowledgeFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, body AcknowledgeFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReopenFailureWithBody Reopen a group of failures
+	//
+	// It is to be looked at again.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+	ReopenFailureWithBody(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReopenFailure Reopen a group of failures
+	//
+	// It is to be looked at again.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+	ReopenFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ReopenFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResolveFailureWithBody Resolve a group of failures
+	//
+	// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+	ResolveFailureWithBody(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResolveFailure Resolve a group of failures
+	//
+	// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+	ResolveFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ResolveFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSchedules List schedules
 	//
@@ -2718,6 +3079,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/workers (the `ListWorkers` operationId).
 	ListWorkers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListFleetAudit List what was changed outside of projects
+//
+// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+//
+// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
+func (c *Transport) ListFleetAudit(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFleetAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // GetExecution Read an execution
@@ -3360,6 +3738,23 @@ func (c *Transport) PutProject(ctx context.Context, project ProjectName, body Pu
 	return c.Client.Do(req)
 }
 
+// ListAudit List what was changed in a project
+//
+// The newest entries first. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+//
+// Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
+func (c *Transport) ListAudit(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditRequest(c.Server, project, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListExecutions List executions
 //
 // Newest first. Filters narrow together.
@@ -3413,6 +3808,154 @@ func (c *Transport) StartExecutionWithBody(ctx context.Context, project ProjectN
 // Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 func (c *Transport) StartExecution(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStartExecutionRequest(c.Server, project, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFailures List groups of failures
+//
+// Those seen last first, without samples. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+//
+// Corresponds with GET /v1/projects/{project}/failures (the `ListFailures` operationId).
+func (c *Transport) ListFailures(ctx context.Context, project ProjectName, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFailuresRequest(c.Server, project, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFailure Get a group of failures
+//
+// With the newest ten executions that are open failures in it. `listExecutions` with `fingerprint` lists all of them.
+//
+// Corresponds with GET /v1/projects/{project}/failures/{fingerprint} (the `GetFailure` operationId).
+func (c *Transport) GetFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFailureRequest(c.Server, project, fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcknowledgeFailureWithBody Acknowledge a group of failures
+//
+// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+func (c *Transport) AcknowledgeFailureWithBody(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcknowledgeFailureRequestWithBody(c.Server, project, fingerprint, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcknowledgeFailure Acknowledge a group of failures
+//
+// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+func (c *Transport) AcknowledgeFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, body AcknowledgeFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcknowledgeFailureRequest(c.Server, project, fingerprint, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReopenFailureWithBody Reopen a group of failures
+//
+// It is to be looked at again.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+func (c *Transport) ReopenFailureWithBody(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReopenFailureRequestWithBody(c.Server, project, fingerprint, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReopenFailure Reopen a group of failures
+//
+// It is to be looked at again.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+func (c *Transport) ReopenFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ReopenFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReopenFailureRequest(c.Server, project, fingerprint, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResolveFailureWithBody Resolve a group of failures
+//
+// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+func (c *Transport) ResolveFailureWithBody(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveFailureRequestWithBody(c.Server, project, fingerprint, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResolveFailure Resolve a group of failures
+//
+// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+func (c *Transport) ResolveFailure(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ResolveFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveFailureRequest(c.Server, project, fingerprint, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4019,6 +4562,144 @@ func (c *Transport) ListWorkers(ctx context.Context, reqEditors ...RequestEditor
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListFleetAuditRequest constructs an http.Request for the ListFleetAudit method
+func NewListFleetAuditRequest(server string, params *ListFleetAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.By != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "by", *params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Operation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "operation", *params.Operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Dialect != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dialect", *params.Dialect, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewGetExecutionRequest constructs an http.Request for the GetExecution method
@@ -5623,6 +6304,151 @@ func NewPutProjectRequestWithBody(server string, project ProjectName, contentTyp
 	return req, nil
 }
 
+// NewListAuditRequest constructs an http.Request for the ListAudit method
+func NewListAuditRequest(server string, project ProjectName, params *ListAuditParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/audit", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.By != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "by", *params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Operation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "operation", *params.Operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Dialect != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dialect", *params.Dialect, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListExecutionsRequest constructs an http.Request for the ListExecutions method
 func NewListExecutionsRequest(server string, project ProjectName, params *ListExecutionsParams) (*http.Request, error) {
 	var err error
@@ -5730,6 +6556,18 @@ func NewListExecutionsRequest(server string, project ProjectName, params *ListEx
 
 		}
 
+		if params.Fingerprint != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "fingerprint", *params.Fingerprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -5796,6 +6634,306 @@ func NewStartExecutionRequestWithBody(server string, project ProjectName, conten
 	}
 
 	operationPath := fmt.Sprintf("/v1/projects/%s/executions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListFailuresRequest constructs an http.Request for the ListFailures method
+func NewListFailuresRequest(server string, project ProjectName, params *ListFailuresParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/failures", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Workflow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workflow", *params.Workflow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetFailureRequest constructs an http.Request for the GetFailure method
+func NewGetFailureRequest(server string, project ProjectName, fingerprint Fingerprint) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "fingerprint", fingerprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/failures/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAcknowledgeFailureRequest calls the generic AcknowledgeFailure builder with application/json body
+func NewAcknowledgeFailureRequest(server string, project ProjectName, fingerprint Fingerprint, body AcknowledgeFailureJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAcknowledgeFailureRequestWithBody(server, project, fingerprint, "application/json", bodyReader)
+}
+
+// NewAcknowledgeFailureRequestWithBody constructs an http.Request for the AcknowledgeFailure method, with any body, and a specified content type
+func NewAcknowledgeFailureRequestWithBody(server string, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "fingerprint", fingerprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/failures/%s/acknowledge", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReopenFailureRequest calls the generic ReopenFailure builder with application/json body
+func NewReopenFailureRequest(server string, project ProjectName, fingerprint Fingerprint, body ReopenFailureJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReopenFailureRequestWithBody(server, project, fingerprint, "application/json", bodyReader)
+}
+
+// NewReopenFailureRequestWithBody constructs an http.Request for the ReopenFailure method, with any body, and a specified content type
+func NewReopenFailureRequestWithBody(server string, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "fingerprint", fingerprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/failures/%s/reopen", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResolveFailureRequest calls the generic ResolveFailure builder with application/json body
+func NewResolveFailureRequest(server string, project ProjectName, fingerprint Fingerprint, body ResolveFailureJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResolveFailureRequestWithBody(server, project, fingerprint, "application/json", bodyReader)
+}
+
+// NewResolveFailureRequestWithBody constructs an http.Request for the ResolveFailure method, with any body, and a specified content type
+func NewResolveFailureRequestWithBody(server string, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "fingerprint", fingerprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/failures/%s/resolve", pathParam0, pathParam1)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -7247,6 +8385,15 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListFleetAuditWithResponse List what was changed outside of projects
+	//
+	// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
+	ListFleetAuditWithResponse(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*ListFleetAuditResponse, error)
+
 	// GetExecutionWithResponse Read an execution
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -7559,6 +8706,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/projects/{project} (the `PutProject` operationId).
 	PutProjectWithResponse(ctx context.Context, project ProjectName, body PutProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*PutProjectResponse, error)
 
+	// ListAuditWithResponse List what was changed in a project
+	//
+	// The newest entries first. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
+	ListAuditWithResponse(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
+
 	// ListExecutionsWithResponse List executions
 	//
 	// Newest first. Filters narrow together.
@@ -7593,6 +8749,78 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/projects/{project}/executions (the `StartExecution` operationId).
 	StartExecutionWithResponse(ctx context.Context, project ProjectName, body StartExecutionJSONRequestBody, reqEditors ...RequestEditorFn) (*StartExecutionResponse, error)
+
+	// ListFailuresWithResponse List groups of failures
+	//
+	// Those seen last first, without samples. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/failures (the `ListFailures` operationId).
+	ListFailuresWithResponse(ctx context.Context, project ProjectName, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*ListFailuresResponse, error)
+
+	// GetFailureWithResponse Get a group of failures
+	//
+	// With the newest ten executions that are open failures in it. `listExecutions` with `fingerprint` lists all of them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/failures/{fingerprint} (the `GetFailure` operationId).
+	GetFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, reqEditors ...RequestEditorFn) (*GetFailureResponse, error)
+
+	// AcknowledgeFailureWithBodyWithResponse Acknowledge a group of failures
+	//
+	// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+	AcknowledgeFailureWithBodyWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcknowledgeFailureResponse, error)
+
+	// AcknowledgeFailureWithResponse Acknowledge a group of failures
+	//
+	// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+	AcknowledgeFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, body AcknowledgeFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeFailureResponse, error)
+
+	// ReopenFailureWithBodyWithResponse Reopen a group of failures
+	//
+	// It is to be looked at again.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+	ReopenFailureWithBodyWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReopenFailureResponse, error)
+
+	// ReopenFailureWithResponse Reopen a group of failures
+	//
+	// It is to be looked at again.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+	ReopenFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ReopenFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*ReopenFailureResponse, error)
+
+	// ResolveFailureWithBodyWithResponse Resolve a group of failures
+	//
+	// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+	ResolveFailureWithBodyWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResolveFailureResponse, error)
+
+	// ResolveFailureWithResponse Resolve a group of failures
+	//
+	// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+	ResolveFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ResolveFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*ResolveFailureResponse, error)
 
 	// ListSchedulesWithResponse List schedules
 	//
@@ -7887,6 +9115,54 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/workers (the `ListWorkers` operationId).
 	ListWorkersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWorkersResponse, error)
+}
+
+type ListFleetAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFleetAuditResponse) GetJSON200() *AuditList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFleetAuditResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFleetAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFleetAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFleetAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFleetAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type GetExecutionResponse struct {
@@ -9144,6 +10420,54 @@ func (r PutProjectResponse) ContentType() string {
 	return ""
 }
 
+type ListAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditResponse) GetJSON200() *AuditList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAuditResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListExecutionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9241,6 +10565,246 @@ func (r StartExecutionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r StartExecutionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListFailuresResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FailureList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFailuresResponse) GetJSON200() *FailureList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFailuresResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFailuresResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFailuresResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFailuresResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFailuresResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetFailureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FailureGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFailureResponse) GetJSON200() *FailureGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFailureResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFailureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFailureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFailureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFailureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AcknowledgeFailureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FailureGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AcknowledgeFailureResponse) GetJSON200() *FailureGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AcknowledgeFailureResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AcknowledgeFailureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AcknowledgeFailureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcknowledgeFailureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AcknowledgeFailureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReopenFailureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FailureGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReopenFailureResponse) GetJSON200() *FailureGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReopenFailureResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReopenFailureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReopenFailureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReopenFailureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReopenFailureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResolveFailureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FailureGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResolveFailureResponse) GetJSON200() *FailureGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResolveFailureResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResolveFailureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResolveFailureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResolveFailureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResolveFailureResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10502,6 +12066,21 @@ func (r ListWorkersResponse) ContentType() string {
 	return ""
 }
 
+// ListFleetAuditWithResponse List what was changed outside of projects
+//
+// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
+func (c *ClientWithResponses) ListFleetAuditWithResponse(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*ListFleetAuditResponse, error) {
+	rsp, err := c.ListFleetAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFleetAuditResponse(rsp)
+}
+
 // GetExecutionWithResponse Read an execution
 //
 // Returns a wrapper object for the known response body format(s).
@@ -11030,6 +12609,21 @@ func (c *ClientWithResponses) PutProjectWithResponse(ctx context.Context, projec
 	return ParsePutProjectResponse(rsp)
 }
 
+// ListAuditWithResponse List what was changed in a project
+//
+// The newest entries first. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
+func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
+	rsp, err := c.ListAudit(ctx, project, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditResponse(rsp)
+}
+
 // ListExecutionsWithResponse List executions
 //
 // Newest first. Filters narrow together.
@@ -11081,6 +12675,126 @@ func (c *ClientWithResponses) StartExecutionWithResponse(ctx context.Context, pr
 		return nil, err
 	}
 	return ParseStartExecutionResponse(rsp)
+}
+
+// ListFailuresWithResponse List groups of failures
+//
+// Those seen last first, without samples. A page that a filter thins out may be short; the list ends where `next_cursor` is null.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/failures (the `ListFailures` operationId).
+func (c *ClientWithResponses) ListFailuresWithResponse(ctx context.Context, project ProjectName, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*ListFailuresResponse, error) {
+	rsp, err := c.ListFailures(ctx, project, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFailuresResponse(rsp)
+}
+
+// GetFailureWithResponse Get a group of failures
+//
+// With the newest ten executions that are open failures in it. `listExecutions` with `fingerprint` lists all of them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/failures/{fingerprint} (the `GetFailure` operationId).
+func (c *ClientWithResponses) GetFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, reqEditors ...RequestEditorFn) (*GetFailureResponse, error) {
+	rsp, err := c.GetFailure(ctx, project, fingerprint, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFailureResponse(rsp)
+}
+
+// AcknowledgeFailureWithBodyWithResponse Acknowledge a group of failures
+//
+// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+func (c *ClientWithResponses) AcknowledgeFailureWithBodyWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcknowledgeFailureResponse, error) {
+	rsp, err := c.AcknowledgeFailureWithBody(ctx, project, fingerprint, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcknowledgeFailureResponse(rsp)
+}
+
+// AcknowledgeFailureWithResponse Acknowledge a group of failures
+//
+// Somebody knows of it. It stays acknowledged, whatever fails so again, until it is resolved or reopened.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/acknowledge (the `AcknowledgeFailure` operationId).
+func (c *ClientWithResponses) AcknowledgeFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, body AcknowledgeFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeFailureResponse, error) {
+	rsp, err := c.AcknowledgeFailure(ctx, project, fingerprint, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcknowledgeFailureResponse(rsp)
+}
+
+// ReopenFailureWithBodyWithResponse Reopen a group of failures
+//
+// It is to be looked at again.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+func (c *ClientWithResponses) ReopenFailureWithBodyWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReopenFailureResponse, error) {
+	rsp, err := c.ReopenFailureWithBody(ctx, project, fingerprint, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReopenFailureResponse(rsp)
+}
+
+// ReopenFailureWithResponse Reopen a group of failures
+//
+// It is to be looked at again.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/reopen (the `ReopenFailure` operationId).
+func (c *ClientWithResponses) ReopenFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ReopenFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*ReopenFailureResponse, error) {
+	rsp, err := c.ReopenFailure(ctx, project, fingerprint, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReopenFailureResponse(rsp)
+}
+
+// ResolveFailureWithBodyWithResponse Resolve a group of failures
+//
+// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+func (c *ClientWithResponses) ResolveFailureWithBodyWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResolveFailureResponse, error) {
+	rsp, err := c.ResolveFailureWithBody(ctx, project, fingerprint, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResolveFailureResponse(rsp)
+}
+
+// ResolveFailureWithResponse Resolve a group of failures
+//
+// The cause is mended. Executions that fail so again open the group again; those that failed before stay what they are until they are redriven.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/failures/{fingerprint}/resolve (the `ResolveFailure` operationId).
+func (c *ClientWithResponses) ResolveFailureWithResponse(ctx context.Context, project ProjectName, fingerprint Fingerprint, body ResolveFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*ResolveFailureResponse, error) {
+	rsp, err := c.ResolveFailure(ctx, project, fingerprint, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResolveFailureResponse(rsp)
 }
 
 // ListSchedulesWithResponse List schedules
@@ -11579,6 +13293,39 @@ func (c *ClientWithResponses) ListWorkersWithResponse(ctx context.Context, reqEd
 		return nil, err
 	}
 	return ParseListWorkersResponse(rsp)
+}
+
+// ParseListFleetAuditResponse parses an HTTP response from a ListFleetAuditWithResponse call
+func ParseListFleetAuditResponse(rsp *http.Response) (*ListFleetAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFleetAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseGetExecutionResponse parses an HTTP response from a GetExecutionWithResponse call
@@ -12455,6 +14202,39 @@ func ParsePutProjectResponse(rsp *http.Response) (*PutProjectResponse, error) {
 	return response, nil
 }
 
+// ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
+func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListExecutionsResponse parses an HTTP response from a ListExecutionsWithResponse call
 func ParseListExecutionsResponse(rsp *http.Response) (*ListExecutionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12515,6 +14295,171 @@ func ParseStartExecutionResponse(rsp *http.Response) (*StartExecutionResponse, e
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListFailuresResponse parses an HTTP response from a ListFailuresWithResponse call
+func ParseListFailuresResponse(rsp *http.Response) (*ListFailuresResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFailuresResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FailureList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetFailureResponse parses an HTTP response from a GetFailureWithResponse call
+func ParseGetFailureResponse(rsp *http.Response) (*GetFailureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFailureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FailureGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAcknowledgeFailureResponse parses an HTTP response from a AcknowledgeFailureWithResponse call
+func ParseAcknowledgeFailureResponse(rsp *http.Response) (*AcknowledgeFailureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcknowledgeFailureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FailureGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReopenFailureResponse parses an HTTP response from a ReopenFailureWithResponse call
+func ParseReopenFailureResponse(rsp *http.Response) (*ReopenFailureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReopenFailureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FailureGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResolveFailureResponse parses an HTTP response from a ResolveFailureWithResponse call
+func ParseResolveFailureResponse(rsp *http.Response) (*ResolveFailureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResolveFailureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FailureGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -32,6 +32,7 @@ type Store interface {
 	Failures
 	Bulks
 	BulkItems
+	Audits
 	Bundles
 	Names
 	Notes

@@ -139,6 +139,14 @@ func failureKeysOf(project, fingerprint string) failureKeys {
 	return failureKeys{group: k, open: k + ":open", seen: k + ":seen", workflows: k + ":workflows"}
 }
 
+// auditKey is a STREAM of who changed what in a project, "" = outside of projects; the oldest entries go first. It has a TTL that every entry renews.
+func auditKey(project string) string {
+	if project == "" {
+		return prefix + "{access}:audit"
+	}
+	return projectKey(project, "audit")
+}
+
 // slotsKey is a ZSET execution -> its epoch, of those of a workflow that run, are paused or are being canceled.
 func slotsKey(project, workflow string) string { return projectKey(project, "slots:"+workflow) }
 

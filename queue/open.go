@@ -24,14 +24,17 @@ type Options struct {
 	Embedded bool
 	// Retention is how long an ended execution is kept.
 	Retention time.Duration
-	Logger    *slog.Logger
+	// AuditRetention and AuditEntries are how long, and how many of a project at the most, entries of the audit are kept.
+	AuditRetention time.Duration
+	AuditEntries   int64
+	Logger         *slog.Logger
 	// ClockOffset is added to Redis' clock; 0 outside tests.
 	ClockOffset func() time.Duration
 }
 
-// DefaultOptions is a Redis on this machine, and 30 days of retention.
+// DefaultOptions is a Redis on this machine, and 30 days of retention, 90 of the audit.
 func DefaultOptions() Options {
-	return Options{URL: "redis://127.0.0.1:6379/0", Retention: 30 * 24 * time.Hour, Logger: slog.Default()}
+	return Options{URL: "redis://127.0.0.1:6379/0", Retention: 30 * 24 * time.Hour, AuditRetention: 90 * 24 * time.Hour, AuditEntries: 100_000, Logger: slog.Default()}
 }
 
 // Redis is the engine's store, on Redis.
@@ -61,6 +64,12 @@ func Open(ctx context.Context, o Options) (*Redis, error) {
 	}
 	if o.Retention == 0 {
 		o.Retention = d.Retention
+	}
+	if o.AuditRetention == 0 {
+		o.AuditRetention = d.AuditRetention
+	}
+	if o.AuditEntries == 0 {
+		o.AuditEntries = d.AuditEntries
 	}
 	if o.Logger == nil {
 		o.Logger = d.Logger

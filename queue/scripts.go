@@ -59,6 +59,7 @@ var (
 	scriptSupersede  = script("supersede", "lib_failures")
 	scriptUnfile     = script("unfile", "lib_failures")
 	scriptJudge      = script("judge")
+	scriptAudit      = script("audit")
 	scriptLead       = script("lead")
 	scriptUnmark     = script("unmark")
 	scriptRest       = script("rest")

@@ -151,7 +151,7 @@ func TestNoScriptUnpacksMoreThanAThousand(t *testing.T) {
 		"decide": "one per successor",
 		"relay":  "two per successor",
 		"set":    "two per task of a part; the fields of a group of failures",
-		"ARGV":   "the entries of a part, or the fields of an execution",
+		"ARGV":   "the entries of a part, or the fields of an execution or of an audit",
 		"fields": "cut into thousands",
 		"KEYS":   "the lists of an execution: some, and one per label; or those of an execution",
 		"p":      "the fields of an execution that a redrive changes",
@@ -204,6 +204,8 @@ func TestKeyMap(t *testing.T) {
 	line("ZSET", of.open)
 	line("ZSET", of.seen)
 	line("ZSET", of.workflows)
+	line("STREAM", auditKey("default"))
+	line("STREAM", auditKey(""))
 	line("ZSET", slotsKey("default", "etl"))
 	line("ZSET", waitingKey("default", "etl"))
 	line("ZSET", dueKey("default"))

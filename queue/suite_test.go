@@ -141,6 +141,7 @@ var behaviours = map[string]func(*testing.T, *house){
 	"a lineage":                                            aLineage,
 	"groups of failures":                                   failureGroups,
 	"groups of failures are judged":                        judgedFailures,
+	"an audit":                                             anAudit,
 	"executions with their sub-executions":                 branches,
 	"lines of a log":                                       aLog,
 	"a log is cut":                                         aLogIsCut,

@@ -18,6 +18,7 @@ func (s *Server) authorize(c *gin.Context) {
 		return // no route: the answer is 404 or 405, whoever asks
 	}
 	rule := s.rules[c.Request.Method+" "+c.FullPath()]
+	c.Set(ruleKey, rule)
 	if rule.Open {
 		return
 	}

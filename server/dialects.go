@@ -161,7 +161,7 @@ const dialectKey = "dialect"
 func (s *Server) mount(d compat.Dialect) http.Handler {
 	r := newRouter()
 	r.Use(func(c *gin.Context) { c.Set(dialectKey, d.Name) },
-		s.identify, s.observe, s.respond(s.failAs(d)), s.recoverPanic, s.guard)
+		s.identify, s.observe, s.audit, s.respond(s.failAs(d)), s.recoverPanic, s.guard)
 	r.NoRoute(func(c *gin.Context) {
 		fail(c, problem.New(http.StatusNotFound, "route_not_found", "there is no operation %s %s here", c.Request.Method, c.Request.URL.Path))
 	})
@@ -183,6 +183,7 @@ func (s *Server) mount(d compat.Dialect) http.Handler {
 // admit finds out who asks and holds the rule of the route against them.
 func (s *Server) admit(d compat.Dialect, rule auth.Rule) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		c.Set(ruleKey, rule)
 		if rule.Open {
 			return
 		}

@@ -47,6 +47,9 @@ type fake struct {
 	retriedBy  []string
 	polls      chan struct{} // one for each poll that waits
 	givenBack  []engine.Fence
+	audited    []engine.AuditEntry
+	auditedOf  []string
+	auditErr   error
 	last       any // the last request that came through
 }
 

@@ -99,7 +99,7 @@ func TestMalformed(t *testing.T) {
 		{"since is no time", call{path: start + "?since=yesterday"}, 422, "request_invalid", "since", "RFC 3339"},
 		{"until without offset", call{path: start + "?until=2026-01-01T00:00:00"}, 422, "request_invalid", "until", "RFC 3339"},
 		{"label without value", call{path: start + "?label=team"}, 422, "request_invalid", "label", "matches"},
-		{"unknown parameter", call{path: start + "?state=failed"}, 422, "request_invalid", "state", "correlation_id, cursor, label, limit, since"},
+		{"unknown parameter", call{path: start + "?state=failed"}, 422, "request_invalid", "state", "correlation_id, cursor, fingerprint, label, limit, since"},
 		{"broken query", call{path: start + "?workflow=%zz"}, 422, "request_invalid", "query", "percent"},
 		{"semicolon", call{path: start + "?a;b"}, 422, "request_invalid", "query", ""},
 		{"made-up cursor", call{path: start + "?cursor=abc"}, 422, "request_invalid", "cursor", "next_cursor"},

@@ -28,9 +28,10 @@ type fleet interface {
 
 // metrics are the server's own series.
 type metrics struct {
-	registry *prometheus.Registry
-	requests *prometheus.HistogramVec
-	gauges   *gauges
+	registry  *prometheus.Registry
+	requests  *prometheus.HistogramVec
+	unaudited prometheus.Counter
+	gauges    *gauges
 }
 
 func newMetrics(o Options) (*metrics, error) {
@@ -40,6 +41,9 @@ func newMetrics(o Options) (*metrics, error) {
 			Name: "redrive_http_request_duration_seconds", Help: "Time to answer a request.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"method", "route", "status"}),
+		unaudited: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "redrive_audit_lost_total", Help: "Changing calls that could not be written to the audit; the log has them.",
+		}),
 		gauges: newGauges(o.Engine, o.Logger),
 	}
 	if err := m.registry.Register(m.requests); err != nil {
@@ -49,12 +53,18 @@ func newMetrics(o Options) (*metrics, error) {
 		m.registry.Unregister(m.requests)
 		return nil, fmt.Errorf("server: options: Registry: %w", err)
 	}
+	if err := m.registry.Register(m.unaudited); err != nil {
+		m.registry.Unregister(m.requests)
+		m.registry.Unregister(m.gauges)
+		return nil, fmt.Errorf("server: options: Registry: %w", err)
+	}
 	return m, nil
 }
 
 func (m *metrics) unregister() {
 	m.registry.Unregister(m.requests)
 	m.registry.Unregister(m.gauges)
+	m.registry.Unregister(m.unaudited)
 }
 
 // gauges reads the state of the fleet when it is scraped.

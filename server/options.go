@@ -15,6 +15,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/api"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat/cognite"
@@ -36,6 +37,8 @@ type Engine interface {
 	kaizen.Engine
 	prefect.Engine
 	conductor.Engine
+	// Audit adds an entry to the audit of its project, which may be told as an execution.
+	Audit(ctx context.Context, a engine.AuditEntry, execution string) error
 	// Ready returns nil when Redis and asynq can be reached.
 	Ready(ctx context.Context) error
 	// HasKeys reports whether there is any API key.

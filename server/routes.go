@@ -19,7 +19,7 @@ func (s *Server) route() {
 	r := newRouter()
 	s.router, s.rules = r, s.spec.Rules()
 
-	r.Use(s.identify, s.observe, s.respond(s.writeError), s.recoverPanic, s.guard, s.limit, s.authorize, s.check)
+	r.Use(s.identify, s.observe, s.audit, s.respond(s.writeError), s.recoverPanic, s.guard, s.limit, s.authorize, s.check)
 	r.NoRoute(func(c *gin.Context) {
 		fail(c, problem.New(http.StatusNotFound, "route_not_found", "there is nothing at this path: /docs lists what there is"))
 	})

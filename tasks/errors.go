@@ -43,6 +43,24 @@ func Fatal(code, format string, args ...any) error {
 	return &coded{&workflow.Error{Code: code, Message: cause.Error()}, cause}
 }
 
+// grouped is an error that says which group of failures it belongs to.
+type grouped struct {
+	error
+	fingerprint string
+}
+
+func (g *grouped) Unwrap() error       { return g.error }
+func (g *grouped) Fingerprint() string { return g.fingerprint }
+
+// Grouped puts an error into the group of failures with this fingerprint, whatever its code and message. A word of letters,
+// digits, '.', '_' and '-' is kept as it is, up to 64; of anything else the hash is. Any error with a method Fingerprint() string does the same.
+func Grouped(fingerprint string, err error) error {
+	if err == nil || fingerprint == "" {
+		return err
+	}
+	return &grouped{err, fingerprint}
+}
+
 // Failure is any error as it is stored: the code and retryability of the
 // *workflow.Error in its chain, else timed_out, canceled or error, which are
 // retryable. It answers nil for nil.
@@ -52,10 +70,15 @@ func Failure(err error) *workflow.Error {
 	}
 	f := workflow.Error{Code: CodeError, Message: err.Error(), Retryable: true}
 	var known *workflow.Error
+	var group interface{ Fingerprint() string }
 	switch {
 	case errors.As(err, &known):
 		f = *known
-		if _, direct := err.(*coded); !direct && err != error(known) { //nolint:errorlint // only the outermost counts here
+		inner := err
+		if g, ok := err.(*grouped); ok { //nolint:errorlint // only the outermost counts here
+			inner = g.error
+		}
+		if _, direct := inner.(*coded); !direct && inner != error(known) { //nolint:errorlint // only the outermost counts here
 			f.Message = err.Error() // somebody wrapped it to say where
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrTimedOut):
@@ -65,6 +88,9 @@ func Failure(err error) *workflow.Error {
 	}
 	if f.Code == "" {
 		f.Code = CodeError
+	}
+	if errors.As(err, &group) {
+		f.Fingerprint = group.Fingerprint()
 	}
 	f.Message = clip(f.Message, maxMessage)
 	return &f

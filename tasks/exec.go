@@ -26,7 +26,8 @@ var execSchema = json.RawMessage(`{
     "env": {"type": "object", "additionalProperties": {"$ref": "#/$defs/scalar"}},
     "stdin": {"description": "a string as it is, any other value as JSON, null nothing"},
     "dir": {"type": "string", "minLength": 1},
-    "parse": {"enum": ["json"], "description": "stdout is JSON: answer its value"}
+    "parse": {"enum": ["json"], "description": "stdout is JSON: answer its value"},
+    "fingerprint": {"type": "string", "minLength": 1, "maxLength": 255, "description": "the group of failures that those of this task belong to"}
   }
 }`)
 
@@ -47,6 +48,8 @@ type execInput struct {
 	Stdin   json.RawMessage            `json:"stdin"`
 	Dir     string                     `json:"dir"`
 	Parse   string                     `json:"parse"`
+
+	Fingerprint string `json:"fingerprint"`
 }
 
 type execOutput struct {
@@ -67,7 +70,8 @@ func execType(o Options) Type {
 		if err != nil {
 			return execOutput{}, err
 		}
-		return runCommand(ctx, o, job, cmd, in.Parse == "json")
+		out, err := runCommand(ctx, o, job, cmd, in.Parse == "json")
+		return out, Grouped(in.Fingerprint, err)
 	})
 	t.Description = "Runs a command (no shell) and answers what it wrote."
 	t.Input, t.Output = execSchema, execOutputSchema

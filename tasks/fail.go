@@ -13,7 +13,8 @@ var (
   "properties": {
     "message": {"description": "a string as it is, anything else as JSON", "default": "failed on purpose"},
     "code": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$", "default": "failed"},
-    "retryable": {"type": "boolean", "default": false}
+    "retryable": {"type": "boolean", "default": false},
+    "fingerprint": {"type": "string", "minLength": 1, "maxLength": 255, "description": "the group of failures that it belongs to"}
   }
 }`)
 )
@@ -22,6 +23,8 @@ type failInput struct {
 	Message   json.RawMessage `json:"message"`
 	Code      string          `json:"code"`
 	Retryable bool            `json:"retryable"`
+
+	Fingerprint string `json:"fingerprint"`
 }
 
 // failType fails on purpose.
@@ -38,9 +41,9 @@ func failType() Type {
 			message = text(in.Message)
 		}
 		if in.Retryable {
-			return nil, Error(code, "%s", message)
+			return nil, Grouped(in.Fingerprint, Error(code, "%s", message))
 		}
-		return nil, Fatal(code, "%s", message)
+		return nil, Grouped(in.Fingerprint, Fatal(code, "%s", message))
 	})
 	t.Description = "Fails on purpose, with the code and message it is given."
 	t.Input = failSchema

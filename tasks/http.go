@@ -34,7 +34,8 @@ var httpSchema = json.RawMessage(`{
     "query": {"type": "object", "additionalProperties": {"anyOf": [
       {"$ref": "#/$defs/scalar"}, {"type": "array", "items": {"$ref": "#/$defs/scalar"}}]}},
     "body": {"description": "a string is sent as it is, any other value as JSON, null nothing"},
-    "accept_status": {"anyOf": [{"$ref": "#/$defs/status"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/status"}}], "default": "200-299"}
+    "accept_status": {"anyOf": [{"$ref": "#/$defs/status"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/status"}}], "default": "200-299"},
+    "fingerprint": {"type": "string", "minLength": 1, "maxLength": 255, "description": "the group of failures that those of this task belong to"}
   }
 }`)
 
@@ -86,7 +87,10 @@ func newCaller(o Options) *caller {
 }
 
 func (c *caller) asType() Type {
-	t := New("http", c.call)
+	t := New("http", func(ctx context.Context, job *Job, in httpInput) (httpOutput, error) {
+		out, err := c.call(ctx, job, in)
+		return out, Grouped(in.Fingerprint, err)
+	})
 	t.Description = "Calls a URL and answers status, headers and body."
 	t.Input, t.Output = httpSchema, httpOutputSchema
 	return t

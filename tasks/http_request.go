@@ -23,6 +23,7 @@ type httpInput struct {
 	Query        map[string]json.RawMessage `json:"query"`
 	Body         json.RawMessage            `json:"body"`
 	AcceptStatus json.RawMessage            `json:"accept_status"`
+	Fingerprint  string                     `json:"fingerprint"`
 }
 
 // request builds the request that `with` describes.

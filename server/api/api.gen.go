@@ -17,6 +17,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuditEntryOutcome.
+const (
+	AuditEntryOutcomeDone    AuditEntryOutcome = "done"
+	AuditEntryOutcomeRefused AuditEntryOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryOutcome enum.
+func (e AuditEntryOutcome) Valid() bool {
+	switch e {
+	case AuditEntryOutcomeDone:
+		return true
+	case AuditEntryOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BackfillStatus.
 const (
 	BackfillStatusCanceled BackfillStatus = "canceled"
@@ -68,6 +86,27 @@ func (e ExecutionStatus) Valid() bool {
 	case ExecutionStatusSucceeded:
 		return true
 	case ExecutionStatusTimedOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FailureState.
+const (
+	Acknowledged FailureState = "acknowledged"
+	Open         FailureState = "open"
+	Resolved     FailureState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the FailureState enum.
+func (e FailureState) Valid() bool {
+	switch e {
+	case Acknowledged:
+		return true
+	case Open:
+		return true
+	case Resolved:
 		return true
 	default:
 		return false
@@ -413,6 +452,24 @@ func (e TickOutcomeOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ListFleetAuditParamsOutcome.
+const (
+	ListFleetAuditParamsOutcomeDone    ListFleetAuditParamsOutcome = "done"
+	ListFleetAuditParamsOutcomeRefused ListFleetAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListFleetAuditParamsOutcome enum.
+func (e ListFleetAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListFleetAuditParamsOutcomeDone:
+		return true
+	case ListFleetAuditParamsOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetGraphParamsFormat.
 const (
 	GetGraphParamsFormatDot     GetGraphParamsFormat = "dot"
@@ -431,6 +488,24 @@ func (e GetGraphParamsFormat) Valid() bool {
 	case GetGraphParamsFormatMermaid:
 		return true
 	case GetGraphParamsFormatSvg:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditParamsOutcome.
+const (
+	ListAuditParamsOutcomeDone    ListAuditParamsOutcome = "done"
+	ListAuditParamsOutcomeRefused ListAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditParamsOutcome enum.
+func (e ListAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListAuditParamsOutcomeDone:
+		return true
+	case ListAuditParamsOutcomeRefused:
 		return true
 	default:
 		return false
@@ -466,6 +541,55 @@ type Attempt struct {
 type AttemptList struct {
 	Items      []Attempt `json:"items"`
 	NextCursor *string   `json:"next_cursor"`
+}
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	At time.Time `json:"at"`
+
+	// By The name of the key, as the server knew it then; `anybody` on an open server.
+	By string `json:"by"`
+
+	// Code The code of the error.
+	Code string `json:"code,omitempty"`
+
+	// Dialect `native` for this API, `monitoring` for the dashboard, else the dialect.
+	Dialect string `json:"dialect"`
+	ID      string `json:"id"`
+
+	// Key The id of the key; left out on an open server.
+	Key    string `json:"key,omitempty"`
+	Method string `json:"method"`
+
+	// Operation The operation of this API, as `retryExecution`; elsewhere the method and the route.
+	Operation string            `json:"operation"`
+	Outcome   AuditEntryOutcome `json:"outcome"`
+
+	// Path What it was about, without the query.
+	Path string `json:"path"`
+
+	// Project Left out when it concerns no single one.
+	Project string `json:"project,omitempty"`
+
+	// Reason That the caller gave.
+	Reason string `json:"reason,omitempty"`
+
+	// Remote The address that the call came from.
+	Remote    string `json:"remote"`
+	RequestID string `json:"request_id"`
+
+	// Status The HTTP status.
+	Status    int    `json:"status"`
+	UserAgent string `json:"user_agent,omitempty"`
+}
+
+// AuditEntryOutcome defines model for AuditEntry.Outcome.
+type AuditEntryOutcome string
+
+// AuditList defines model for AuditList.
+type AuditList struct {
+	Items      []AuditEntry `json:"items"`
+	NextCursor *string      `json:"next_cursor"`
 }
 
 // Backfill defines model for Backfill.
@@ -711,6 +835,65 @@ type FailRequest struct {
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
 }
+
+// FailureGroup defines model for FailureGroup.
+type FailureGroup struct {
+	// By Who said so; left out when nobody did.
+	By   string `json:"by,omitempty"`
+	Code string `json:"code"`
+
+	// Executions How many executions ever failed so and are still kept.
+	Executions  int       `json:"executions"`
+	Fingerprint string    `json:"fingerprint"`
+	FirstSeen   time.Time `json:"first_seen"`
+	LastSeen    time.Time `json:"last_seen"`
+
+	// Message Of the first failure.
+	Message string `json:"message"`
+	Note    string `json:"note,omitempty"`
+
+	// Open How many executions are open failures: neither redriven with success since, nor superseded by a new execution that succeeded.
+	Open int `json:"open"`
+
+	// ReopenedAt When a new failure opened it again.
+	ReopenedAt *time.Time `json:"reopened_at,omitempty"`
+
+	// Samples Ids of open failures, the newest first; only of one group.
+	Samples []string `json:"samples,omitempty"`
+
+	// State A new failure opens a resolved group again. An acknowledged one stays so until it is resolved.
+	State FailureState `json:"state"`
+
+	// StateAt When it became so.
+	StateAt time.Time `json:"state_at"`
+
+	// Task Its ref, without items and iterations.
+	Task string `json:"task,omitempty"`
+
+	// Trend Failures per hour over 48 hours; the last one is the present hour.
+	Trend []int `json:"trend"`
+
+	// Type The type of the task that failed; left out when an execution failed as a whole, as by its deadline.
+	Type string `json:"type,omitempty"`
+
+	// Workflows Up to 20 that failed so, the last one first.
+	Workflows []string `json:"workflows"`
+}
+
+// FailureList defines model for FailureList.
+type FailureList struct {
+	Items      []FailureGroup `json:"items"`
+	NextCursor *string        `json:"next_cursor"`
+}
+
+// FailureNote defines model for FailureNote.
+type FailureNote struct {
+	// Note Shown with the group.
+	Note string `json:"note,omitempty"`
+}
+
+// FailureState A new failure opens a resolved group again. An acknowledged one stays so until it is resolved.
+type FailureState string
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -1180,8 +1363,11 @@ type RemoteCompleteRequest struct {
 // RemoteError defines model for RemoteError.
 type RemoteError struct {
 	// Code Stable; what `retry.non_retryable` and programs decide by.
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code string `json:"code"`
+
+	// Fingerprint The group of failures that this one belongs to; made from type, ref, code and message when left out.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	Message     string `json:"message"`
 
 	// Retryable Whether another try may help, true when left out.
 	Retryable *bool `json:"retryable,omitempty"`
@@ -1679,6 +1865,9 @@ type DryRun = bool
 // ExecutionID defines model for ExecutionID.
 type ExecutionID = string
 
+// Fingerprint defines model for Fingerprint.
+type Fingerprint = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1724,8 +1913,41 @@ type SettledOrPlanned = TaskOrPlan
 // Control defines model for Control.
 type Control = ControlRequest
 
+// Note defines model for Note.
+type Note = FailureNote
+
 // Redrive defines model for Redrive.
 type Redrive = RedriveRequest
+
+// ListFleetAuditParams defines parameters for ListFleetAudit.
+type ListFleetAuditParams struct {
+	// By Only of this key, by its id or its name.
+	By *string `form:"by,omitempty" json:"by,omitempty"`
+
+	// Operation Only this operation, as `retryExecution`.
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Dialect Only of this dialect, `native` for this API, `monitoring` for the dashboard.
+	Dialect *string `form:"dialect,omitempty" json:"dialect,omitempty"`
+
+	// Outcome Only what was done, or what was refused or failed.
+	Outcome *ListFleetAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Since At or after this time (RFC 3339).
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time (RFC 3339).
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListFleetAuditParamsOutcome defines parameters for ListFleetAudit.
+type ListFleetAuditParamsOutcome string
 
 // DiffExecutionsParams defines parameters for DiffExecutions.
 type DiffExecutionsParams struct {
@@ -1862,6 +2084,36 @@ type ListProjectsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// By Only of this key, by its id or its name.
+	By *string `form:"by,omitempty" json:"by,omitempty"`
+
+	// Operation Only this operation, as `retryExecution`.
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Dialect Only of this dialect, `native` for this API, `monitoring` for the dashboard.
+	Dialect *string `form:"dialect,omitempty" json:"dialect,omitempty"`
+
+	// Outcome Only what was done, or what was refused or failed.
+	Outcome *ListAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Since At or after this time (RFC 3339).
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time (RFC 3339).
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListAuditParamsOutcome defines parameters for ListAudit.
+type ListAuditParamsOutcome string
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Status One or more statuses, comma-separated or repeated.
@@ -1881,6 +2133,24 @@ type ListExecutionsParams struct {
 
 	// Label A label as `key=value`.
 	Label *string `form:"label,omitempty" json:"label,omitempty"`
+
+	// Fingerprint Only open failures of the group with this fingerprint.
+	Fingerprint *string `form:"fingerprint,omitempty" json:"fingerprint,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListFailuresParams defines parameters for ListFailures.
+type ListFailuresParams struct {
+	// State One or more states, repeated.
+	State *[]FailureState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Workflow Only groups in which this workflow failed.
+	Workflow *string `form:"workflow,omitempty" json:"workflow,omitempty"`
 
 	// Cursor The `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -1988,6 +2258,15 @@ type PutProjectJSONRequestBody = ProjectRequest
 // StartExecutionJSONRequestBody defines body for StartExecution for application/json ContentType.
 type StartExecutionJSONRequestBody = StartRequest
 
+// AcknowledgeFailureJSONRequestBody defines body for AcknowledgeFailure for application/json ContentType.
+type AcknowledgeFailureJSONRequestBody = FailureNote
+
+// ReopenFailureJSONRequestBody defines body for ReopenFailure for application/json ContentType.
+type ReopenFailureJSONRequestBody = FailureNote
+
+// ResolveFailureJSONRequestBody defines body for ResolveFailure for application/json ContentType.
+type ResolveFailureJSONRequestBody = FailureNote
+
 // PutScheduleJSONRequestBody defines body for PutSchedule for application/json ContentType.
 type PutScheduleJSONRequestBody = ScheduleRequest
 
@@ -2076,6 +2355,9 @@ func (t *TaskOrPlan) UnmarshalJSON(b []byte) error {
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListFleetAudit List what was changed outside of projects
+	// (GET /v1/audit)
+	ListFleetAudit(c *gin.Context, params ListFleetAuditParams)
 	// GetExecution Read an execution
 	// (GET /v1/executions/{id})
 	GetExecution(c *gin.Context, id ExecutionID)
@@ -2154,12 +2436,30 @@ type ServerInterface interface {
 	// PutProject Create a project, or change its description
 	// (PUT /v1/projects/{project})
 	PutProject(c *gin.Context, project ProjectName)
+	// ListAudit List what was changed in a project
+	// (GET /v1/projects/{project}/audit)
+	ListAudit(c *gin.Context, project ProjectName, params ListAuditParams)
 	// ListExecutions List executions
 	// (GET /v1/projects/{project}/executions)
 	ListExecutions(c *gin.Context, project ProjectName, params ListExecutionsParams)
 	// StartExecution Start an execution
 	// (POST /v1/projects/{project}/executions)
 	StartExecution(c *gin.Context, project ProjectName)
+	// ListFailures List groups of failures
+	// (GET /v1/projects/{project}/failures)
+	ListFailures(c *gin.Context, project ProjectName, params ListFailuresParams)
+	// GetFailure Get a group of failures
+	// (GET /v1/projects/{project}/failures/{fingerprint})
+	GetFailure(c *gin.Context, project ProjectName, fingerprint Fingerprint)
+	// AcknowledgeFailure Acknowledge a group of failures
+	// (POST /v1/projects/{project}/failures/{fingerprint}/acknowledge)
+	AcknowledgeFailure(c *gin.Context, project ProjectName, fingerprint Fingerprint)
+	// ReopenFailure Reopen a group of failures
+	// (POST /v1/projects/{project}/failures/{fingerprint}/reopen)
+	ReopenFailure(c *gin.Context, project ProjectName, fingerprint Fingerprint)
+	// ResolveFailure Resolve a group of failures
+	// (POST /v1/projects/{project}/failures/{fingerprint}/resolve)
+	ResolveFailure(c *gin.Context, project ProjectName, fingerprint Fingerprint)
 	// ListSchedules List schedules
 	// (GET /v1/projects/{project}/schedules)
 	ListSchedules(c *gin.Context, project ProjectName, params ListSchedulesParams)
@@ -2248,6 +2548,89 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// ListFleetAudit operation middleware
+func (siw *ServerInterfaceWrapper) ListFleetAudit(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFleetAuditParams
+
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", c.Request.URL.Query(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter by: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "operation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "operation", c.Request.URL.Query(), &params.Operation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter operation: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "dialect" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dialect", c.Request.URL.Query(), &params.Dialect, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dialect: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", c.Request.URL.Query(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter outcome: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", c.Request.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter since: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", c.Request.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter until: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListFleetAudit(c, params)
+}
 
 // GetExecution operation middleware
 func (siw *ServerInterfaceWrapper) GetExecution(c *gin.Context) {
@@ -3226,6 +3609,98 @@ func (siw *ServerInterfaceWrapper) PutProject(c *gin.Context) {
 	siw.Handler.PutProject(c, project)
 }
 
+// ListAudit operation middleware
+func (siw *ServerInterfaceWrapper) ListAudit(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditParams
+
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", c.Request.URL.Query(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter by: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "operation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "operation", c.Request.URL.Query(), &params.Operation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter operation: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "dialect" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dialect", c.Request.URL.Query(), &params.Dialect, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dialect: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", c.Request.URL.Query(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter outcome: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", c.Request.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter since: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", c.Request.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter until: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAudit(c, project, params)
+}
+
 // ListExecutions operation middleware
 func (siw *ServerInterfaceWrapper) ListExecutions(c *gin.Context) {
 
@@ -3292,6 +3767,14 @@ func (siw *ServerInterfaceWrapper) ListExecutions(c *gin.Context) {
 		return
 	}
 
+	// ------------- Optional query parameter "fingerprint" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fingerprint", c.Request.URL.Query(), &params.Fingerprint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter fingerprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "cursor" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -3341,6 +3824,202 @@ func (siw *ServerInterfaceWrapper) StartExecution(c *gin.Context) {
 	}
 
 	siw.Handler.StartExecution(c, project)
+}
+
+// ListFailures operation middleware
+func (siw *ServerInterfaceWrapper) ListFailures(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFailuresParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter state: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "workflow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "workflow", c.Request.URL.Query(), &params.Workflow, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workflow: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListFailures(c, project, params)
+}
+
+// GetFailure operation middleware
+func (siw *ServerInterfaceWrapper) GetFailure(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint Fingerprint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", c.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter fingerprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetFailure(c, project, fingerprint)
+}
+
+// AcknowledgeFailure operation middleware
+func (siw *ServerInterfaceWrapper) AcknowledgeFailure(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint Fingerprint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", c.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter fingerprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AcknowledgeFailure(c, project, fingerprint)
+}
+
+// ReopenFailure operation middleware
+func (siw *ServerInterfaceWrapper) ReopenFailure(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint Fingerprint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", c.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter fingerprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReopenFailure(c, project, fingerprint)
+}
+
+// ResolveFailure operation middleware
+func (siw *ServerInterfaceWrapper) ResolveFailure(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint Fingerprint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", c.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter fingerprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ResolveFailure(c, project, fingerprint)
 }
 
 // ListSchedules operation middleware
@@ -4324,6 +5003,13 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/executions/:id/lineage", wrapper.GetLineage)
 	router.GET(options.BaseURL+"/v1/executions/:id/diff", wrapper.DiffExecutions)
 	router.GET(options.BaseURL+"/v1/executions/:id/tasks/:ref/diff", wrapper.DiffAttempts)
+	router.GET(options.BaseURL+"/v1/projects/:project/failures", wrapper.ListFailures)
+	router.GET(options.BaseURL+"/v1/projects/:project/failures/:fingerprint", wrapper.GetFailure)
+	router.POST(options.BaseURL+"/v1/projects/:project/failures/:fingerprint/acknowledge", wrapper.AcknowledgeFailure)
+	router.POST(options.BaseURL+"/v1/projects/:project/failures/:fingerprint/resolve", wrapper.ResolveFailure)
+	router.POST(options.BaseURL+"/v1/projects/:project/failures/:fingerprint/reopen", wrapper.ReopenFailure)
+	router.GET(options.BaseURL+"/v1/projects/:project/audit", wrapper.ListAudit)
+	router.GET(options.BaseURL+"/v1/audit", wrapper.ListFleetAudit)
 	router.GET(options.BaseURL+"/v1/projects/:project/schedules", wrapper.ListSchedules)
 	router.DELETE(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.DeleteSchedule)
 	router.GET(options.BaseURL+"/v1/projects/:project/schedules/:name", wrapper.GetSchedule)
@@ -4349,6 +5035,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 
 type ControlledJSONResponse Execution
 
+type FailureGroupJSONResponse FailureGroup
+
 type PlannedJSONResponse Plan
 
 type ProblemApplicationProblemPlusJSONResponse Problem
@@ -4365,6 +5053,45 @@ func (t SettledOrPlannedJSONResponse) MarshalJSON() ([]byte, error) {
 
 func (t *SettledOrPlannedJSONResponse) UnmarshalJSON(b []byte) error {
 	return (*TaskOrPlan)(t).UnmarshalJSON(b)
+}
+
+type ListFleetAuditRequestObject struct {
+	Params ListFleetAuditParams
+}
+
+type ListFleetAuditResponseObject interface {
+	VisitListFleetAuditResponse(w http.ResponseWriter) error
+}
+
+type ListFleetAudit200JSONResponse AuditList
+
+func (response ListFleetAudit200JSONResponse) VisitListFleetAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFleetAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFleetAuditdefaultApplicationProblemPlusJSONResponse) VisitListFleetAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetExecutionRequestObject struct {
@@ -5577,6 +6304,46 @@ func (response PutProjectdefaultApplicationProblemPlusJSONResponse) VisitPutProj
 	return err
 }
 
+type ListAuditRequestObject struct {
+	Project ProjectName `json:"project"`
+	Params  ListAuditParams
+}
+
+type ListAuditResponseObject interface {
+	VisitListAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAudit200JSONResponse AuditList
+
+func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListExecutionsRequestObject struct {
 	Project ProjectName `json:"project"`
 	Params  ListExecutionsParams
@@ -5660,6 +6427,209 @@ type StartExecutiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StartExecutiondefaultApplicationProblemPlusJSONResponse) VisitStartExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFailuresRequestObject struct {
+	Project ProjectName `json:"project"`
+	Params  ListFailuresParams
+}
+
+type ListFailuresResponseObject interface {
+	VisitListFailuresResponse(w http.ResponseWriter) error
+}
+
+type ListFailures200JSONResponse FailureList
+
+func (response ListFailures200JSONResponse) VisitListFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFailuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFailuresdefaultApplicationProblemPlusJSONResponse) VisitListFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFailureRequestObject struct {
+	Project     ProjectName `json:"project"`
+	Fingerprint Fingerprint `json:"fingerprint"`
+}
+
+type GetFailureResponseObject interface {
+	VisitGetFailureResponse(w http.ResponseWriter) error
+}
+
+type GetFailure200JSONResponse struct{ FailureGroupJSONResponse }
+
+func (response GetFailure200JSONResponse) VisitGetFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFailuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFailuredefaultApplicationProblemPlusJSONResponse) VisitGetFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeFailureRequestObject struct {
+	Project     ProjectName `json:"project"`
+	Fingerprint Fingerprint `json:"fingerprint"`
+	Body        *AcknowledgeFailureJSONRequestBody
+}
+
+type AcknowledgeFailureResponseObject interface {
+	VisitAcknowledgeFailureResponse(w http.ResponseWriter) error
+}
+
+type AcknowledgeFailure200JSONResponse struct{ FailureGroupJSONResponse }
+
+func (response AcknowledgeFailure200JSONResponse) VisitAcknowledgeFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeFailuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcknowledgeFailuredefaultApplicationProblemPlusJSONResponse) VisitAcknowledgeFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReopenFailureRequestObject struct {
+	Project     ProjectName `json:"project"`
+	Fingerprint Fingerprint `json:"fingerprint"`
+	Body        *ReopenFailureJSONRequestBody
+}
+
+type ReopenFailureResponseObject interface {
+	VisitReopenFailureResponse(w http.ResponseWriter) error
+}
+
+type ReopenFailure200JSONResponse struct{ FailureGroupJSONResponse }
+
+func (response ReopenFailure200JSONResponse) VisitReopenFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReopenFailuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReopenFailuredefaultApplicationProblemPlusJSONResponse) VisitReopenFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveFailureRequestObject struct {
+	Project     ProjectName `json:"project"`
+	Fingerprint Fingerprint `json:"fingerprint"`
+	Body        *ResolveFailureJSONRequestBody
+}
+
+type ResolveFailureResponseObject interface {
+	VisitResolveFailureResponse(w http.ResponseWriter) error
+}
+
+type ResolveFailure200JSONResponse struct{ FailureGroupJSONResponse }
+
+func (response ResolveFailure200JSONResponse) VisitResolveFailureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveFailuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResolveFailuredefaultApplicationProblemPlusJSONResponse) VisitResolveFailureResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6750,6 +7720,9 @@ func (response ListWorkersdefaultApplicationProblemPlusJSONResponse) VisitListWo
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListFleetAudit List what was changed outside of projects
+	// (GET /v1/audit)
+	ListFleetAudit(ctx context.Context, request ListFleetAuditRequestObject) (ListFleetAuditResponseObject, error)
 	// GetExecution Read an execution
 	// (GET /v1/executions/{id})
 	GetExecution(ctx context.Context, request GetExecutionRequestObject) (GetExecutionResponseObject, error)
@@ -6828,12 +7801,30 @@ type StrictServerInterface interface {
 	// PutProject Create a project, or change its description
 	// (PUT /v1/projects/{project})
 	PutProject(ctx context.Context, request PutProjectRequestObject) (PutProjectResponseObject, error)
+	// ListAudit List what was changed in a project
+	// (GET /v1/projects/{project}/audit)
+	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
 	// ListExecutions List executions
 	// (GET /v1/projects/{project}/executions)
 	ListExecutions(ctx context.Context, request ListExecutionsRequestObject) (ListExecutionsResponseObject, error)
 	// StartExecution Start an execution
 	// (POST /v1/projects/{project}/executions)
 	StartExecution(ctx context.Context, request StartExecutionRequestObject) (StartExecutionResponseObject, error)
+	// ListFailures List groups of failures
+	// (GET /v1/projects/{project}/failures)
+	ListFailures(ctx context.Context, request ListFailuresRequestObject) (ListFailuresResponseObject, error)
+	// GetFailure Get a group of failures
+	// (GET /v1/projects/{project}/failures/{fingerprint})
+	GetFailure(ctx context.Context, request GetFailureRequestObject) (GetFailureResponseObject, error)
+	// AcknowledgeFailure Acknowledge a group of failures
+	// (POST /v1/projects/{project}/failures/{fingerprint}/acknowledge)
+	AcknowledgeFailure(ctx context.Context, request AcknowledgeFailureRequestObject) (AcknowledgeFailureResponseObject, error)
+	// ReopenFailure Reopen a group of failures
+	// (POST /v1/projects/{project}/failures/{fingerprint}/reopen)
+	ReopenFailure(ctx context.Context, request ReopenFailureRequestObject) (ReopenFailureResponseObject, error)
+	// ResolveFailure Resolve a group of failures
+	// (POST /v1/projects/{project}/failures/{fingerprint}/resolve)
+	ResolveFailure(ctx context.Context, request ResolveFailureRequestObject) (ResolveFailureResponseObject, error)
 	// ListSchedules List schedules
 	// (GET /v1/projects/{project}/schedules)
 	ListSchedules(ctx context.Context, request ListSchedulesRequestObject) (ListSchedulesResponseObject, error)
@@ -6939,6 +7930,34 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictGinServerOptions
+}
+
+// ListFleetAudit operation middleware
+func (sh *strictHandler) ListFleetAudit(ctx *gin.Context, params ListFleetAuditParams) {
+	var request ListFleetAuditRequestObject
+
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListFleetAudit(ctx.Request.Context(), request.(ListFleetAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFleetAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListFleetAuditResponseObject); ok {
+		if err := validResponse.VisitListFleetAuditResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // GetExecution operation middleware
@@ -7756,6 +8775,35 @@ func (sh *strictHandler) PutProject(ctx *gin.Context, project ProjectName) {
 	}
 }
 
+// ListAudit operation middleware
+func (sh *strictHandler) ListAudit(ctx *gin.Context, project ProjectName, params ListAuditParams) {
+	var request ListAuditRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListAudit(ctx.Request.Context(), request.(ListAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
+		if err := validResponse.VisitListAuditResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListExecutions operation middleware
 func (sh *strictHandler) ListExecutions(ctx *gin.Context, project ProjectName, params ListExecutionsParams) {
 	var request ListExecutionsRequestObject
@@ -7813,6 +8861,172 @@ func (sh *strictHandler) StartExecution(ctx *gin.Context, project ProjectName) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(StartExecutionResponseObject); ok {
 		if err := validResponse.VisitStartExecutionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFailures operation middleware
+func (sh *strictHandler) ListFailures(ctx *gin.Context, project ProjectName, params ListFailuresParams) {
+	var request ListFailuresRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListFailures(ctx.Request.Context(), request.(ListFailuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFailures")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListFailuresResponseObject); ok {
+		if err := validResponse.VisitListFailuresResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFailure operation middleware
+func (sh *strictHandler) GetFailure(ctx *gin.Context, project ProjectName, fingerprint Fingerprint) {
+	var request GetFailureRequestObject
+
+	request.Project = project
+	request.Fingerprint = fingerprint
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.GetFailure(ctx.Request.Context(), request.(GetFailureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFailure")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetFailureResponseObject); ok {
+		if err := validResponse.VisitGetFailureResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AcknowledgeFailure operation middleware
+func (sh *strictHandler) AcknowledgeFailure(ctx *gin.Context, project ProjectName, fingerprint Fingerprint) {
+	var request AcknowledgeFailureRequestObject
+
+	request.Project = project
+	request.Fingerprint = fingerprint
+
+	var body AcknowledgeFailureJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.AcknowledgeFailure(ctx.Request.Context(), request.(AcknowledgeFailureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcknowledgeFailure")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AcknowledgeFailureResponseObject); ok {
+		if err := validResponse.VisitAcknowledgeFailureResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReopenFailure operation middleware
+func (sh *strictHandler) ReopenFailure(ctx *gin.Context, project ProjectName, fingerprint Fingerprint) {
+	var request ReopenFailureRequestObject
+
+	request.Project = project
+	request.Fingerprint = fingerprint
+
+	var body ReopenFailureJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ReopenFailure(ctx.Request.Context(), request.(ReopenFailureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReopenFailure")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ReopenFailureResponseObject); ok {
+		if err := validResponse.VisitReopenFailureResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveFailure operation middleware
+func (sh *strictHandler) ResolveFailure(ctx *gin.Context, project ProjectName, fingerprint Fingerprint) {
+	var request ResolveFailureRequestObject
+
+	request.Project = project
+	request.Fingerprint = fingerprint
+
+	var body ResolveFailureJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ResolveFailure(ctx.Request.Context(), request.(ResolveFailureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveFailure")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ResolveFailureResponseObject); ok {
+		if err := validResponse.VisitResolveFailureResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

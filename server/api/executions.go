@@ -89,7 +89,7 @@ func executionFilter(p ListExecutionsParams) engine.ExecutionFilter {
 	if p.Until != nil {
 		f.Until = p.Until.UTC()
 	}
-	f.Workflow, f.CorrelationID = given(p.Workflow), given(p.CorrelationID)
+	f.Workflow, f.CorrelationID, f.Fingerprint = given(p.Workflow), given(p.CorrelationID), given(p.Fingerprint)
 	return f
 }
 

@@ -22,6 +22,8 @@ type Engine interface {
 	Redrives
 	Lineages
 	Schedules
+	Failures
+	Audits
 	Queues
 	Workers
 	Remote
@@ -53,6 +55,8 @@ type Handlers struct {
 	redrives
 	lineages
 	schedules
+	failures
+	audits
 	queues
 	workers
 	remote
@@ -78,6 +82,8 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		redrives:   redrives{e},
 		lineages:   lineages{e},
 		schedules:  schedules{e},
+		failures:   failures{e},
+		audits:     audits{e},
 		queues:     queues{e},
 		workers:    workers{e},
 		remote:     remote{engine: e, options: o, slots: make(chan struct{}, o.Pollers)},

@@ -34,7 +34,7 @@ func (h remote) CompleteRemote(ctx context.Context, r CompleteRemoteRequestObjec
 // FailRemote takes the failure of a run.
 func (h remote) FailRemote(ctx context.Context, r FailRemoteRequestObject) (FailRemoteResponseObject, error) {
 	e := r.Body.Error
-	failure := workflow.Error{Code: e.Code, Message: e.Message, Retryable: e.Retryable == nil || *e.Retryable}
+	failure := workflow.Error{Code: e.Code, Message: e.Message, Retryable: e.Retryable == nil || *e.Retryable, Fingerprint: e.Fingerprint}
 	result, err := h.engine.RemoteFail(ctx, r.Execution, r.Ref, r.Body.Token, failure)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ type Spec struct {
 
 // operation is what checks need to know of one operation.
 type operation struct {
+	id      string
 	rule    auth.Rule
 	params  []*openapi3.Parameter
 	body    *openapi3.RequestBody // nil: takes none
@@ -67,10 +68,19 @@ func (s *Spec) Rules() map[string]auth.Rule {
 	return rules
 }
 
+// OperationID is the name of the operation of a route, "" where there is none.
+func (s *Spec) OperationID(method, route string) string {
+	if o := s.ops[method+" "+route]; o != nil {
+		return o.id
+	}
+	return ""
+}
+
 func newOperation(item *openapi3.PathItem, op *openapi3.Operation) (*operation, error) {
 	scope, _ := op.Extensions["x-scope"].(string)
 	fleet, _ := op.Extensions["x-fleet"].(bool)
-	o := &operation{rule: auth.Rule{Scope: engine.Scope(scope), Fleet: fleet}, aliases: map[string]string{}}
+	work, _ := op.Extensions["x-work"].(bool)
+	o := &operation{id: op.OperationID, rule: auth.Rule{Scope: engine.Scope(scope), Fleet: fleet, Work: work}, aliases: map[string]string{}}
 	switch o.rule.Scope {
 	case engine.ScopeRead, engine.ScopeWrite, engine.ScopeAdmin:
 	default:

@@ -49,6 +49,13 @@ type Rule struct {
 	Open  bool         // no credential needed
 	Scope engine.Scope // the least scope
 	Fleet bool         // spans projects: refused to keys limited to some
+	Work  bool         // what workers ask and report: histories have it, the audit does not
+}
+
+// Changes reports whether calls of a route with this method change anything that the audit is to know.
+func (r Rule) Changes(method string) bool {
+	looks := method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+	return !r.Work && (r.Scope == engine.ScopeWrite || r.Scope == engine.ScopeAdmin && !looks)
 }
 
 // rank orders scopes; an unknown one ranks below all.

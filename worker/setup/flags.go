@@ -65,6 +65,34 @@ func Retention(c *cli.Context) (time.Duration, error) {
 	return d, nil
 }
 
+// AuditFlags say how long, and how many, entries of the audit are kept.
+func AuditFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.DurationFlag{
+			Name: "audit-retention", EnvVars: Env("audit-retention"), Value: 90 * 24 * time.Hour,
+			Usage: "keep entries of the audit for `DURATION`; give all servers the same",
+		},
+		&cli.Int64Flag{
+			Name: "audit-entries", EnvVars: Env("audit-entries"), Value: 100_000,
+			Usage: "keep at most about `N` entries of each project; give all servers the same",
+		},
+	}
+}
+
+const maxAuditEntries = 10_000_000
+
+// Audit reads the AuditFlags.
+func Audit(c *cli.Context) (retention time.Duration, entries int64, err error) {
+	retention, entries = c.Duration("audit-retention"), c.Int64("audit-entries")
+	if retention < time.Minute || retention > maxRetention {
+		return 0, 0, wrong("audit-retention", retention.String(), fmt.Sprintf("1m to %s, such as 2160h for 90 days", maxRetention))
+	}
+	if entries < 1 || entries > maxAuditEntries {
+		return 0, 0, wrong("audit-entries", strconv.FormatInt(entries, 10), fmt.Sprintf("1 to %d", maxAuditEntries))
+	}
+	return retention, entries, nil
+}
+
 // LogFlags say how much is logged, and how.
 func LogFlags() []cli.Flag {
 	return []cli.Flag{

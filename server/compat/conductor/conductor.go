@@ -158,6 +158,10 @@ func (h *handlers) routes() []compat.Route {
 		r.Waits = true
 		return r
 	}
+	work := func(r compat.Route) compat.Route {
+		r.Rule.Work = true
+		return r
+	}
 	ok, none := http.StatusOK, http.StatusNoContent
 	return append(h.otherRoutes(), []compat.Route{
 		change(post, "/api/metadata/workflow", h.createWorkflow), change(put, "/api/metadata/workflow", h.putWorkflows),
@@ -185,10 +189,10 @@ func (h *handlers) routes() []compat.Route {
 		change(post, "/api/workflow/bulk/terminate", h.bulk(h.terminate)), change(del, "/api/workflow/bulk/remove", h.bulk(h.remove)),
 		change(del, "/api/workflow/bulk/terminate-remove", h.bulk(h.terminateRemove)),
 
-		waits(change(http.MethodGet, "/api/tasks/poll/:type", h.pollOne)), waits(change(http.MethodGet, "/api/tasks/poll/batch/:type", h.pollBatch)),
-		change(post, "/api/tasks", h.update), waits(change(post, "/api/tasks/update-v2", h.updateAndPoll)),
+		work(waits(change(http.MethodGet, "/api/tasks/poll/:type", h.pollOne))), work(waits(change(http.MethodGet, "/api/tasks/poll/batch/:type", h.pollBatch))),
+		work(change(post, "/api/tasks", h.update)), work(waits(change(post, "/api/tasks/update-v2", h.updateAndPoll))),
 		change(post, "/api/tasks/:id/:ref/:status", h.updateByRef(false)), change(post, "/api/tasks/:id/:ref/:status/sync", h.updateByRef(true)),
-		change(post, "/api/tasks/:id/log", h.addLog), get("/api/tasks/:id/log", h.logs), get("/api/tasks/:id", h.getTask),
+		work(change(post, "/api/tasks/:id/log", h.addLog)), get("/api/tasks/:id/log", h.logs), get("/api/tasks/:id", h.getTask),
 		get("/api/tasks/queue/sizes", h.queueSizes), get("/api/tasks/queue/size", h.queueSize), get("/api/tasks/queue/all", h.queueAll),
 		get("/api/tasks/queue/polldata", h.pollData), get("/api/tasks/queue/polldata/all", h.pollDataAll), change(post, "/api/tasks/queue/requeue/:type", h.requeue),
 	}...)

@@ -141,7 +141,7 @@ func New(e Engine) compat.Dialect {
 	at(reads, http.MethodGet, "/flow_runs/:id/logs/download", h.downloadLogs)
 	at(reads, http.MethodGet, "/flow_run_states/", h.states)
 	at(reads, http.MethodGet, "/flow_run_states/:id", h.getState)
-	at(writes, http.MethodPost, "/logs/", h.createLogs)
+	at(auth.Rule{Scope: engine.ScopeWrite, Work: true}, http.MethodPost, "/logs/", h.createLogs)
 	at(reads, http.MethodPost, "/logs/filter", h.filterLogs)
 	at(writes, http.MethodPost, "/flows/", h.createFlow)
 	at(reads, http.MethodGet, "/flows/:id", h.getFlow)

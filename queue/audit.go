@@ -1,0 +1,86 @@
+package queue
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redrive/redrive/engine"
+)
+
+// Audit adds an entry, and lets go of those that are too many or too old.
+func (r *Redis) Audit(ctx context.Context, a engine.AuditEntry) error {
+	_, err := r.run(ctx, scriptAudit, []string{auditKey(a.Project)}, r.offset(), r.o.AuditEntries, r.o.AuditRetention.Milliseconds(),
+		"project", a.Project, "by", a.By, "key", a.Key, "dialect", a.Dialect, "operation", a.Operation, "method", a.Method, "path", a.Path,
+		"reason", a.Reason, "status", a.Status, "code", a.Code, "remote", a.Remote, "user_agent", a.UserAgent, "request_id", a.RequestID)
+	return err
+}
+
+var streamID = regexp.MustCompile(`^[0-9]{1,19}-[0-9]{1,19}$`)
+
+// AuditEntries answers a page of entries, the newest first. The cursor is the id of the last one looked at.
+func (r *Redis) AuditEntries(ctx context.Context, project string, f engine.AuditFilter, page engine.Page) ([]engine.AuditEntry, string, error) {
+	high, low := "+", "-"
+	if !f.Until.IsZero() {
+		high = "(" + strconv.FormatInt(f.Until.UnixMilli(), 10) + "-0"
+	}
+	if !f.Since.IsZero() {
+		low = strconv.FormatInt(f.Since.UnixMilli(), 10)
+	}
+	if page.Cursor != "" {
+		if !streamID.MatchString(page.Cursor) {
+			return nil, "", engine.Invalid("cursor_invalid", "the list cannot be read from there")
+		}
+		high = "(" + page.Cursor
+	}
+	var found []engine.AuditEntry
+	cursor := page.Cursor
+	for range scanPages {
+		entries, err := r.client.XRevRangeN(ctx, auditKey(project), high, low, int64(page.Limit)).Result()
+		if err != nil {
+			return nil, "", unreachable(err)
+		}
+		for i, m := range entries {
+			cursor = m.ID
+			a := decodeAudit(m)
+			if !auditMatches(&a, f) {
+				continue
+			}
+			if found = append(found, a); len(found) == page.Limit {
+				if i == len(entries)-1 && len(entries) < page.Limit {
+					cursor = ""
+				}
+				return found, cursor, nil
+			}
+		}
+		if len(entries) < page.Limit {
+			return found, "", nil
+		}
+		high = "(" + cursor
+	}
+	return found, cursor, nil
+}
+
+func decodeAudit(m redis.XMessage) engine.AuditEntry {
+	field := func(name string) string {
+		s, _ := m.Values[name].(string)
+		return s
+	}
+	at, _, _ := strings.Cut(m.ID, "-")
+	return engine.AuditEntry{
+		ID: m.ID, At: time.UnixMilli(atoi(at)).UTC(), Project: field("project"), By: field("by"), Key: field("key"), Dialect: field("dialect"),
+		Operation: field("operation"), Method: field("method"), Path: field("path"), Reason: field("reason"), Status: int(atoi(field("status"))),
+		Code: field("code"), Remote: field("remote"), UserAgent: field("user_agent"), RequestID: field("request_id"),
+	}
+}
+
+func auditMatches(a *engine.AuditEntry, f engine.AuditFilter) bool {
+	name, _, _ := strings.Cut(a.By, " (")
+	return (f.By == "" || f.By == a.Key || f.By == name || strings.HasSuffix(name, ":"+f.By)) &&
+		(f.Operation == "" || f.Operation == a.Operation) && (f.Dialect == "" || f.Dialect == a.Dialect) &&
+		(f.Outcome == "" || f.Outcome == a.Outcome())
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/monitoring"
+	"github.com/redrive/redrive/server/problem"
+)
+
+const (
+	ruleKey     = "rule"          // where a request keeps the rule of its route
+	auditWithin = 2 * time.Second // a call is not kept longer by an entry that cannot be written
+	auditPeek   = 64 << 10        // bytes of a body in which a reason is looked for
+	auditText   = 512             // bytes of a field that callers fill
+)
+
+// audit records who changed what, when the call is over: what was done and what was refused. A call without a valid key is not recorded, so
+// that nobody outside can push entries out. What cannot be recorded is logged and counted, and breaks no call.
+func (s *Server) audit(c *gin.Context) {
+	peek := &peeked{ReadCloser: c.Request.Body}
+	if c.Request.Body != nil && c.Request.Method != http.MethodGet {
+		c.Request.Body = peek
+	}
+	defer func() {
+		rule, _ := c.Value(ruleKey).(auth.Rule)
+		who := auth.From(c.Request.Context())
+		if !rule.Changes(c.Request.Method) || who.Scope == "" {
+			return
+		}
+		said := peek.said()
+		if said.DryRun || c.Query("dry_run") == "true" {
+			return
+		}
+		a := s.auditEntry(c, who)
+		a.Reason = shortened(cmp.Or(said.Reason, said.Note, c.Query("reason")))
+		execution := ""
+		if a.Dialect == nativeDialect && strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
+			execution = c.Param("id")
+		}
+		// The caller may be gone: what was done is recorded all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), auditWithin)
+		defer cancel()
+		if err := s.options.Engine.Audit(ctx, a, execution); err != nil {
+			s.metrics.unaudited.Inc()
+			s.options.Logger.ErrorContext(ctx, "a call could not be written to the audit", slog.String("request_id", a.RequestID), slog.String("by", a.By),
+				slog.String("operation", a.Operation), slog.String("path", a.Path), slog.String("reason", a.Reason), slog.Int("status", a.Status), slog.Any("error", err))
+		}
+	}()
+	c.Next()
+}
+
+// nativeDialect is what the audit calls the native API.
+const nativeDialect = "native"
+
+func (s *Server) auditEntry(c *gin.Context, who *auth.Principal) engine.AuditEntry {
+	a := engine.AuditEntry{
+		By: who.By(), Key: who.ID, Method: c.Request.Method, Path: shortened(c.Request.URL.Path), Status: c.Writer.Status(),
+		Remote: c.RemoteIP(), UserAgent: shortened(c.Request.UserAgent()), RequestID: requestID(c.Writer), Project: c.Param("project"),
+	}
+	a.Dialect, a.Operation = nativeDialect, s.spec.OperationID(c.Request.Method, c.FullPath())
+	switch name := c.GetString(dialectKey); {
+	case name != "":
+		a.Dialect, a.Operation = name, c.Request.Method+" "+c.FullPath()
+		a.Project = cmp.Or(a.Project, compat.Project(c.Request.Context()))
+	case strings.HasPrefix(c.FullPath(), monitoring.Root):
+		a.Dialect, a.Operation = "monitoring", c.Request.Method+" "+monitoring.Root
+	}
+	if err := c.Errors.Last(); err != nil {
+		a.Code = problem.From(err.Err).Code
+	}
+	return a
+}
+
+func shortened(s string) string {
+	if len(s) > auditText {
+		s = s[:auditText]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// peeked keeps the beginning of a body while it is read.
+type peeked struct {
+	io.ReadCloser
+	begin bytes.Buffer
+}
+
+func (p *peeked) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	p.begin.Write(b[:min(n, auditPeek-p.begin.Len())])
+	return n, err
+}
+
+// asked is what the audit takes out of a body, and nothing else.
+type asked struct {
+	Reason, Note string
+	DryRun       bool
+}
+
+// said reads the outermost fields of a body in JSON as far as it was kept.
+func (p *peeked) said() (a asked) {
+	d := json.NewDecoder(&p.begin)
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return a
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return a
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return a
+		}
+		switch name {
+		case "reason":
+			_ = json.Unmarshal(value, &a.Reason) // of another type, it is no reason
+		case "note":
+			_ = json.Unmarshal(value, &a.Note)
+		case "dry_run":
+			_ = json.Unmarshal(value, &a.DryRun)
+		}
+	}
+	return a
+}
