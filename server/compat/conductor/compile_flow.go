@@ -107,11 +107,12 @@ func (c *compiler) inner(p *place) {
 // loop compiles a DO_WHILE: its body, and behind it a node that says whether it goes on.
 func (c *compiler) loop(p *place, at cursor, where string) cursor {
 	t := p.task
-	if len(t.LoopOver) == 0 || t.LoopCondition == "" && t.Input["items"] == nil {
+	items := t.Input["items"] != nil || t.Input["_items"] != nil
+	if len(t.LoopOver) == 0 || t.LoopCondition == "" && !items {
 		c.wrong(reader{field: where}, "a DO_WHILE needs loopOver and loopCondition: %s lacks one of them", t.Ref)
 		return at
 	}
-	if t.LoopCondition == "" {
+	if items { // whatever its condition says
 		c.wrong(reader{field: where}, "%s: a DO_WHILE over items cannot be translated: use a dynamic fork, or loopCondition", t.Ref)
 		return at
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/workflow"
 )
 
 // createWorkflow registers one definition: POST /metadata/workflow.
@@ -43,28 +44,37 @@ func (h *handlers) createWorkflow(c *gin.Context) error {
 	return silent(c.Writer, http.StatusOK)
 }
 
-// putWorkflows registers definitions, in place of those of their names and versions: PUT /metadata/workflow.
+// putWorkflows registers definitions, in place of those of their names and versions: PUT /metadata/workflow. One that is
+// invalid keeps all of them out: clients do not look at the list of those that failed.
 func (h *handlers) putWorkflows(c *gin.Context) error {
 	var list []map[string]any
 	if err := read(c.Request, &list); err != nil {
 		return err
 	}
 	ctx := c.Request.Context()
-	answer := bulkAnswer{Errors: map[string]string{}, Successful: []string{}}
-	for _, full := range list {
-		name, _ := full["name"].(string)
+	project := compat.Project(ctx)
+	sources := make([]*source, len(list))
+	for i, full := range list {
 		s, err := readDef(full)
 		if err == nil {
-			err = h.register(ctx, compat.Project(ctx), s)
+			_, err = h.compiled(ctx, project, s)
 		}
 		if err != nil {
-			if message, ok := told(err); ok {
-				answer.Errors[name] = message
-				continue
-			}
 			return err
 		}
-		answer.Successful = append(answer.Successful, name)
+		sources[i] = s
+	}
+	answer := bulkAnswer{Errors: map[string]string{}, Successful: []string{}}
+	for _, s := range sources {
+		err := h.register(ctx, project, s)
+		if message, ok := told(err); ok {
+			answer.Errors[s.def.Name] = message
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		answer.Successful = append(answer.Successful, s.def.Name)
 	}
 	return compat.Answer(c.Writer, http.StatusOK, answer)
 }
@@ -162,11 +172,7 @@ func same(a, b map[string]any) bool {
 
 // publish compiles a definition and publishes what comes of it.
 func (h *handlers) publish(ctx context.Context, project string, s *source, dryRun bool) (int, error) {
-	defs, err := h.taskDefsOf(ctx, project, s.def.Tasks)
-	if err != nil {
-		return 0, err
-	}
-	d, err := compile(s, defs)
+	d, err := h.compiled(ctx, project, s)
 	if err != nil {
 		return 0, err
 	}
@@ -177,6 +183,15 @@ func (h *handlers) publish(ctx context.Context, project string, s *source, dryRu
 	}
 	done, err := h.engine.PublishForeign(ctx, project, d.Canonical(), dryRun)
 	return done.Workflow.Version, err
+}
+
+// compiled translates a definition with the definitions of its tasks that there are.
+func (h *handlers) compiled(ctx context.Context, project string, s *source) (*workflow.Definition, error) {
+	defs, err := h.taskDefsOf(ctx, project, s.def.Tasks)
+	if err != nil {
+		return nil, err
+	}
+	return compile(s, defs)
 }
 
 // taskDefsOf reads the definitions of tasks, as far as there are any.

@@ -190,11 +190,7 @@ const notesVariants = "conductor.variants:"
 
 // variant publishes a definition that no label means: one that came with a start, or whose tasks go to domains.
 func (h *handlers) variant(ctx context.Context, project string, s *source, domains map[string]string) (int, error) {
-	defs, err := h.taskDefsOf(ctx, project, s.def.Tasks)
-	if err != nil {
-		return 0, err
-	}
-	d, err := compile(s, defs)
+	d, err := h.compiled(ctx, project, s)
 	if err != nil {
 		return 0, err
 	}

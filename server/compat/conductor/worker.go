@@ -218,11 +218,7 @@ func (h *handlers) expandFor(ctx context.Context, r engine.RemoteRun) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	defs, err := h.taskDefsOf(ctx, r.Project, s.def.Tasks)
-	if err != nil {
-		return nil, err
-	}
-	d, err := compile(s, defs)
+	d, err := h.compiled(ctx, r.Project, s)
 	if err != nil {
 		return nil, err
 	}
