@@ -193,6 +193,8 @@ func (s *shears) asked(c *course) error {
 			s.of(x).ends[ref] = nil
 		case x.tasks[ref].alone() && s.resumes():
 			return refusal("runs_alone")
+		case x.tasks[ref].reopen && x.tasks[ref].child != nil && s.resumes():
+			return refusal("about_to_run")
 		default:
 			starts[x] = append(starts[x], ref)
 		}
