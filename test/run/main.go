@@ -1,6 +1,6 @@
 // Command run is the test command of the README: it makes sure that a
 // redis-server is there, installing one when it is missing, and then runs
-// go vet and every test with the race detector.
+// every test with the race detector.
 //
 //	go run ./test/run                       everything
 //	go run ./test/run ./engine/... -run X   what is named, as for go test
@@ -48,9 +48,6 @@ func run(ctx context.Context, args []string) error {
 	}
 	if len(args) == 0 {
 		args = []string{"./..."}
-		if err := command(ctx, "go", "vet", "./..."); err != nil {
-			return err
-		}
 	}
 	if err := command(ctx, "go", append(test, args...)...); err != nil {
 		return err
