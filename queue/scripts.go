@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -72,7 +73,7 @@ var (
 	scriptPlace      = script("place", "lib_slots")
 	scriptBegin      = script("begin")
 	scriptPutBack    = script("put_back")
-	scriptList       = redis.NewScript(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + luaText("lib_failures") + "\n" + function("index") + luaText("list"))
+	scriptList       = redis.NewScript(linked(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + luaText("lib_failures") + "\n" + function("index") + luaText("list")))
 	scriptSchedule   = script("schedule")
 	scriptUnschedule = script("unschedule")
 	scriptOffer      = script("offer")
@@ -91,7 +92,26 @@ func script(name string, libs ...string) *redis.Script {
 	for _, file := range slices.Concat([]string{"lib"}, libs, []string{name}) {
 		source.WriteString(luaText(file) + "\n")
 	}
-	return redis.NewScript(source.String())
+	return redis.NewScript(linked(source.String()))
+}
+
+var (
+	functions = regexp.MustCompile(`(?m)^local function (\w+)\(.*?(?:end|\n(?:.*\n)*?end)$`)
+	comments  = regexp.MustCompile(`(?m)^--.*\n`)
+)
+
+// linked leaves out the functions that nothing names: Redis makes each of them anew whenever the script is called.
+func linked(source string) string {
+	source = comments.ReplaceAllString(source, "")
+	for before := ""; before != source; {
+		before = source
+		for _, m := range functions.FindAllStringSubmatch(before, -1) {
+			if len(regexp.MustCompile(`\b`+m[1]+`\b`).FindAllString(source, 2)) == 1 {
+				source = strings.Replace(source, m[0], "", 1)
+			}
+		}
+	}
+	return source
 }
 
 // function is a script as a function of its KEYS and ARGV, for another script to call.

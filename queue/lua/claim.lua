@@ -43,7 +43,7 @@ else
   raw = cjson.encode(rec)
 end
 call('HSET', KEYS[2], ref, raw)
-call('ZADD', KEYS[6], now + ARGV[7], job(id, ref, rec))
+call('ZADD', KEYS[6], now + ARGV[7] .. '', job(id, ref, rec))
 save(x)
 event(KEYS[5], at, 'task.running', ref, rec.attempt)
 return reply

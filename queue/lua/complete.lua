@@ -21,13 +21,13 @@ move(x, rec, 'succeeded')
 local at = now .. ''
 rec.ended, rec.hash = at, ARGV[8]
 if ARGV[7] == '' then
-  call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'bytes', bytes)
+  call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'bytes', bytes .. '')
 else
-  call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'i:' .. ref .. '#' .. rec.attempt, ARGV[7], 'bytes', bytes)
+  call('HSET', KEYS[3], 'o:' .. ref, ARGV[6], 'i:' .. ref .. '#' .. rec.attempt, ARGV[7], 'bytes', bytes .. '')
 end
 event(KEYS[8], at, 'task.succeeded', ref, rec.attempt)
 local relay, moved = release(k, x, id, ref, list, now, rec)
 stir(k, ref, moved - 1)
 local state = settle(k, x, id, now, ARGV[9], ARGV[10])
-if state == 2 then save(x, 'status', x.status, 'ended', now) else save(x) end
+if state == 2 then save(x, 'status', x.status, 'ended', at) else save(x) end
 return {1, state, now, unpack(relay)}

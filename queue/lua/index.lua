@@ -20,7 +20,7 @@ local slot = tonumber(call('ZSCORE', KEYS[2], id) or -1)
 -- writes follow
 call('HSET', KEYS[1], id, rev .. ' ' .. ARGV[3])
 if was ~= ARGV[3] then call('ZREM', KEYS[8], id) end
-for i = 9, #KEYS do call('ZADD', KEYS[i], 0, id) end
+for i = 9, #KEYS do call('ZADD', KEYS[i], '0', id) end
 if ARGV[9] ~= '' then call('ZREM', KEYS[4], ARGV[9]) end
 if ARGV[10] ~= '' then
   local causes = {}

@@ -56,7 +56,7 @@ end
 local function mark(index, id, now)
   local old = call('ZSCORE', index, id)
   if old and tonumber(old) >= now then now = old + 1 end
-  call('ZADD', index, now, id)
+  call('ZADD', index, now .. '', id)
 end
 
 local function record(tasks, ref)

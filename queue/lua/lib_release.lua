@@ -155,9 +155,9 @@ local function finish(k, x, id, status, now, retention, reason)
   end
   event(k.events, now, 'execution.' .. status, nil, nil, nil, reason)
   if tell(k, x, id, now) then return end
-  call('ZADD', k.expire, now + retention, id)
+  call('ZADD', k.expire, now + retention .. '', id)
   if call('EXISTS', k.children) == 1 then return end
-  local ttl = retention + 86400000
+  local ttl = retention + 86400000 .. ''
   local redrives = string.sub(k.decide, 1, -#'decide' - 1) .. 'r:' .. id
   for _, key in ipairs({x.key, k.tasks, k.values, k.attempts, k.preds, k.events, k.holders, redrives}) do call('PEXPIRE', key, ttl) end
 end
