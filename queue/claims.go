@@ -104,7 +104,7 @@ func dequeueScript(asynqs string) *redis.Script {
 	b.WriteString("\nlocal function dequeue(KEYS, ARGV)\n" + asynqs + "\nend\n")
 	b.WriteString(function("claim"))
 	b.WriteString(luaText("dequeue"))
-	return redis.NewScript(b.String())
+	return redis.NewScript(linked(b.String()))
 }
 
 // keep notes the claims of jobs, and keeps all but the first for asynq's next dequeues.
@@ -126,6 +126,21 @@ func (c *Claims) take(job string) (claimed, bool) {
 	answer, ok := c.made[job]
 	delete(c.made, job)
 	return answer, ok
+}
+
+// claimPatience is how long a claim is thought to be asked for: asynq may have lost its job.
+const claimPatience = time.Second
+
+// Outstanding counts the claims that were made and are to be asked for.
+func (c *Claims) Outstanding() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, made := range c.made {
+		if time.Since(made.sent) < claimPatience {
+			n++
+		}
+	}
+	return n
 }
 
 // Left takes the claims that were made and never asked for: asynq gave their

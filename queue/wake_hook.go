@@ -31,13 +31,15 @@ type WakeHook struct {
 	wait    time.Duration
 	backoff time.Duration
 	detach  func()
-	claims  *Claims // nil = dequeue only
+	claims  *Claims     // nil = dequeue only
+	room    func() bool // nil = asynq counts for itself
 	stop    chan struct{}
 	once    sync.Once
 
 	mu      sync.Mutex
 	lanes   map[string]*lane
 	held    bool
+	full    bool          // a dequeue waits for room
 	changed chan struct{} // closed at the next hint, nil when nobody waits for one
 	errors  int           // in a row
 	stats   WakeStats
@@ -79,6 +81,19 @@ func newWakeHook(queues []string) *WakeHook {
 // Claim makes the dequeues claim what they get; nil leaves that to the worker.
 // Call it before the server starts.
 func (h *WakeHook) Claim(c *Claims) { h.claims = c }
+
+// While lets the server take jobs only while there is room for one. Call it before
+// the server starts, and Freed whenever there may be room again.
+func (h *WakeHook) While(room func() bool) { h.room = room }
+
+// Freed has a dequeue that waits for room look again.
+func (h *WakeHook) Freed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.full {
+		h.broadcast()
+	}
+}
 
 // Stop lets waiting dequeues go and answers "empty" to all that follow, so
 // that the server takes no more jobs.
@@ -215,15 +230,17 @@ func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask b
 			h.mu.Unlock()
 			return 0, false
 		}
-		if !h.held {
+		h.full = h.room != nil && !h.room()
+		closed := h.held || h.full
+		if !closed {
 			l.doubt(time.Now())
 		}
-		if !h.held && !l.idle() {
+		if !closed && !l.idle() {
 			defer h.mu.Unlock()
 			h.stats.Asked++
 			return l.hints, true
 		}
-		until, wait := h.nextPoll()
+		until, wait := h.nextPoll(closed)
 		if !wait {
 			defer h.mu.Unlock()
 			h.stats.Skipped++
@@ -233,13 +250,12 @@ func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask b
 			h.changed = make(chan struct{})
 		}
 		changed := h.changed
-		held := h.held
 		h.mu.Unlock()
 		if h.await(ctx, changed, until) {
 			continue
 		}
 		h.expire()
-		if held {
+		if closed {
 			return 0, false
 		}
 	}
@@ -247,8 +263,8 @@ func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask b
 
 // nextPoll returns when the queues are asked again without a hint, and false
 // when one of them is worth asking right now.
-func (h *WakeHook) nextPoll() (until time.Time, wait bool) {
-	if h.held {
+func (h *WakeHook) nextPoll(closed bool) (until time.Time, wait bool) {
+	if closed {
 		return time.Now().Add(h.wait), true
 	}
 	for _, l := range h.lanes {

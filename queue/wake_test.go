@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -390,6 +391,29 @@ func TestHeldServerTakesNothing(t *testing.T) {
 			require.Zero(t, f.asked["q"])
 		}
 		require.InDelta(t, 5, time.Since(start).Seconds(), 0.01)
+		h.Stop()
+		require.ErrorIs(t, f.dequeue(t.Context()), redis.Nil, "after Stop nothing is taken")
+	})
+}
+
+func TestServerWithoutRoomTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newWakeHook([]string{"q"})
+		f := &fakeAsynq{hook: h, queues: []string{"q"}, asked: map[string]int{}, redis: func(string) error { return nil }}
+		var room atomic.Bool
+		h.While(room.Load)
+		go func() {
+			time.Sleep(5500 * time.Millisecond)
+			h.Freed() // for nothing
+			time.Sleep(time.Millisecond)
+			room.Store(true)
+			h.Freed()
+		}()
+		start := time.Now()
+		for f.dequeue(t.Context()) != nil {
+			require.Zero(t, f.asked["q"])
+		}
+		require.InDelta(t, 5.501, time.Since(start).Seconds(), 0.01, "at once when there is room")
 		h.Stop()
 		require.ErrorIs(t, f.dequeue(t.Context()), redis.Nil, "after Stop nothing is taken")
 	})

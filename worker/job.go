@@ -33,9 +33,11 @@ func (a *archived) Is(target error) bool { return target == asynq.SkipRetry && !
 
 // process handles one delivery. nil acknowledges it.
 func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
+	growStack(0)
 	w.busy.Add(1)
 	defer func() {
 		w.busy.Add(-1)
+		w.hook.Freed()
 		w.o.Claims.Ended()
 	}()
 	// asynq's own deadline must not reach what reports to the engine.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,4 +258,57 @@ func TestAStoppedWorkerHandsOverWhatItTookAhead(t *testing.T) {
 	x, err = e.Execution(t.Context(), x.ID)
 	require.NoError(t, err)
 	require.Equal(t, map[workflow.TaskStatus]int{workflow.TaskQueued: 3}, x.TasksSummary)
+}
+
+// slowReports is an engine that takes its time with results.
+type slowReports struct {
+	Engine
+	came chan struct{}
+	open chan struct{}
+}
+
+func (s *slowReports) Complete(ctx context.Context, r *engine.Run, output json.RawMessage) error {
+	s.came <- struct{}{}
+	<-s.open
+	return s.Engine.Complete(ctx, r, output)
+}
+
+// TestAResultOnItsWayKeepsNoHandler lets the next task begin while the result of the one before
+// is on its way; never more handlers than allowed run, and results wait only as many as have a place.
+func TestAResultOnItsWayKeepsNoHandler(t *testing.T) {
+	url := fmt.Sprintf("redis://%s/%d", address, database.Add(1))
+	e, store, waker := testProcess(t, url)
+	slow := &slowReports{Engine: e, came: make(chan struct{}, 5), open: make(chan struct{})}
+	var running, most atomic.Int32
+	types, err := tasks.NewRegistry(tasks.New("sum", func(context.Context, *tasks.Job, struct{}) (int, error) {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		return 1, nil
+	}))
+	require.NoError(t, err)
+	o := DefaultOptions()
+	o.Types, o.Engine, o.Client, o.NewClient, o.Waker = types, slow, store.Client(), store.NewClient, waker
+	o.Concurrency, o.Claims, o.Logger = 1, store.Claims(o.ID, o.Lease), slog.New(slog.DiscardHandler)
+	w, err := New(o)
+	require.NoError(t, err)
+	require.NoError(t, w.Start(t.Context()))
+	_, err = e.Publish(t.Context(), "default", []byte("name: sums\ntasks:\n  - {name: a, type: sum}\n  - {name: b, type: sum}\n  - {name: c, type: sum}\n  - {name: d, type: sum}\n  - {name: e, type: sum}\n"), false)
+	require.NoError(t, err)
+	x, _, err := e.Start(t.Context(), "default", engine.StartRequest{Workflow: "sums"})
+	require.NoError(t, err)
+	places := 1 + reportsPerHandler
+	for range places {
+		<-slow.came
+	}
+	require.EqualValues(t, places, w.busy.Load())
+	x, err = e.Execution(t.Context(), x.ID)
+	require.NoError(t, err)
+	require.Equal(t, map[workflow.TaskStatus]int{workflow.TaskRunning: places, workflow.TaskQueued: 1}, x.TasksSummary)
+	close(slow.open)
+	<-slow.came
+	require.NoError(t, w.Stop(context.Background())) // after the last result
+	require.EqualValues(t, 1, most.Load())
+	x, err = e.Execution(t.Context(), x.ID)
+	require.NoError(t, err)
+	require.Equal(t, workflow.ExecutionSucceeded, x.Status)
 }

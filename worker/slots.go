@@ -15,10 +15,11 @@ type slots struct {
 	zombies int // handlers that ignore the end of their context
 	hold    func()
 	resume  func()
+	freed   func()
 }
 
-func newSlots(n int, hold, resume func()) *slots {
-	return &slots{free: make(chan struct{}, n), hold: hold, resume: resume}
+func newSlots(n int, hold, resume, freed func()) *slots {
+	return &slots{free: make(chan struct{}, n), hold: hold, resume: resume, freed: freed}
 }
 
 // slotWait is how long a job waits for a handler that ignores its context
@@ -49,6 +50,7 @@ func (s *slots) acquire(ctx context.Context) bool {
 func (s *slots) release() {
 	<-s.free
 	s.adjust(0)
+	s.freed()
 }
 
 // adjust changes the number of zombies, and keeps asynq from taking jobs while

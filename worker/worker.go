@@ -34,6 +34,7 @@ type Worker struct {
 	slots  *slots
 	beats  *beats
 	busy   atomic.Int64 // deliveries in process
+	places int          // of deliveries: those whose handler is done and whose result is on its way need no slot any more
 
 	// runs ends with tasks.ErrDraining when handlers have to end. Each handler's
 	// context comes from it, and on purpose not from asynq's: the engine decides
@@ -93,14 +94,19 @@ func New(o Options) (*Worker, error) {
 	w.acks = queue.NewAcks(o.Client, w.log)
 	client.AddHook(w.hook)
 	client.AddHook(w.acks)
-	w.slots = newSlots(o.Concurrency, w.hook.Hold, w.hook.Resume)
+	w.slots = newSlots(o.Concurrency, w.hook.Hold, w.hook.Resume, w.hook.Freed)
 	o.Claims.TakeAhead(w.free, w.releaseClaim)
+	w.places = o.Concurrency
+	if o.Claims != nil {
+		w.places += reportsPerHandler * o.Concurrency
+		w.hook.While(func() bool { return w.free() > o.Claims.Outstanding() })
+	}
 	w.beats = newBeats(o.Engine, o.Heartbeat, w.log)
 	w.runs, w.cancelRuns = context.WithCancelCause(context.Background())
 	w.taking, w.stopTaking = context.WithCancel(context.Background())
 	w.services, w.stopServices = context.WithCancel(context.Background())
 	w.server = asynq.NewServerFromRedisClient(client, asynq.Config{
-		Concurrency:       o.Concurrency,
+		Concurrency:       w.places,
 		Queues:            queues,
 		TaskCheckInterval: time.Millisecond, // the wake hook does the waiting
 		RetryDelayFunc:    func(int, error, *asynq.Task) time.Duration { return retryDelay },
@@ -114,6 +120,10 @@ func New(o Options) (*Worker, error) {
 }
 
 const (
+	// reportsPerHandler are the results that may be on their way for each handler: the more there are, the
+	// fewer trips they share.
+	reportsPerHandler = 3
+
 	retryDelay    = time.Second
 	shutdownSlack = 10 * time.Second
 )
@@ -265,7 +275,7 @@ func (w *Worker) giveBack() {
 
 // free answers how many more deliveries would get a handler at once.
 func (w *Worker) free() int {
-	return w.o.Concurrency - max(int(w.busy.Load()), len(w.slots.free))
+	return min(w.o.Concurrency-len(w.slots.free), w.places-int(w.busy.Load()))
 }
 
 func (w *Worker) releaseClaim(f engine.Fence) {

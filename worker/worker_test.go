@@ -204,7 +204,7 @@ func TestZombieKeepsItsSlot(t *testing.T) {
 
 func TestZombiesKeepAsynqFromTakingJobs(t *testing.T) {
 	var calls []string
-	s := newSlots(2, func() { calls = append(calls, "hold") }, func() { calls = append(calls, "resume") })
+	s := newSlots(2, func() { calls = append(calls, "hold") }, func() { calls = append(calls, "resume") }, func() {})
 	require.True(t, s.acquire(t.Context()))
 	require.True(t, s.acquire(t.Context()))
 	require.Empty(t, calls, "without zombies asynq counts for itself")
