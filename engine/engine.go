@@ -47,6 +47,7 @@ type Engine struct {
 	metrics   *Metrics
 	programs  *lru.Cache[string, *program]
 	documents *lru.Cache[string, *Document]
+	heads     *lru.Cache[workflowName, Head] // of workflows that do not limit how many run, as they were read last
 	fleet     fleetView
 	timers    *timers
 	lister    *lister
@@ -100,6 +101,9 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("engine: making a cache: %w", err)
 	}
 	if e.documents, err = lru.New[string, *Document](cachedDocuments); err != nil {
+		return nil, fmt.Errorf("engine: making a cache: %w", err)
+	}
+	if e.heads, err = lru.New[workflowName, Head](cachedPrograms); err != nil {
 		return nil, fmt.Errorf("engine: making a cache: %w", err)
 	}
 	e.timers = newTimers(e.fire)

@@ -30,6 +30,7 @@ type Workflow struct {
 
 	Concurrency *workflow.Concurrency `json:"-"`
 	limited     bool                  // by the newest version
+	assumed     bool                  // to be the newest, and not limited
 }
 
 // Execution is one run of a workflow.

@@ -70,6 +70,8 @@ type NewExecution struct {
 	Till  time.Time   // until when what was reserved for it holds; ErrMoved afterwards. Zero = nothing was
 	By    string      // who asked for it
 
+	Newest bool // its version must be the newest of the workflow, which must not limit how many run; ErrMoved otherwise
+
 	Definition json.RawMessage // its own; nil = a version of its workflow has it
 
 	Deadline time.Duration // from its start; 0 = none

@@ -26,11 +26,41 @@ func random() float64 { return rand.Float64() }
 // With an idempotency key that is known, it answers the execution it made
 // before and false; the same key with another request is refused.
 func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Execution, bool, error) {
+	if w := e.knownHead(project, &r); w != nil {
+		x, created, err := e.startNew(ctx, project, w, r)
+		var refused *Error
+		if !errors.Is(err, ErrMoved) && !(errors.As(err, &refused) && refused.Kind == KindInvalid) {
+			return x, created, err
+		}
+	}
+	w, err := e.head(ctx, project, r.Workflow, r.Version)
+	if err != nil {
+		return nil, false, err
+	}
+	return e.startNew(ctx, project, w, r)
+}
+
+// knownHead answers the newest version as of the last start, where that is all that a start has to know:
+// whether it is the newest still, the creation checks. nil = it is to be read first.
+func (e *Engine) knownHead(project string, r *StartRequest) *Workflow {
+	if r.Version != 0 || r.IdempotencyKey != "" || !r.SessionTime.IsZero() || !r.StartAt.IsZero() {
+		return nil
+	}
+	head, ok := e.heads.Get(workflowName{project, r.Workflow})
+	if !ok {
+		return nil
+	}
+	return &Workflow{Project: project, Name: r.Workflow, Version: head.Version, Hash: head.Hash, assumed: true}
+}
+
+type workflowName struct{ project, name string }
+
+func (e *Engine) startNew(ctx context.Context, project string, w *Workflow, r StartRequest) (*Execution, bool, error) {
 	id, err := newID()
 	if err != nil {
 		return nil, false, err
 	}
-	return e.startAs(ctx, project, id, r)
+	return e.startVersion(ctx, project, id, w, r)
 }
 
 // startAs is Start under an id that was chosen before.
@@ -39,6 +69,10 @@ func (e *Engine) startAs(ctx context.Context, project, id string, r StartRequest
 	if err != nil {
 		return nil, false, err
 	}
+	return e.startVersion(ctx, project, id, w, r)
+}
+
+func (e *Engine) startVersion(ctx context.Context, project, id string, w *Workflow, r StartRequest) (*Execution, bool, error) {
 	p, err := e.program(ctx, project, w.Hash, "")
 	if err != nil {
 		return nil, false, err
@@ -176,11 +210,14 @@ func (e *Engine) head(ctx context.Context, project, name string, version int) (*
 	if found.Version == 0 {
 		return e.Workflow(ctx, project, name, version) // says what is missing
 	}
+	if version == 0 && !found.Limited {
+		e.heads.Add(workflowName{project, name}, found)
+	}
 	return &Workflow{Project: project, Name: name, Version: found.Version, Hash: found.Hash, limited: found.Limited}, nil
 }
 
 func newExecution(id, project string, w *Workflow, p *program, r StartRequest) NewExecution {
-	x := NewExecution{By: r.By, Execution: Execution{
+	x := NewExecution{By: r.By, Newest: w.assumed, Execution: Execution{
 		ID: id, Project: project, Workflow: w.Name, Version: w.Version, DefinitionHash: w.Hash, Input: r.Input,
 		CorrelationID: r.CorrelationID, Metadata: r.Metadata, Labels: r.Labels, Priority: r.Priority, Timeout: r.Timeout,
 	}}

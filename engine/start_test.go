@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -58,4 +59,43 @@ func TestAStartSaysWhoAsked(t *testing.T) {
 		require.Equal(t, kind, events[0].Type)
 		require.Equal(t, "kaizen:ci (k1)", events[0].By)
 	}
+}
+
+// TestAStartKnowsNoOldVersion lets a process start what another one published anew: what it
+// remembers of the workflow is checked by the creation, or made good when it refuses the request.
+func TestAStartKnowsNoOldVersion(t *testing.T) {
+	s := newStage(t)
+	s.publish("name: w\ntasks: [{ name: a, type: noop }]")
+	o := engine.DefaultOptions()
+	o.Store, o.Logger, o.Catalog = s.store, quiet(), workflow.Catalog{"noop": nil}
+	other, err := engine.New(o)
+	require.NoError(t, err)
+	start := func(input string) (*engine.Execution, error) {
+		x, _, err := other.Start(s.ctx(), "default", engine.StartRequest{Workflow: "w", Input: json.RawMessage(input)})
+		return x, err
+	}
+	for version, c := range []struct{ source, input string }{
+		1: {"name: w\ntasks: [{ name: a, type: noop }]", `{}`},
+		2: {"name: w\ntasks: [{ name: a, type: noop }, { name: b, type: noop }]", `{}`},
+		3: {"name: w\ninput_schema: { type: object, required: [n] }\ntasks: [{ name: a, type: noop }]", `{"n":1}`},
+		4: {"name: w\ninput_schema: { type: object, properties: { n: { type: string } } }\ntasks: [{ name: a, type: noop }]", `{"n":"1"}`},
+		5: {"name: w\nconcurrency: { max_running: 1, when_full: reject }\ntasks: [{ name: a, type: noop }]", `{}`},
+	} {
+		if version == 0 {
+			continue
+		}
+		s.publish(c.source)
+		for range 2 {
+			x, err := start(c.input)
+			if version == 5 { // those before run still
+				require.ErrorContains(t, err, "at most 1 executions")
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, version, x.Version)
+		}
+	}
+	all, _, err := s.Executions(s.ctx(), "default", engine.ExecutionFilter{}, engine.Page{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, all, 8, "what was refused was not made")
 }

@@ -107,17 +107,28 @@ func (r *Redis) Create(ctx context.Context, x engine.NewExecution) (engine.Settl
 		k.execution, k.tasks, k.values, k.attempts, k.preds, k.open, k.held, k.events,
 		k.shard.jobs, k.shard.decide, k.shard.index, k.shard.building, k.shard.timers,
 	}
-	task := ""
-	if x.Parent != nil {
+	task, head := "", ""
+	switch {
+	case x.Parent != nil:
 		above := keysOf(x.Parent.Execution)
 		keys, task = append(keys, above.execution, above.tasks), x.Parent.Task
+	case x.Newest && r.ordered:
+		keys, head = append(keys, workflowKey(x.Project, x.Workflow)), headOf(x.Version, x.DefinitionHash)
+	case x.Newest: // it lies in another slot
+		now, err := r.Head(ctx, x.Project, x.Workflow, 0)
+		if err != nil {
+			return engine.Settled{}, false, err
+		}
+		if now != (engine.Head{Version: x.Version, Hash: x.DefinitionHash}) {
+			return engine.Settled{}, false, engine.ErrMoved
+		}
 	}
 	own := ""
 	if x.Definition != nil {
 		own = "d:" + x.DefinitionHash
 	}
-	args = append(args, string(status), milli(x.Till), task, oneLine(x.By), own, stored(x.Definition))
-	reply, err := r.runAhead(ctx, scriptCreate, keys, args, x.Ahead, list...)
+	args = append(args, string(status), milli(x.Till), task, oneLine(x.By), own, stored(x.Definition), head)
+	reply, err := r.runAhead(ctx, &r.starts, scriptCreate, keys, args, x.Ahead, list...)
 	if err != nil {
 		return engine.Settled{}, false, err
 	}

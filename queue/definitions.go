@@ -93,6 +93,9 @@ func (r *Redis) Head(ctx context.Context, project, name string, version int) (en
 	return h, nil
 }
 
+// headOf is the field head of a workflow.
+func headOf(version int, hash string) string { return strconv.Itoa(version) + " " + hash }
+
 // Definition answers canonical JSON by its hash, else the one that the execution keeps itself; nil when there is none.
 func (r *Redis) Definition(ctx context.Context, project, hash, execution string) (json.RawMessage, error) {
 	s, err := r.client.Get(ctx, definitionKey(project, hash)).Result()

@@ -43,7 +43,8 @@ type Redis struct {
 	options *redis.UniversalOptions
 	o       Options
 	relay   *relay
-	trips   trips
+	trips   trips // of results
+	starts  trips // of new executions, which wait for no trip with results
 	waker   *Waker
 	claims  sync.Map // worker id -> *Claims
 	ordered bool     // one connection's commands run in the order they were sent
@@ -83,6 +84,7 @@ func Open(ctx context.Context, o Options) (*Redis, error) {
 		numbers: numbers{key: numberKey}, sessions: numbers{key: sessionsNo},
 	}
 	r.trips.client, r.trips.patience = r.client, tripPatience
+	r.starts.client, r.starts.patience = r.client, tripPatience
 	_, r.ordered = r.client.(*redis.Client)
 	if err := r.check(ctx); err != nil {
 		_ = r.client.Close()

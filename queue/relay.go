@@ -196,7 +196,7 @@ func (r *Redis) Relay(ctx context.Context, jobs []engine.Job) ([]bool, error) {
 // they are hints about nothing and their claims are refused. A Cluster has no
 // such order: there the jobs are sent afterwards, as all others are, and what is to
 // run behind the script, before the jobs, is not sent at all.
-func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, args []any, ahead []engine.Job, behind ...redis.Cmder) ([]any, error) {
+func (r *Redis) runAhead(ctx context.Context, with *trips, s *redis.Script, keys []string, args []any, ahead []engine.Job, behind ...redis.Cmder) ([]any, error) {
 	if !r.ordered {
 		return r.run(ctx, s, keys, args...)
 	}
@@ -210,7 +210,7 @@ func (r *Redis) runAhead(ctx context.Context, s *redis.Script, keys []string, ar
 	for _, c := range calls {
 		cmds = append(cmds, evalSha(ctx, r.relay.script, c.keys, c.args))
 	}
-	if err := r.trips.send(ctx, weight(args), cmds...); err != nil {
+	if err := with.send(ctx, weight(args), cmds...); err != nil {
 		return nil, unreachable(err)
 	}
 	sent := !slices.ContainsFunc(cmds[1+len(behind):], func(c redis.Cmder) bool { return c.Err() != nil })

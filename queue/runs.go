@@ -140,7 +140,7 @@ func (r *Redis) Complete(ctx context.Context, x engine.Result) (engine.Settled, 
 	args := make([]any, 0, 11+3*len(x.Successors))
 	args = append(args, x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, stored(x.Output), stored(x.Input), x.InputHash,
 		bit(x.Simple), r.o.Retention.Milliseconds())
-	reply, err := r.runAhead(ctx, scriptComplete, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), x.Ahead)
+	reply, err := r.runAhead(ctx, &r.trips, scriptComplete, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), x.Ahead)
 	return r.without(settled(x.Execution, reply), x.Ahead), err
 }
 
@@ -150,7 +150,7 @@ func (r *Redis) Fail(ctx context.Context, x engine.Result) (engine.Settled, erro
 		x.Execution, r.offset(), x.Ref, x.Attempt, x.Dispatch, outcome(x), encodeError(x.Error), stored(x.Input), x.InputHash,
 		string(x.OnFailure), bit(x.Lost), r.o.Retention.Milliseconds(),
 	}
-	reply, err := r.runAhead(ctx, scriptFail, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), nil)
+	reply, err := r.runAhead(ctx, &r.trips, scriptFail, keysOf(x.Execution).settle(), withSuccessors(args, x.Successors), nil)
 	return settled(x.Execution, reply), err
 }
 
