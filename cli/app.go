@@ -91,6 +91,7 @@ func (p *program) app() *cli.App {
 			[]*cli.Command{p.workflowCommand(), p.runCommand(), p.executionCommand(), p.sessionCommand(), p.scheduleCommand(), p.failureCommand()},
 			p.redriveCommands(),
 			p.controlCommands(),
+			[]*cli.Command{p.bulkCommand()},
 			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.auditCommand(), p.completionCommand()},
 			p.processCommands(),
 		),

@@ -29,6 +29,7 @@ func (p *program) failureCommand() *cli.Command {
 		explained(&cli.Command{
 			Name: "get", Usage: "show a group of failures, some of its executions, and how to go on", ArgsUsage: "FINGERPRINT", Action: p.getFailure,
 		}, []string{"redrive failure get 1f0c44f0a1b2c3d4"}, exitNotFound),
+		p.failureRetryCommand(),
 		explained(&cli.Command{
 			Name: "ack", Usage: "say that somebody knows of groups", ArgsUsage: "FINGERPRINT...", Flags: []cli.Flag{note},
 			Description: "A group stays acknowledged, whatever fails so again, until it is resolved or reopened.",
@@ -187,6 +188,7 @@ func (s *session) failureNext(g *client.FailureGroup) {
 		fmt.Fprintf(s.printer.out, "\nLook at one: redrive execution get %s\n", g.Samples[0])
 	}
 	fmt.Fprintf(s.printer.out, "Find all:    redrive execution list --fingerprint %s\n", g.Fingerprint)
+	fmt.Fprintf(s.printer.out, "Retry them:  redrive failure retry %s --dry-run\n", g.Fingerprint)
 }
 
 type judgment = func(ctx context.Context, project, fingerprint, note string) (*client.FailureGroup, error)

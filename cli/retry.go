@@ -85,7 +85,7 @@ func (p *program) redrive(c *cli.Context, of func(*client.Client) redriving) err
 	if err != nil {
 		return err
 	}
-	request, err := p.redriveRequest(c)
+	request, err := p.redriveRequest(c, c.StringSlice("set"))
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (p *program) redrive(c *cli.Context, of func(*client.Client) redriving) err
 	}, s.executionColumns(), executionID)
 }
 
-func (p *program) redriveRequest(c *cli.Context) (client.RedriveRequest, error) {
+func (p *program) redriveRequest(c *cli.Context, sets []string) (client.RedriveRequest, error) {
 	r := client.RedriveRequest{
 		From: listed(c, "from"), Acknowledge: listed(c, "acknowledge"),
 		Scope: client.RedriveRequestScope(c.String("scope")), InputMode: client.RedriveRequestInputMode(c.String("input-mode")),
@@ -132,7 +132,7 @@ func (p *program) redriveRequest(c *cli.Context) (client.RedriveRequest, error) 
 	if err := checkWords(r); err != nil {
 		return r, err
 	}
-	return r, p.redriveInputs(c, &r)
+	return r, p.redriveInputs(c, &r, sets)
 }
 
 // checkWords refuses words that a flag does not know.
@@ -160,9 +160,9 @@ func isVersion(text string) bool {
 }
 
 // redriveInputs reads what takes the place of inputs and outputs.
-func (p *program) redriveInputs(c *cli.Context, r *client.RedriveRequest) error {
+func (p *program) redriveInputs(c *cli.Context, r *client.RedriveRequest, sets []string) error {
 	var err error
-	if r.WorkflowInput, err = p.input(c.String("input"), c.StringSlice("set")); err != nil {
+	if r.WorkflowInput, err = p.input(c.String("input"), sets); err != nil {
 		return err
 	}
 	if c.IsSet("set") && !c.IsSet("input") && r.InputMode == "" {

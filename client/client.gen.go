@@ -56,6 +56,108 @@ func (e BackfillStatus) Valid() bool {
 	}
 }
 
+// Defines values for BulkOperation.
+const (
+	BulkCancel BulkOperation = "cancel"
+	BulkPause  BulkOperation = "pause"
+	BulkRerun  BulkOperation = "rerun"
+	BulkResume BulkOperation = "resume"
+	BulkRetry  BulkOperation = "retry"
+)
+
+// Valid indicates whether the value is a known member of the BulkOperation enum.
+func (e BulkOperation) Valid() bool {
+	switch e {
+	case BulkCancel:
+		return true
+	case BulkPause:
+		return true
+	case BulkRerun:
+		return true
+	case BulkResume:
+		return true
+	case BulkRetry:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BulkOutcome.
+const (
+	OutcomeFailed    BulkOutcome = "failed"
+	OutcomeInFlight  BulkOutcome = "in_flight"
+	OutcomePending   BulkOutcome = "pending"
+	OutcomeSkipped   BulkOutcome = "skipped"
+	OutcomeSucceeded BulkOutcome = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the BulkOutcome enum.
+func (e BulkOutcome) Valid() bool {
+	switch e {
+	case OutcomeFailed:
+		return true
+	case OutcomeInFlight:
+		return true
+	case OutcomePending:
+		return true
+	case OutcomeSkipped:
+		return true
+	case OutcomeSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BulkRequestLane.
+const (
+	LaneLow  BulkRequestLane = "low"
+	LaneSame BulkRequestLane = "same"
+)
+
+// Valid indicates whether the value is a known member of the BulkRequestLane enum.
+func (e BulkRequestLane) Valid() bool {
+	switch e {
+	case LaneLow:
+		return true
+	case LaneSame:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BulkState.
+const (
+	BulkAborted   BulkState = "aborted"
+	BulkCanary    BulkState = "canary"
+	BulkCompleted BulkState = "completed"
+	BulkCreating  BulkState = "creating"
+	BulkHeld      BulkState = "held"
+	BulkRunning   BulkState = "running"
+)
+
+// Valid indicates whether the value is a known member of the BulkState enum.
+func (e BulkState) Valid() bool {
+	switch e {
+	case BulkAborted:
+		return true
+	case BulkCanary:
+		return true
+	case BulkCompleted:
+		return true
+	case BulkCreating:
+		return true
+	case BulkHeld:
+		return true
+	case BulkRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExecutionStatus.
 const (
 	ExecutionStatusCanceled  ExecutionStatus = "canceled"
@@ -512,6 +614,27 @@ func (e ListAuditParamsOutcome) Valid() bool {
 	}
 }
 
+// Defines values for GetBulkReportParamsFormat.
+const (
+	GetBulkReportParamsFormatCsv   GetBulkReportParamsFormat = "csv"
+	GetBulkReportParamsFormatJSON  GetBulkReportParamsFormat = "json"
+	GetBulkReportParamsFormatJsonl GetBulkReportParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the GetBulkReportParamsFormat enum.
+func (e GetBulkReportParamsFormat) Valid() bool {
+	switch e {
+	case GetBulkReportParamsFormatCsv:
+		return true
+	case GetBulkReportParamsFormatJSON:
+		return true
+	case GetBulkReportParamsFormatJsonl:
+		return true
+	default:
+		return false
+	}
+}
+
 // Attempt defines model for Attempt.
 type Attempt struct {
 	Attempt int `json:"attempt"`
@@ -664,6 +787,208 @@ type BackfillRequest struct {
 	// To Ticks before it; not in the future.
 	To time.Time `json:"to"`
 }
+
+// Bulk defines model for Bulk.
+type Bulk struct {
+	By        string     `json:"by,omitempty"`
+	Canary    int        `json:"canary"`
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+	Failed    int        `json:"failed"`
+
+	// Filter Chooses executions. Fields narrow together, and one at least is needed.
+	Filter   BulkFilter `json:"filter,omitempty"`
+	ID       string     `json:"id"`
+	InFlight int        `json:"in_flight"`
+	Jitter   string     `json:"jitter"`
+	Lane     string     `json:"lane"`
+
+	// MaxErrorRate null is no limit.
+	MaxErrorRate *float64 `json:"max_error_rate"`
+	MaxInFlight  int      `json:"max_in_flight"`
+
+	// Named How many executions were named by their ids.
+	Named     int           `json:"named,omitempty"`
+	Operation BulkOperation `json:"operation"`
+	Pending   int           `json:"pending"`
+	Project   string        `json:"project"`
+	Rate      float64       `json:"rate"`
+	Reason    string        `json:"reason,omitempty"`
+
+	// Redrive What was asked for, of a retry or rerun.
+	Redrive json.RawMessage `json:"redrive,omitempty"`
+	Skipped int             `json:"skipped"`
+
+	// StartedAt When its executions were all collected.
+	StartedAt *time.Time `json:"started_at"`
+
+	// State creating: its executions are being collected. canary: the outcomes of the first ones are waited for. held: it waits until it is resumed, or aborted.
+	State     BulkState `json:"state"`
+	Succeeded int       `json:"succeeded"`
+
+	// Total How many executions it has; it grows while it is creating.
+	Total int `json:"total"`
+
+	// Why Why it is held, or was aborted.
+	Why string `json:"why,omitempty"`
+}
+
+// BulkFilter Chooses executions. Fields narrow together, and one at least is needed.
+type BulkFilter struct {
+	CorrelationID string `json:"correlation_id,omitempty"`
+
+	// Fingerprint Of a group of failures: the executions of which the failure is open.
+	Fingerprint string `json:"fingerprint,omitempty"`
+
+	// Label A label as `key=value`.
+	Label string `json:"label,omitempty"`
+
+	// Since Created at or after this time.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Status Left out, those in which the operation is possible: of a retry failed and timed_out, of a resume paused, of a pause queued and running, of a cancel these three; of a rerun all.
+	Status []ExecutionStatus `json:"status,omitempty"`
+
+	// Until Created before this time, and before the operation in any case.
+	Until *time.Time `json:"until,omitempty"`
+
+	// Version Of the workflow.
+	Version int `json:"version,omitempty"`
+
+	// Workflow The name of the workflow. Executions that are parts of others are chosen only by it.
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// BulkGroup defines model for BulkGroup.
+type BulkGroup struct {
+	Count    int             `json:"count"`
+	Status   ExecutionStatus `json:"status"`
+	Version  int             `json:"version"`
+	Workflow string          `json:"workflow"`
+}
+
+// BulkItem defines model for BulkItem.
+type BulkItem struct {
+	// After Its status afterwards.
+	After string `json:"after,omitempty"`
+
+	// At When the outcome was seen.
+	At *time.Time `json:"at,omitempty"`
+
+	// Before Its status before.
+	Before string `json:"before,omitempty"`
+
+	// Code Why it failed, or was skipped.
+	Code      string `json:"code,omitempty"`
+	Execution string `json:"execution"`
+
+	// Index Its place, from 0 on.
+	Index int `json:"index"`
+
+	// Into The new execution that a redrive made.
+	Into    string `json:"into,omitempty"`
+	Message string `json:"message,omitempty"`
+
+	// Outcome failed: it did not succeed again, or the operation could not be done. skipped: it was no longer as it was when it was chosen.
+	Outcome BulkOutcome `json:"outcome"`
+}
+
+// BulkItemList defines model for BulkItemList.
+type BulkItemList struct {
+	Items      []BulkItem `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
+}
+
+// BulkList defines model for BulkList.
+type BulkList struct {
+	Items      []Bulk  `json:"items"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// BulkOperation defines model for BulkOperation.
+type BulkOperation string
+
+// BulkOutcome failed: it did not succeed again, or the operation could not be done. skipped: it was no longer as it was when it was chosen.
+type BulkOutcome string
+
+// BulkPreview defines model for BulkPreview.
+type BulkPreview struct {
+	// Count How many executions there are.
+	Count int `json:"count"`
+
+	// Groups The largest first.
+	Groups []BulkGroup `json:"groups"`
+
+	// Missing How many of the ids name nothing that is there.
+	Missing int `json:"missing"`
+
+	// Samples The first five.
+	Samples []BulkSample `json:"samples"`
+}
+
+// BulkRefusal defines model for BulkRefusal.
+type BulkRefusal struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// BulkRequest defines model for BulkRequest.
+type BulkRequest struct {
+	// Canary So many executions first; the others when their outcomes are known, and good enough.
+	Canary int `json:"canary,omitempty"`
+
+	// DryRun Only answer what would be done.
+	DryRun bool `json:"dry_run,omitempty"`
+
+	// Filter Chooses executions. Fields narrow together, and one at least is needed.
+	Filter BulkFilter `json:"filter,omitempty"`
+
+	// IdempotencyKey The same key again answers with the first result.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+
+	// IDs Ids or numbers of executions, instead of a filter.
+	IDs []string `json:"ids,omitempty"`
+
+	// Jitter A duration, as 5s: each execution is put off by up to so much.
+	Jitter string `json:"jitter,omitempty"`
+
+	// Lane low (the default): executions that run again get the priority 2, so that other work goes first. same: they keep theirs.
+	Lane BulkRequestLane `json:"lane,omitempty"`
+
+	// MaxErrorRate The part of the canary, and later of about the latest 200 outcomes, that may fail; then the operation holds itself. 0.05 with a canary, when left out, else there is no limit.
+	MaxErrorRate *float64 `json:"max_error_rate,omitempty"`
+
+	// MaxInFlight So many at most whose outcome is not known yet, 100 when left out.
+	MaxInFlight int           `json:"max_in_flight,omitempty"`
+	Operation   BulkOperation `json:"operation"`
+
+	// Rate Executions a second; 0, or left out, any number.
+	Rate float64 `json:"rate,omitempty"`
+
+	// Reason Kept in the history of each execution.
+	Reason string `json:"reason,omitempty"`
+
+	// Redrive Of a retry or rerun, as for one execution, without reason, plan_hash, idempotency_key and priority. Its texts may hold expressions over each execution, as `${workflow.input.region}`; a literal `${` is written `$${`.
+	Redrive RedriveRequest `json:"redrive,omitempty"`
+}
+
+// BulkRequestLane low (the default): executions that run again get the priority 2, so that other work goes first. same: they keep theirs.
+type BulkRequestLane string
+
+// BulkSample defines model for BulkSample.
+type BulkSample struct {
+	Execution string `json:"execution"`
+
+	// Plan Of a retry or rerun.
+	Plan *Plan `json:"plan,omitempty"`
+
+	// Refused Why it would not be done.
+	Refused *BulkRefusal    `json:"refused,omitempty"`
+	Status  ExecutionStatus `json:"status"`
+}
+
+// BulkState creating: its executions are being collected. canary: the outcomes of the first ones are waited for. held: it waits until it is resumed, or aborted.
+type BulkState string
 
 // Comparison Two executions, or two attempts of a task, side by side. A diff is null where both are equal.
 type Comparison struct {
@@ -1285,6 +1610,9 @@ type RedriveRequest struct {
 	// PlanHash Execute only if the plan is still this one; otherwise 409 `plan_changed`.
 	PlanHash string `json:"plan_hash,omitempty"`
 
+	// Priority Of the execution from then on, 9 the most urgent; as it was when left out. That of one that has not ended stays.
+	Priority int `json:"priority,omitempty"`
+
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
 
@@ -1856,6 +2184,9 @@ type WorkflowSummary struct {
 	Version int    `json:"version"`
 }
 
+// BulkID defines model for BulkID.
+type BulkID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -1894,6 +2225,9 @@ type SessionNumber = int64
 
 // WorkflowName defines model for WorkflowName.
 type WorkflowName = string
+
+// BulkNow defines model for BulkNow.
+type BulkNow = Bulk
 
 // Controlled defines model for Controlled.
 type Controlled = Execution
@@ -2114,6 +2448,42 @@ type ListAuditParams struct {
 // ListAuditParamsOutcome defines parameters for ListAudit.
 type ListAuditParamsOutcome string
 
+// ListBulkParams defines parameters for ListBulk.
+type ListBulkParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StartBulkParams defines parameters for StartBulk.
+type StartBulkParams struct {
+	// DryRun Check only.
+	DryRun *DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// ListBulkItemsParams defines parameters for ListBulkItems.
+type ListBulkItemsParams struct {
+	// Outcome Only those with this outcome.
+	Outcome *BulkOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetBulkReportParams defines parameters for GetBulkReport.
+type GetBulkReportParams struct {
+	// Format csv with a line of names first, json (a list), or jsonl (an object a line).
+	Format *GetBulkReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetBulkReportParamsFormat defines parameters for GetBulkReport.
+type GetBulkReportParamsFormat string
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Status One or more statuses, comma-separated or repeated.
@@ -2254,6 +2624,18 @@ type CreateKeyJSONRequestBody = KeyRequest
 
 // PutProjectJSONRequestBody defines body for PutProject for application/json ContentType.
 type PutProjectJSONRequestBody = ProjectRequest
+
+// StartBulkJSONRequestBody defines body for StartBulk for application/json ContentType.
+type StartBulkJSONRequestBody = BulkRequest
+
+// AbortBulkJSONRequestBody defines body for AbortBulk for application/json ContentType.
+type AbortBulkJSONRequestBody = ControlRequest
+
+// PauseBulkJSONRequestBody defines body for PauseBulk for application/json ContentType.
+type PauseBulkJSONRequestBody = ControlRequest
+
+// ResumeBulkJSONRequestBody defines body for ResumeBulk for application/json ContentType.
+type ResumeBulkJSONRequestBody = ControlRequest
 
 // StartExecutionJSONRequestBody defines body for StartExecution for application/json ContentType.
 type StartExecutionJSONRequestBody = StartRequest
@@ -2720,6 +3102,106 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBulk List bulk operations
+	//
+	// Newest first. One that is over is kept as long as an ended execution.
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk (the `ListBulk` operationId).
+	ListBulk(ctx context.Context, project ProjectName, params *ListBulkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBulkWithBody Do something to many executions
+	//
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+	StartBulkWithBody(ctx context.Context, project ProjectName, params *StartBulkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBulk Do something to many executions
+	//
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+	StartBulk(ctx context.Context, project ProjectName, params *StartBulkParams, body StartBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetBulk Read a bulk operation
+	//
+	// In every answer `pending`, `in_flight`, `succeeded`, `failed` and `skipped` add up to `total`.
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk/{bulk} (the `GetBulk` operationId).
+	GetBulk(ctx context.Context, project ProjectName, bulk BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AbortBulkWithBody Abort a bulk operation
+	//
+	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+	AbortBulkWithBody(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AbortBulk Abort a bulk operation
+	//
+	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+	AbortBulk(ctx context.Context, project ProjectName, bulk BulkID, body AbortBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBulkItems List the executions of a bulk operation
+	//
+	// In the order in which they are taken, the oldest first. A page that `outcome` thins out may be short; the list ends where there is no `next_cursor`.
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/items (the `ListBulkItems` operationId).
+	ListBulkItems(ctx context.Context, project ProjectName, bulk BulkID, params *ListBulkItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseBulkWithBody Hold a bulk operation
+	//
+	// No more executions are taken; what is in flight goes on.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+	PauseBulkWithBody(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseBulk Hold a bulk operation
+	//
+	// No more executions are taken; what is in flight goes on.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+	PauseBulk(ctx context.Context, project ProjectName, bulk BulkID, body PauseBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetBulkReport Read what became of every execution
+	//
+	// All executions of the operation in one answer, as it is now.
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/report (the `GetBulkReport` operationId).
+	GetBulkReport(ctx context.Context, project ProjectName, bulk BulkID, params *GetBulkReportParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeBulkWithBody Let a held bulk operation go on
+	//
+	// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+	ResumeBulkWithBody(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeBulk Let a held bulk operation go on
+	//
+	// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+	ResumeBulk(ctx context.Context, project ProjectName, bulk BulkID, body ResumeBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListExecutions List executions
 	//
@@ -3745,6 +4227,226 @@ func (c *Transport) PutProject(ctx context.Context, project ProjectName, body Pu
 // Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
 func (c *Transport) ListAudit(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditRequest(c.Server, project, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBulk List bulk operations
+//
+// Newest first. One that is over is kept as long as an ended execution.
+//
+// Corresponds with GET /v1/projects/{project}/bulk (the `ListBulk` operationId).
+func (c *Transport) ListBulk(ctx context.Context, project ProjectName, params *ListBulkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBulkRequest(c.Server, project, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBulkWithBody Do something to many executions
+//
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+func (c *Transport) StartBulkWithBody(ctx context.Context, project ProjectName, params *StartBulkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBulkRequestWithBody(c.Server, project, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBulk Do something to many executions
+//
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+func (c *Transport) StartBulk(ctx context.Context, project ProjectName, params *StartBulkParams, body StartBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBulkRequest(c.Server, project, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetBulk Read a bulk operation
+//
+// In every answer `pending`, `in_flight`, `succeeded`, `failed` and `skipped` add up to `total`.
+//
+// Corresponds with GET /v1/projects/{project}/bulk/{bulk} (the `GetBulk` operationId).
+func (c *Transport) GetBulk(ctx context.Context, project ProjectName, bulk BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetBulkRequest(c.Server, project, bulk)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AbortBulkWithBody Abort a bulk operation
+//
+// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+func (c *Transport) AbortBulkWithBody(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAbortBulkRequestWithBody(c.Server, project, bulk, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AbortBulk Abort a bulk operation
+//
+// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+func (c *Transport) AbortBulk(ctx context.Context, project ProjectName, bulk BulkID, body AbortBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAbortBulkRequest(c.Server, project, bulk, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBulkItems List the executions of a bulk operation
+//
+// In the order in which they are taken, the oldest first. A page that `outcome` thins out may be short; the list ends where there is no `next_cursor`.
+//
+// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/items (the `ListBulkItems` operationId).
+func (c *Transport) ListBulkItems(ctx context.Context, project ProjectName, bulk BulkID, params *ListBulkItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBulkItemsRequest(c.Server, project, bulk, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseBulkWithBody Hold a bulk operation
+//
+// No more executions are taken; what is in flight goes on.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+func (c *Transport) PauseBulkWithBody(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBulkRequestWithBody(c.Server, project, bulk, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseBulk Hold a bulk operation
+//
+// No more executions are taken; what is in flight goes on.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+func (c *Transport) PauseBulk(ctx context.Context, project ProjectName, bulk BulkID, body PauseBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBulkRequest(c.Server, project, bulk, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetBulkReport Read what became of every execution
+//
+// All executions of the operation in one answer, as it is now.
+//
+// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/report (the `GetBulkReport` operationId).
+func (c *Transport) GetBulkReport(ctx context.Context, project ProjectName, bulk BulkID, params *GetBulkReportParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetBulkReportRequest(c.Server, project, bulk, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeBulkWithBody Let a held bulk operation go on
+//
+// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+func (c *Transport) ResumeBulkWithBody(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeBulkRequestWithBody(c.Server, project, bulk, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeBulk Let a held bulk operation go on
+//
+// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+func (c *Transport) ResumeBulk(ctx context.Context, project ProjectName, bulk BulkID, body ResumeBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeBulkRequest(c.Server, project, bulk, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6449,6 +7151,516 @@ func NewListAuditRequest(server string, project ProjectName, params *ListAuditPa
 	return req, nil
 }
 
+// NewListBulkRequest constructs an http.Request for the ListBulk method
+func NewListBulkRequest(server string, project ProjectName, params *ListBulkParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartBulkRequest calls the generic StartBulk builder with application/json body
+func NewStartBulkRequest(server string, project ProjectName, params *StartBulkParams, body StartBulkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartBulkRequestWithBody(server, project, params, "application/json", bodyReader)
+}
+
+// NewStartBulkRequestWithBody constructs an http.Request for the StartBulk method, with any body, and a specified content type
+func NewStartBulkRequestWithBody(server string, project ProjectName, params *StartBulkParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetBulkRequest constructs an http.Request for the GetBulk method
+func NewGetBulkRequest(server string, project ProjectName, bulk BulkID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "bulk", bulk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAbortBulkRequest calls the generic AbortBulk builder with application/json body
+func NewAbortBulkRequest(server string, project ProjectName, bulk BulkID, body AbortBulkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAbortBulkRequestWithBody(server, project, bulk, "application/json", bodyReader)
+}
+
+// NewAbortBulkRequestWithBody constructs an http.Request for the AbortBulk method, with any body, and a specified content type
+func NewAbortBulkRequestWithBody(server string, project ProjectName, bulk BulkID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "bulk", bulk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk/%s/abort", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListBulkItemsRequest constructs an http.Request for the ListBulkItems method
+func NewListBulkItemsRequest(server string, project ProjectName, bulk BulkID, params *ListBulkItemsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "bulk", bulk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk/%s/items", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseBulkRequest calls the generic PauseBulk builder with application/json body
+func NewPauseBulkRequest(server string, project ProjectName, bulk BulkID, body PauseBulkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPauseBulkRequestWithBody(server, project, bulk, "application/json", bodyReader)
+}
+
+// NewPauseBulkRequestWithBody constructs an http.Request for the PauseBulk method, with any body, and a specified content type
+func NewPauseBulkRequestWithBody(server string, project ProjectName, bulk BulkID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "bulk", bulk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk/%s/pause", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetBulkReportRequest constructs an http.Request for the GetBulkReport method
+func NewGetBulkReportRequest(server string, project ProjectName, bulk BulkID, params *GetBulkReportParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "bulk", bulk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk/%s/report", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeBulkRequest calls the generic ResumeBulk builder with application/json body
+func NewResumeBulkRequest(server string, project ProjectName, bulk BulkID, body ResumeBulkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeBulkRequestWithBody(server, project, bulk, "application/json", bodyReader)
+}
+
+// NewResumeBulkRequestWithBody constructs an http.Request for the ResumeBulk method, with any body, and a specified content type
+func NewResumeBulkRequestWithBody(server string, project ProjectName, bulk BulkID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project", project, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "bulk", bulk, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/projects/%s/bulk/%s/resume", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListExecutionsRequest constructs an http.Request for the ListExecutions method
 func NewListExecutionsRequest(server string, project ProjectName, params *ListExecutionsParams) (*http.Request, error) {
 	var err error
@@ -8715,6 +9927,114 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/projects/{project}/audit (the `ListAudit` operationId).
 	ListAuditWithResponse(ctx context.Context, project ProjectName, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
+	// ListBulkWithResponse List bulk operations
+	//
+	// Newest first. One that is over is kept as long as an ended execution.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk (the `ListBulk` operationId).
+	ListBulkWithResponse(ctx context.Context, project ProjectName, params *ListBulkParams, reqEditors ...RequestEditorFn) (*ListBulkResponse, error)
+
+	// StartBulkWithBodyWithResponse Do something to many executions
+	//
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+	StartBulkWithBodyWithResponse(ctx context.Context, project ProjectName, params *StartBulkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBulkResponse, error)
+
+	// StartBulkWithResponse Do something to many executions
+	//
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+	StartBulkWithResponse(ctx context.Context, project ProjectName, params *StartBulkParams, body StartBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBulkResponse, error)
+
+	// GetBulkWithResponse Read a bulk operation
+	//
+	// In every answer `pending`, `in_flight`, `succeeded`, `failed` and `skipped` add up to `total`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk/{bulk} (the `GetBulk` operationId).
+	GetBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, reqEditors ...RequestEditorFn) (*GetBulkResponse, error)
+
+	// AbortBulkWithBodyWithResponse Abort a bulk operation
+	//
+	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+	AbortBulkWithBodyWithResponse(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AbortBulkResponse, error)
+
+	// AbortBulkWithResponse Abort a bulk operation
+	//
+	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+	AbortBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, body AbortBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*AbortBulkResponse, error)
+
+	// ListBulkItemsWithResponse List the executions of a bulk operation
+	//
+	// In the order in which they are taken, the oldest first. A page that `outcome` thins out may be short; the list ends where there is no `next_cursor`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/items (the `ListBulkItems` operationId).
+	ListBulkItemsWithResponse(ctx context.Context, project ProjectName, bulk BulkID, params *ListBulkItemsParams, reqEditors ...RequestEditorFn) (*ListBulkItemsResponse, error)
+
+	// PauseBulkWithBodyWithResponse Hold a bulk operation
+	//
+	// No more executions are taken; what is in flight goes on.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+	PauseBulkWithBodyWithResponse(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseBulkResponse, error)
+
+	// PauseBulkWithResponse Hold a bulk operation
+	//
+	// No more executions are taken; what is in flight goes on.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+	PauseBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, body PauseBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseBulkResponse, error)
+
+	// GetBulkReportWithResponse Read what became of every execution
+	//
+	// All executions of the operation in one answer, as it is now.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/report (the `GetBulkReport` operationId).
+	GetBulkReportWithResponse(ctx context.Context, project ProjectName, bulk BulkID, params *GetBulkReportParams, reqEditors ...RequestEditorFn) (*GetBulkReportResponse, error)
+
+	// ResumeBulkWithBodyWithResponse Let a held bulk operation go on
+	//
+	// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+	ResumeBulkWithBodyWithResponse(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeBulkResponse, error)
+
+	// ResumeBulkWithResponse Let a held bulk operation go on
+	//
+	// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+	ResumeBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, body ResumeBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeBulkResponse, error)
+
 	// ListExecutionsWithResponse List executions
 	//
 	// Newest first. Filters narrow together.
@@ -10462,6 +11782,397 @@ func (r ListAuditResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListBulkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBulkResponse) GetJSON200() *BulkList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListBulkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBulkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBulkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBulkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBulkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StartBulkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkPreview
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Bulk
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StartBulkResponse) GetJSON200() *BulkPreview {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartBulkResponse) GetJSON202() *Bulk {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartBulkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartBulkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartBulkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartBulkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartBulkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetBulkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetBulkResponse) GetJSON200() *BulkNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetBulkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetBulkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetBulkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetBulkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetBulkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AbortBulkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AbortBulkResponse) GetJSON200() *BulkNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AbortBulkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AbortBulkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AbortBulkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AbortBulkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AbortBulkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListBulkItemsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkItemList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBulkItemsResponse) GetJSON200() *BulkItemList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListBulkItemsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBulkItemsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBulkItemsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBulkItemsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBulkItemsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PauseBulkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseBulkResponse) GetJSON200() *BulkNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PauseBulkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseBulkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseBulkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseBulkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseBulkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetBulkReportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]BulkItem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetBulkReportResponse) GetJSON200() *[]BulkItem {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetBulkReportResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetBulkReportResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetBulkReportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetBulkReportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetBulkReportResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeBulkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeBulkResponse) GetJSON200() *BulkNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeBulkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeBulkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeBulkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeBulkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeBulkResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12624,6 +14335,186 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, project
 	return ParseListAuditResponse(rsp)
 }
 
+// ListBulkWithResponse List bulk operations
+//
+// Newest first. One that is over is kept as long as an ended execution.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/bulk (the `ListBulk` operationId).
+func (c *ClientWithResponses) ListBulkWithResponse(ctx context.Context, project ProjectName, params *ListBulkParams, reqEditors ...RequestEditorFn) (*ListBulkResponse, error) {
+	rsp, err := c.ListBulk(ctx, project, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBulkResponse(rsp)
+}
+
+// StartBulkWithBodyWithResponse Do something to many executions
+//
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+func (c *ClientWithResponses) StartBulkWithBodyWithResponse(ctx context.Context, project ProjectName, params *StartBulkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBulkResponse, error) {
+	rsp, err := c.StartBulkWithBody(ctx, project, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBulkResponse(rsp)
+}
+
+// StartBulkWithResponse Do something to many executions
+//
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk (the `StartBulk` operationId).
+func (c *ClientWithResponses) StartBulkWithResponse(ctx context.Context, project ProjectName, params *StartBulkParams, body StartBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBulkResponse, error) {
+	rsp, err := c.StartBulk(ctx, project, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBulkResponse(rsp)
+}
+
+// GetBulkWithResponse Read a bulk operation
+//
+// In every answer `pending`, `in_flight`, `succeeded`, `failed` and `skipped` add up to `total`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/bulk/{bulk} (the `GetBulk` operationId).
+func (c *ClientWithResponses) GetBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, reqEditors ...RequestEditorFn) (*GetBulkResponse, error) {
+	rsp, err := c.GetBulk(ctx, project, bulk, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetBulkResponse(rsp)
+}
+
+// AbortBulkWithBodyWithResponse Abort a bulk operation
+//
+// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+func (c *ClientWithResponses) AbortBulkWithBodyWithResponse(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AbortBulkResponse, error) {
+	rsp, err := c.AbortBulkWithBody(ctx, project, bulk, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAbortBulkResponse(rsp)
+}
+
+// AbortBulkWithResponse Abort a bulk operation
+//
+// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/abort (the `AbortBulk` operationId).
+func (c *ClientWithResponses) AbortBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, body AbortBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*AbortBulkResponse, error) {
+	rsp, err := c.AbortBulk(ctx, project, bulk, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAbortBulkResponse(rsp)
+}
+
+// ListBulkItemsWithResponse List the executions of a bulk operation
+//
+// In the order in which they are taken, the oldest first. A page that `outcome` thins out may be short; the list ends where there is no `next_cursor`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/items (the `ListBulkItems` operationId).
+func (c *ClientWithResponses) ListBulkItemsWithResponse(ctx context.Context, project ProjectName, bulk BulkID, params *ListBulkItemsParams, reqEditors ...RequestEditorFn) (*ListBulkItemsResponse, error) {
+	rsp, err := c.ListBulkItems(ctx, project, bulk, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBulkItemsResponse(rsp)
+}
+
+// PauseBulkWithBodyWithResponse Hold a bulk operation
+//
+// No more executions are taken; what is in flight goes on.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+func (c *ClientWithResponses) PauseBulkWithBodyWithResponse(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseBulkResponse, error) {
+	rsp, err := c.PauseBulkWithBody(ctx, project, bulk, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseBulkResponse(rsp)
+}
+
+// PauseBulkWithResponse Hold a bulk operation
+//
+// No more executions are taken; what is in flight goes on.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/pause (the `PauseBulk` operationId).
+func (c *ClientWithResponses) PauseBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, body PauseBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseBulkResponse, error) {
+	rsp, err := c.PauseBulk(ctx, project, bulk, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseBulkResponse(rsp)
+}
+
+// GetBulkReportWithResponse Read what became of every execution
+//
+// All executions of the operation in one answer, as it is now.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/projects/{project}/bulk/{bulk}/report (the `GetBulkReport` operationId).
+func (c *ClientWithResponses) GetBulkReportWithResponse(ctx context.Context, project ProjectName, bulk BulkID, params *GetBulkReportParams, reqEditors ...RequestEditorFn) (*GetBulkReportResponse, error) {
+	rsp, err := c.GetBulkReport(ctx, project, bulk, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetBulkReportResponse(rsp)
+}
+
+// ResumeBulkWithBodyWithResponse Let a held bulk operation go on
+//
+// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+func (c *ClientWithResponses) ResumeBulkWithBodyWithResponse(ctx context.Context, project ProjectName, bulk BulkID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeBulkResponse, error) {
+	rsp, err := c.ResumeBulkWithBody(ctx, project, bulk, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeBulkResponse(rsp)
+}
+
+// ResumeBulkWithResponse Let a held bulk operation go on
+//
+// A canary that did not pass is sent once more, with the next executions. The error rate is counted anew.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/projects/{project}/bulk/{bulk}/resume (the `ResumeBulk` operationId).
+func (c *ClientWithResponses) ResumeBulkWithResponse(ctx context.Context, project ProjectName, bulk BulkID, body ResumeBulkJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeBulkResponse, error) {
+	rsp, err := c.ResumeBulk(ctx, project, bulk, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeBulkResponse(rsp)
+}
+
 // ListExecutionsWithResponse List executions
 //
 // Newest first. Filters narrow together.
@@ -14218,6 +16109,280 @@ func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest AuditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListBulkResponse parses an HTTP response from a ListBulkWithResponse call
+func ParseListBulkResponse(rsp *http.Response) (*ListBulkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBulkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStartBulkResponse parses an HTTP response from a StartBulkWithResponse call
+func ParseStartBulkResponse(rsp *http.Response) (*StartBulkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartBulkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Bulk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetBulkResponse parses an HTTP response from a GetBulkWithResponse call
+func ParseGetBulkResponse(rsp *http.Response) (*GetBulkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetBulkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkNow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAbortBulkResponse parses an HTTP response from a AbortBulkWithResponse call
+func ParseAbortBulkResponse(rsp *http.Response) (*AbortBulkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AbortBulkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkNow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListBulkItemsResponse parses an HTTP response from a ListBulkItemsWithResponse call
+func ParseListBulkItemsResponse(rsp *http.Response) (*ListBulkItemsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBulkItemsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkItemList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseBulkResponse parses an HTTP response from a PauseBulkWithResponse call
+func ParsePauseBulkResponse(rsp *http.Response) (*PauseBulkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseBulkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkNow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetBulkReportResponse parses an HTTP response from a GetBulkReportWithResponse call
+func ParseGetBulkReportResponse(rsp *http.Response) (*GetBulkReportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetBulkReportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []BulkItem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeBulkResponse parses an HTTP response from a ResumeBulkWithResponse call
+func ParseResumeBulkResponse(rsp *http.Response) (*ResumeBulkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeBulkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkNow
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

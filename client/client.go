@@ -109,6 +109,18 @@ func readText(resp *http.Response, err error) (string, error) {
 	return string(body), nil
 }
 
+// readAll is read for an answer that is as long as it is. Close it.
+func readAll(resp *http.Response, err error) (io.ReadCloser, error) {
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 != 2 {
+		defer func() { _ = resp.Body.Close() }()
+		return nil, newError(resp)
+	}
+	return resp.Body, nil
+}
+
 func where(resp *http.Response) string {
 	if resp.Request == nil {
 		return "the request"

@@ -83,8 +83,7 @@ func (e *Engine) actOn(ctx context.Context, b *Bulk, f Flight, overrides *workfl
 		var r RedriveRequest
 		r, refused, err = e.bulkRedrive(ctx, f.Execution, &b.BulkSpec, overrides)
 		if err == nil && refused == nil {
-			r.once = &onceAs{token: f.Token, epoch: f.Epoch}
-			_, err = e.Redrive(ctx, f.Execution, r)
+			_, err = e.redriveAs(ctx, f.Execution, r, &onceAs{token: f.Token, epoch: f.Epoch})
 		}
 	}
 	if err != nil && !errors.As(err, &refused) {

@@ -55,7 +55,10 @@ func (e *Engine) checkBulk(ctx context.Context, project string, r BulkRequest) (
 		a.spec.Redrive.Operation = workflow.Operation(r.Operation)
 		var problems workflow.Problems
 		if a.overrides, problems = workflow.CompileOverrides(a.spec.Redrive, e.o.Limits); len(problems) > 0 {
-			c.problems = append(c.problems, problems...)
+			for _, p := range problems {
+				p.Field = "redrive." + p.Field
+				c.problems = append(c.problems, p)
+			}
 		}
 	}
 	if err := e.namedIDs(ctx, c, r.IDs, a); err != nil {
@@ -102,8 +105,8 @@ func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
 }
 
 func (c *bulkCheck) pace(r BulkRequest, a *bulkAsked) {
-	if r.Rate < 0 || r.Rate > maxRate || math.IsNaN(r.Rate) || r.Rate > 0 && r.Rate < 0.001 {
-		c.add("rate", "out_of_range", fmt.Sprintf("is %g", r.Rate), fmt.Sprintf("0.001 to %d executions a second, or 0 for any number", maxRate))
+	if r.Rate < 0 || r.Rate > maxRate || math.IsNaN(r.Rate) || r.Rate > 0 && r.Rate < 0.0001 {
+		c.add("rate", "out_of_range", fmt.Sprintf("is %g", r.Rate), fmt.Sprintf("0.0001 to %d executions a second, or 0 for any number", maxRate))
 	}
 	if r.MaxInFlight == 0 {
 		a.pace.Most = defaultFlights

@@ -100,7 +100,7 @@ func (e *Engine) handedBefore(ctx context.Context, id, path string, r HandReques
 	if err != nil {
 		return false, err
 	}
-	once, err := onceOf(x, handRedrive(path, r))
+	once, err := onceOf(x, handRedrive(path, r), nil)
 	if err != nil {
 		return false, err
 	}

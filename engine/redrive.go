@@ -19,8 +19,6 @@ type RedriveRequest struct {
 	By             string
 	PlanHash       string // execute only if the plan is still this one
 	IdempotencyKey string
-
-	once *onceAs // of a bulk operation
 }
 
 // Plan answers what a redrive would do, and changes nothing. The refusals are those of Redrive.
@@ -49,11 +47,16 @@ func busy(id string) error {
 // KindInvalid for a request that cannot be; KindConflict nothing_to_retry, not_retryable,
 // plan_changed, acknowledge_required, history_full, execution_canceling, execution_busy.
 func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Execution, error) {
+	return e.redriveAs(ctx, id, r, nil)
+}
+
+// redriveAs is Redrive; where as is not nil it happens once under that token, if the execution was redriven only so often.
+func (e *Engine) redriveAs(ctx context.Context, id string, r RedriveRequest, as *onceAs) (*Execution, error) {
 	x, err := e.Execution(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	once, err := onceOf(x, r)
+	once, err := onceOf(x, r, as)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +64,8 @@ func (e *Engine) Redrive(ctx context.Context, id string, r RedriveRequest) (*Exe
 		return made, err
 	}
 	before := x.Redrives
-	if r.once != nil {
-		before = r.once.epoch
+	if as != nil {
+		before = as.epoch
 	}
 	h := &hold{}
 	defer h.end(ctx, e)
@@ -92,7 +95,7 @@ func (e *Engine) redriveOnce(ctx context.Context, x *Execution, before int, once
 	if r.PlanHash != "" && contentOf(r.PlanHash) != contentOf(m.planned.Plan.PlanHash) {
 		return nil, e.planChanged(ctx, m, r.PlanHash)
 	}
-	if (r.Operation == workflow.OperationRetry && r.PlanHash == "" || r.once != nil) && m.asked.Redrives != before {
+	if (r.Operation == workflow.OperationRetry && r.PlanHash == "" || once.exact) && m.asked.Redrives != before {
 		return nil, Conflict("plan_changed", "execution %s was redriven meanwhile; look at it again", x.ID)
 	}
 	if need := m.planned.Plan.Acknowledge; len(need) > 0 {
@@ -125,14 +128,15 @@ type once struct {
 	hash  string // of the request
 	token string // "" as long as it is not known
 	anew  bool
+	exact bool // it rests on how often the execution was redriven
 }
 
 // onceOf reads what makes a request the same as an earlier one: its key, or its plan.
-func onceOf(x *Execution, r RedriveRequest) (*once, error) {
+func onceOf(x *Execution, r RedriveRequest, as *onceAs) (*once, error) {
 	o := &once{anew: r.Identity == workflow.NewExecution}
 	switch {
-	case r.once != nil:
-		o.token = r.once.token
+	case as != nil:
+		o.token, o.exact = as.token, true
 	case len(r.IdempotencyKey) > maxLabelBytes:
 		return nil, Invalid("request_invalid", "the redrive cannot be taken", workflow.Problem{
 			Field: "idempotency_key", Code: "too_long", Message: fmt.Sprintf("has %d bytes", len(r.IdempotencyKey)), Allowed: fmt.Sprintf("at most %d", maxLabelBytes),

@@ -54,6 +54,14 @@ var matrix = map[string]string{
 	"POST /v1/projects/:project/failures/:fingerprint/reopen":         "113..3",
 	"GET /v1/projects/:project/audit":                                 "1133.3",
 	"GET /v1/audit":                                                   "1133.3",
+	"GET /v1/projects/:project/bulk":                                  "11...3",
+	"POST /v1/projects/:project/bulk":                                 "113..3",
+	"GET /v1/projects/:project/bulk/:bulk":                            "11...3",
+	"GET /v1/projects/:project/bulk/:bulk/items":                      "11...3",
+	"GET /v1/projects/:project/bulk/:bulk/report":                     "11...3",
+	"POST /v1/projects/:project/bulk/:bulk/pause":                     "113..3",
+	"POST /v1/projects/:project/bulk/:bulk/resume":                    "113..3",
+	"POST /v1/projects/:project/bulk/:bulk/abort":                     "113..3",
 	"GET /v1/executions/:id":                                          "11...4",
 	"GET /v1/executions/:id/tasks":                                    "11...4",
 	"GET /v1/executions/:id/tasks/:ref":                               "11...4",
@@ -107,7 +115,8 @@ var bodies = map[string]string{
 	"POST /v1/projects/:project/executions":               `{"workflow":"hello"}`,
 	"PUT /v1/projects/:project/schedules/:name":           `{"workflow":"hello","cron":"@daily"}`,
 	"POST /v1/projects/:project/schedules/:name/backfill": `{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}`,
-	"POST /v1/keys": `{"name":"n","scope":"read"}`,
+	"POST /v1/projects/:project/bulk":                     `{"operation":"retry","filter":{"workflow":"hello"}}`,
+	"POST /v1/keys":                                       `{"name":"n","scope":"read"}`,
 
 	"POST /v1/remote/poll":                      `{"types":["render"],"worker":"py"}`,
 	"POST /v1/remote/:execution/:ref/heartbeat": `{"token":"t"}`,
@@ -153,7 +162,7 @@ func TestAccessMatrix(t *testing.T) {
 
 func callOf(method, route, key string) call {
 	c := call{method: method, key: key, body: bodies[method+" "+route]}
-	c.path = strings.NewReplacer(":project", "default", ":name", "hello", ":version", "1", ":backfill", "1", ":id", idDefault, ":execution", idDefault,
+	c.path = strings.NewReplacer(":project", "default", ":name", "hello", ":version", "1", ":backfill", "1", ":bulk", "b1", ":id", idDefault, ":execution", idDefault,
 		":ref", "load", ":session", "7", ":queue", "default", ":key", "k1", "*path", "favicon.ico").Replace(route)
 	switch {
 	case strings.HasSuffix(route, "/workflows"):

@@ -56,6 +56,108 @@ func (e BackfillStatus) Valid() bool {
 	}
 }
 
+// Defines values for BulkOperation.
+const (
+	BulkCancel BulkOperation = "cancel"
+	BulkPause  BulkOperation = "pause"
+	BulkRerun  BulkOperation = "rerun"
+	BulkResume BulkOperation = "resume"
+	BulkRetry  BulkOperation = "retry"
+)
+
+// Valid indicates whether the value is a known member of the BulkOperation enum.
+func (e BulkOperation) Valid() bool {
+	switch e {
+	case BulkCancel:
+		return true
+	case BulkPause:
+		return true
+	case BulkRerun:
+		return true
+	case BulkResume:
+		return true
+	case BulkRetry:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BulkOutcome.
+const (
+	OutcomeFailed    BulkOutcome = "failed"
+	OutcomeInFlight  BulkOutcome = "in_flight"
+	OutcomePending   BulkOutcome = "pending"
+	OutcomeSkipped   BulkOutcome = "skipped"
+	OutcomeSucceeded BulkOutcome = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the BulkOutcome enum.
+func (e BulkOutcome) Valid() bool {
+	switch e {
+	case OutcomeFailed:
+		return true
+	case OutcomeInFlight:
+		return true
+	case OutcomePending:
+		return true
+	case OutcomeSkipped:
+		return true
+	case OutcomeSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BulkRequestLane.
+const (
+	LaneLow  BulkRequestLane = "low"
+	LaneSame BulkRequestLane = "same"
+)
+
+// Valid indicates whether the value is a known member of the BulkRequestLane enum.
+func (e BulkRequestLane) Valid() bool {
+	switch e {
+	case LaneLow:
+		return true
+	case LaneSame:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BulkState.
+const (
+	BulkAborted   BulkState = "aborted"
+	BulkCanary    BulkState = "canary"
+	BulkCompleted BulkState = "completed"
+	BulkCreating  BulkState = "creating"
+	BulkHeld      BulkState = "held"
+	BulkRunning   BulkState = "running"
+)
+
+// Valid indicates whether the value is a known member of the BulkState enum.
+func (e BulkState) Valid() bool {
+	switch e {
+	case BulkAborted:
+		return true
+	case BulkCanary:
+		return true
+	case BulkCompleted:
+		return true
+	case BulkCreating:
+		return true
+	case BulkHeld:
+		return true
+	case BulkRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExecutionStatus.
 const (
 	ExecutionStatusCanceled  ExecutionStatus = "canceled"
@@ -512,6 +614,27 @@ func (e ListAuditParamsOutcome) Valid() bool {
 	}
 }
 
+// Defines values for GetBulkReportParamsFormat.
+const (
+	GetBulkReportParamsFormatCsv   GetBulkReportParamsFormat = "csv"
+	GetBulkReportParamsFormatJSON  GetBulkReportParamsFormat = "json"
+	GetBulkReportParamsFormatJsonl GetBulkReportParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the GetBulkReportParamsFormat enum.
+func (e GetBulkReportParamsFormat) Valid() bool {
+	switch e {
+	case GetBulkReportParamsFormatCsv:
+		return true
+	case GetBulkReportParamsFormatJSON:
+		return true
+	case GetBulkReportParamsFormatJsonl:
+		return true
+	default:
+		return false
+	}
+}
+
 // Attempt defines model for Attempt.
 type Attempt struct {
 	Attempt int `json:"attempt"`
@@ -664,6 +787,208 @@ type BackfillRequest struct {
 	// To Ticks before it; not in the future.
 	To time.Time `json:"to"`
 }
+
+// Bulk defines model for Bulk.
+type Bulk struct {
+	By        string     `json:"by,omitempty"`
+	Canary    int        `json:"canary"`
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+	Failed    int        `json:"failed"`
+
+	// Filter Chooses executions. Fields narrow together, and one at least is needed.
+	Filter   BulkFilter `json:"filter,omitempty"`
+	ID       string     `json:"id"`
+	InFlight int        `json:"in_flight"`
+	Jitter   string     `json:"jitter"`
+	Lane     string     `json:"lane"`
+
+	// MaxErrorRate null is no limit.
+	MaxErrorRate *float64 `json:"max_error_rate"`
+	MaxInFlight  int      `json:"max_in_flight"`
+
+	// Named How many executions were named by their ids.
+	Named     int           `json:"named,omitempty"`
+	Operation BulkOperation `json:"operation"`
+	Pending   int           `json:"pending"`
+	Project   string        `json:"project"`
+	Rate      float64       `json:"rate"`
+	Reason    string        `json:"reason,omitempty"`
+
+	// Redrive What was asked for, of a retry or rerun.
+	Redrive json.RawMessage `json:"redrive,omitempty"`
+	Skipped int             `json:"skipped"`
+
+	// StartedAt When its executions were all collected.
+	StartedAt *time.Time `json:"started_at"`
+
+	// State creating: its executions are being collected. canary: the outcomes of the first ones are waited for. held: it waits until it is resumed, or aborted.
+	State     BulkState `json:"state"`
+	Succeeded int       `json:"succeeded"`
+
+	// Total How many executions it has; it grows while it is creating.
+	Total int `json:"total"`
+
+	// Why Why it is held, or was aborted.
+	Why string `json:"why,omitempty"`
+}
+
+// BulkFilter Chooses executions. Fields narrow together, and one at least is needed.
+type BulkFilter struct {
+	CorrelationID string `json:"correlation_id,omitempty"`
+
+	// Fingerprint Of a group of failures: the executions of which the failure is open.
+	Fingerprint string `json:"fingerprint,omitempty"`
+
+	// Label A label as `key=value`.
+	Label string `json:"label,omitempty"`
+
+	// Since Created at or after this time.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Status Left out, those in which the operation is possible: of a retry failed and timed_out, of a resume paused, of a pause queued and running, of a cancel these three; of a rerun all.
+	Status []ExecutionStatus `json:"status,omitempty"`
+
+	// Until Created before this time, and before the operation in any case.
+	Until *time.Time `json:"until,omitempty"`
+
+	// Version Of the workflow.
+	Version int `json:"version,omitempty"`
+
+	// Workflow The name of the workflow. Executions that are parts of others are chosen only by it.
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// BulkGroup defines model for BulkGroup.
+type BulkGroup struct {
+	Count    int             `json:"count"`
+	Status   ExecutionStatus `json:"status"`
+	Version  int             `json:"version"`
+	Workflow string          `json:"workflow"`
+}
+
+// BulkItem defines model for BulkItem.
+type BulkItem struct {
+	// After Its status afterwards.
+	After string `json:"after,omitempty"`
+
+	// At When the outcome was seen.
+	At *time.Time `json:"at,omitempty"`
+
+	// Before Its status before.
+	Before string `json:"before,omitempty"`
+
+	// Code Why it failed, or was skipped.
+	Code      string `json:"code,omitempty"`
+	Execution string `json:"execution"`
+
+	// Index Its place, from 0 on.
+	Index int `json:"index"`
+
+	// Into The new execution that a redrive made.
+	Into    string `json:"into,omitempty"`
+	Message string `json:"message,omitempty"`
+
+	// Outcome failed: it did not succeed again, or the operation could not be done. skipped: it was no longer as it was when it was chosen.
+	Outcome BulkOutcome `json:"outcome"`
+}
+
+// BulkItemList defines model for BulkItemList.
+type BulkItemList struct {
+	Items      []BulkItem `json:"items"`
+	NextCursor *string    `json:"next_cursor"`
+}
+
+// BulkList defines model for BulkList.
+type BulkList struct {
+	Items      []Bulk  `json:"items"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// BulkOperation defines model for BulkOperation.
+type BulkOperation string
+
+// BulkOutcome failed: it did not succeed again, or the operation could not be done. skipped: it was no longer as it was when it was chosen.
+type BulkOutcome string
+
+// BulkPreview defines model for BulkPreview.
+type BulkPreview struct {
+	// Count How many executions there are.
+	Count int `json:"count"`
+
+	// Groups The largest first.
+	Groups []BulkGroup `json:"groups"`
+
+	// Missing How many of the ids name nothing that is there.
+	Missing int `json:"missing"`
+
+	// Samples The first five.
+	Samples []BulkSample `json:"samples"`
+}
+
+// BulkRefusal defines model for BulkRefusal.
+type BulkRefusal struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// BulkRequest defines model for BulkRequest.
+type BulkRequest struct {
+	// Canary So many executions first; the others when their outcomes are known, and good enough.
+	Canary int `json:"canary,omitempty"`
+
+	// DryRun Only answer what would be done.
+	DryRun bool `json:"dry_run,omitempty"`
+
+	// Filter Chooses executions. Fields narrow together, and one at least is needed.
+	Filter BulkFilter `json:"filter,omitempty"`
+
+	// IdempotencyKey The same key again answers with the first result.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+
+	// IDs Ids or numbers of executions, instead of a filter.
+	IDs []string `json:"ids,omitempty"`
+
+	// Jitter A duration, as 5s: each execution is put off by up to so much.
+	Jitter string `json:"jitter,omitempty"`
+
+	// Lane low (the default): executions that run again get the priority 2, so that other work goes first. same: they keep theirs.
+	Lane BulkRequestLane `json:"lane,omitempty"`
+
+	// MaxErrorRate The part of the canary, and later of about the latest 200 outcomes, that may fail; then the operation holds itself. 0.05 with a canary, when left out, else there is no limit.
+	MaxErrorRate *float64 `json:"max_error_rate,omitempty"`
+
+	// MaxInFlight So many at most whose outcome is not known yet, 100 when left out.
+	MaxInFlight int           `json:"max_in_flight,omitempty"`
+	Operation   BulkOperation `json:"operation"`
+
+	// Rate Executions a second; 0, or left out, any number.
+	Rate float64 `json:"rate,omitempty"`
+
+	// Reason Kept in the history of each execution.
+	Reason string `json:"reason,omitempty"`
+
+	// Redrive Of a retry or rerun, as for one execution, without reason, plan_hash, idempotency_key and priority. Its texts may hold expressions over each execution, as `${workflow.input.region}`; a literal `${` is written `$${`.
+	Redrive RedriveRequest `json:"redrive,omitempty"`
+}
+
+// BulkRequestLane low (the default): executions that run again get the priority 2, so that other work goes first. same: they keep theirs.
+type BulkRequestLane string
+
+// BulkSample defines model for BulkSample.
+type BulkSample struct {
+	Execution string `json:"execution"`
+
+	// Plan Of a retry or rerun.
+	Plan *Plan `json:"plan,omitempty"`
+
+	// Refused Why it would not be done.
+	Refused *BulkRefusal    `json:"refused,omitempty"`
+	Status  ExecutionStatus `json:"status"`
+}
+
+// BulkState creating: its executions are being collected. canary: the outcomes of the first ones are waited for. held: it waits until it is resumed, or aborted.
+type BulkState string
 
 // Comparison Two executions, or two attempts of a task, side by side. A diff is null where both are equal.
 type Comparison struct {
@@ -1285,6 +1610,9 @@ type RedriveRequest struct {
 	// PlanHash Execute only if the plan is still this one; otherwise 409 `plan_changed`.
 	PlanHash string `json:"plan_hash,omitempty"`
 
+	// Priority Of the execution from then on, 9 the most urgent; as it was when left out. That of one that has not ended stays.
+	Priority int `json:"priority,omitempty"`
+
 	// Reason Kept in the history.
 	Reason string `json:"reason,omitempty"`
 
@@ -1856,6 +2184,9 @@ type WorkflowSummary struct {
 	Version int    `json:"version"`
 }
 
+// BulkID defines model for BulkID.
+type BulkID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -1894,6 +2225,9 @@ type SessionNumber = int64
 
 // WorkflowName defines model for WorkflowName.
 type WorkflowName = string
+
+// BulkNow defines model for BulkNow.
+type BulkNow = Bulk
 
 // Controlled defines model for Controlled.
 type Controlled = Execution
@@ -2114,6 +2448,42 @@ type ListAuditParams struct {
 // ListAuditParamsOutcome defines parameters for ListAudit.
 type ListAuditParamsOutcome string
 
+// ListBulkParams defines parameters for ListBulk.
+type ListBulkParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StartBulkParams defines parameters for StartBulk.
+type StartBulkParams struct {
+	// DryRun Check only.
+	DryRun *DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// ListBulkItemsParams defines parameters for ListBulkItems.
+type ListBulkItemsParams struct {
+	// Outcome Only those with this outcome.
+	Outcome *BulkOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetBulkReportParams defines parameters for GetBulkReport.
+type GetBulkReportParams struct {
+	// Format csv with a line of names first, json (a list), or jsonl (an object a line).
+	Format *GetBulkReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetBulkReportParamsFormat defines parameters for GetBulkReport.
+type GetBulkReportParamsFormat string
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Status One or more statuses, comma-separated or repeated.
@@ -2254,6 +2624,18 @@ type CreateKeyJSONRequestBody = KeyRequest
 
 // PutProjectJSONRequestBody defines body for PutProject for application/json ContentType.
 type PutProjectJSONRequestBody = ProjectRequest
+
+// StartBulkJSONRequestBody defines body for StartBulk for application/json ContentType.
+type StartBulkJSONRequestBody = BulkRequest
+
+// AbortBulkJSONRequestBody defines body for AbortBulk for application/json ContentType.
+type AbortBulkJSONRequestBody = ControlRequest
+
+// PauseBulkJSONRequestBody defines body for PauseBulk for application/json ContentType.
+type PauseBulkJSONRequestBody = ControlRequest
+
+// ResumeBulkJSONRequestBody defines body for ResumeBulk for application/json ContentType.
+type ResumeBulkJSONRequestBody = ControlRequest
 
 // StartExecutionJSONRequestBody defines body for StartExecution for application/json ContentType.
 type StartExecutionJSONRequestBody = StartRequest
@@ -2439,6 +2821,30 @@ type ServerInterface interface {
 	// ListAudit List what was changed in a project
 	// (GET /v1/projects/{project}/audit)
 	ListAudit(c *gin.Context, project ProjectName, params ListAuditParams)
+	// ListBulk List bulk operations
+	// (GET /v1/projects/{project}/bulk)
+	ListBulk(c *gin.Context, project ProjectName, params ListBulkParams)
+	// StartBulk Do something to many executions
+	// (POST /v1/projects/{project}/bulk)
+	StartBulk(c *gin.Context, project ProjectName, params StartBulkParams)
+	// GetBulk Read a bulk operation
+	// (GET /v1/projects/{project}/bulk/{bulk})
+	GetBulk(c *gin.Context, project ProjectName, bulk BulkID)
+	// AbortBulk Abort a bulk operation
+	// (POST /v1/projects/{project}/bulk/{bulk}/abort)
+	AbortBulk(c *gin.Context, project ProjectName, bulk BulkID)
+	// ListBulkItems List the executions of a bulk operation
+	// (GET /v1/projects/{project}/bulk/{bulk}/items)
+	ListBulkItems(c *gin.Context, project ProjectName, bulk BulkID, params ListBulkItemsParams)
+	// PauseBulk Hold a bulk operation
+	// (POST /v1/projects/{project}/bulk/{bulk}/pause)
+	PauseBulk(c *gin.Context, project ProjectName, bulk BulkID)
+	// GetBulkReport Read what became of every execution
+	// (GET /v1/projects/{project}/bulk/{bulk}/report)
+	GetBulkReport(c *gin.Context, project ProjectName, bulk BulkID, params GetBulkReportParams)
+	// ResumeBulk Let a held bulk operation go on
+	// (POST /v1/projects/{project}/bulk/{bulk}/resume)
+	ResumeBulk(c *gin.Context, project ProjectName, bulk BulkID)
 	// ListExecutions List executions
 	// (GET /v1/projects/{project}/executions)
 	ListExecutions(c *gin.Context, project ProjectName, params ListExecutionsParams)
@@ -3699,6 +4105,328 @@ func (siw *ServerInterfaceWrapper) ListAudit(c *gin.Context) {
 	}
 
 	siw.Handler.ListAudit(c, project, params)
+}
+
+// ListBulk operation middleware
+func (siw *ServerInterfaceWrapper) ListBulk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListBulkParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListBulk(c, project, params)
+}
+
+// StartBulk operation middleware
+func (siw *ServerInterfaceWrapper) StartBulk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartBulkParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StartBulk(c, project, params)
+}
+
+// GetBulk operation middleware
+func (siw *ServerInterfaceWrapper) GetBulk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "bulk" -------------
+	var bulk BulkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bulk", c.Param("bulk"), &bulk, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter bulk: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetBulk(c, project, bulk)
+}
+
+// AbortBulk operation middleware
+func (siw *ServerInterfaceWrapper) AbortBulk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "bulk" -------------
+	var bulk BulkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bulk", c.Param("bulk"), &bulk, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter bulk: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AbortBulk(c, project, bulk)
+}
+
+// ListBulkItems operation middleware
+func (siw *ServerInterfaceWrapper) ListBulkItems(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "bulk" -------------
+	var bulk BulkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bulk", c.Param("bulk"), &bulk, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter bulk: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListBulkItemsParams
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", c.Request.URL.Query(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter outcome: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListBulkItems(c, project, bulk, params)
+}
+
+// PauseBulk operation middleware
+func (siw *ServerInterfaceWrapper) PauseBulk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "bulk" -------------
+	var bulk BulkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bulk", c.Param("bulk"), &bulk, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter bulk: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PauseBulk(c, project, bulk)
+}
+
+// GetBulkReport operation middleware
+func (siw *ServerInterfaceWrapper) GetBulkReport(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "bulk" -------------
+	var bulk BulkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bulk", c.Param("bulk"), &bulk, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter bulk: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBulkReportParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", c.Request.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter format: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetBulkReport(c, project, bulk, params)
+}
+
+// ResumeBulk operation middleware
+func (siw *ServerInterfaceWrapper) ResumeBulk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", c.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter project: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "bulk" -------------
+	var bulk BulkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bulk", c.Param("bulk"), &bulk, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter bulk: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ResumeBulk(c, project, bulk)
 }
 
 // ListExecutions operation middleware
@@ -5019,6 +5747,14 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/projects/:project/schedules/:name/next", wrapper.NextTicks)
 	router.POST(options.BaseURL+"/v1/projects/:project/schedules/:name/backfill", wrapper.StartBackfill)
 	router.DELETE(options.BaseURL+"/v1/projects/:project/schedules/:name/backfill/:backfill", wrapper.CancelBackfill)
+	router.GET(options.BaseURL+"/v1/projects/:project/bulk", wrapper.ListBulk)
+	router.POST(options.BaseURL+"/v1/projects/:project/bulk", wrapper.StartBulk)
+	router.GET(options.BaseURL+"/v1/projects/:project/bulk/:bulk", wrapper.GetBulk)
+	router.GET(options.BaseURL+"/v1/projects/:project/bulk/:bulk/items", wrapper.ListBulkItems)
+	router.GET(options.BaseURL+"/v1/projects/:project/bulk/:bulk/report", wrapper.GetBulkReport)
+	router.POST(options.BaseURL+"/v1/projects/:project/bulk/:bulk/pause", wrapper.PauseBulk)
+	router.POST(options.BaseURL+"/v1/projects/:project/bulk/:bulk/resume", wrapper.ResumeBulk)
+	router.POST(options.BaseURL+"/v1/projects/:project/bulk/:bulk/abort", wrapper.AbortBulk)
 	router.GET(options.BaseURL+"/v1/queues", wrapper.ListQueues)
 	router.POST(options.BaseURL+"/v1/queues/:queue/pause", wrapper.PauseQueue)
 	router.POST(options.BaseURL+"/v1/queues/:queue/resume", wrapper.ResumeQueue)
@@ -5032,6 +5768,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/keys", wrapper.CreateKey)
 	router.DELETE(options.BaseURL+"/v1/keys/:key", wrapper.RevokeKey)
 }
+
+type BulkNowJSONResponse Bulk
 
 type ControlledJSONResponse Execution
 
@@ -6333,6 +7071,409 @@ type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBulkRequestObject struct {
+	Project ProjectName `json:"project"`
+	Params  ListBulkParams
+}
+
+type ListBulkResponseObject interface {
+	VisitListBulkResponse(w http.ResponseWriter) error
+}
+
+type ListBulk200JSONResponse BulkList
+
+func (response ListBulk200JSONResponse) VisitListBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBulkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBulkdefaultApplicationProblemPlusJSONResponse) VisitListBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBulkRequestObject struct {
+	Project ProjectName `json:"project"`
+	Params  StartBulkParams
+	Body    *StartBulkJSONRequestBody
+}
+
+type StartBulkResponseObject interface {
+	VisitStartBulkResponse(w http.ResponseWriter) error
+}
+
+type StartBulk200JSONResponse BulkPreview
+
+func (response StartBulk200JSONResponse) VisitStartBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBulk202JSONResponse Bulk
+
+func (response StartBulk202JSONResponse) VisitStartBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBulkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartBulkdefaultApplicationProblemPlusJSONResponse) VisitStartBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBulkRequestObject struct {
+	Project ProjectName `json:"project"`
+	Bulk    BulkID      `json:"bulk"`
+}
+
+type GetBulkResponseObject interface {
+	VisitGetBulkResponse(w http.ResponseWriter) error
+}
+
+type GetBulk200JSONResponse struct{ BulkNowJSONResponse }
+
+func (response GetBulk200JSONResponse) VisitGetBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBulkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBulkdefaultApplicationProblemPlusJSONResponse) VisitGetBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortBulkRequestObject struct {
+	Project ProjectName `json:"project"`
+	Bulk    BulkID      `json:"bulk"`
+	Body    *AbortBulkJSONRequestBody
+}
+
+type AbortBulkResponseObject interface {
+	VisitAbortBulkResponse(w http.ResponseWriter) error
+}
+
+type AbortBulk200JSONResponse struct{ BulkNowJSONResponse }
+
+func (response AbortBulk200JSONResponse) VisitAbortBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortBulkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AbortBulkdefaultApplicationProblemPlusJSONResponse) VisitAbortBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBulkItemsRequestObject struct {
+	Project ProjectName `json:"project"`
+	Bulk    BulkID      `json:"bulk"`
+	Params  ListBulkItemsParams
+}
+
+type ListBulkItemsResponseObject interface {
+	VisitListBulkItemsResponse(w http.ResponseWriter) error
+}
+
+type ListBulkItems200JSONResponse BulkItemList
+
+func (response ListBulkItems200JSONResponse) VisitListBulkItemsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBulkItemsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBulkItemsdefaultApplicationProblemPlusJSONResponse) VisitListBulkItemsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseBulkRequestObject struct {
+	Project ProjectName `json:"project"`
+	Bulk    BulkID      `json:"bulk"`
+	Body    *PauseBulkJSONRequestBody
+}
+
+type PauseBulkResponseObject interface {
+	VisitPauseBulkResponse(w http.ResponseWriter) error
+}
+
+type PauseBulk200JSONResponse struct{ BulkNowJSONResponse }
+
+func (response PauseBulk200JSONResponse) VisitPauseBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseBulkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseBulkdefaultApplicationProblemPlusJSONResponse) VisitPauseBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBulkReportRequestObject struct {
+	Project ProjectName `json:"project"`
+	Bulk    BulkID      `json:"bulk"`
+	Params  GetBulkReportParams
+}
+
+type GetBulkReportResponseObject interface {
+	VisitGetBulkReportResponse(w http.ResponseWriter) error
+}
+
+type GetBulkReport200JSONResponse []BulkItem
+
+func (response GetBulkReport200JSONResponse) VisitGetBulkReportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBulkReport200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetBulkReport200ApplicationXNdjsonResponse) VisitGetBulkReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type GetBulkReport200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetBulkReport200TextCsvResponse) VisitGetBulkReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetBulkReportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBulkReportdefaultApplicationProblemPlusJSONResponse) VisitGetBulkReportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeBulkRequestObject struct {
+	Project ProjectName `json:"project"`
+	Bulk    BulkID      `json:"bulk"`
+	Body    *ResumeBulkJSONRequestBody
+}
+
+type ResumeBulkResponseObject interface {
+	VisitResumeBulkResponse(w http.ResponseWriter) error
+}
+
+type ResumeBulk200JSONResponse struct{ BulkNowJSONResponse }
+
+func (response ResumeBulk200JSONResponse) VisitResumeBulkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeBulkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeBulkdefaultApplicationProblemPlusJSONResponse) VisitResumeBulkResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7804,6 +8945,30 @@ type StrictServerInterface interface {
 	// ListAudit List what was changed in a project
 	// (GET /v1/projects/{project}/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// ListBulk List bulk operations
+	// (GET /v1/projects/{project}/bulk)
+	ListBulk(ctx context.Context, request ListBulkRequestObject) (ListBulkResponseObject, error)
+	// StartBulk Do something to many executions
+	// (POST /v1/projects/{project}/bulk)
+	StartBulk(ctx context.Context, request StartBulkRequestObject) (StartBulkResponseObject, error)
+	// GetBulk Read a bulk operation
+	// (GET /v1/projects/{project}/bulk/{bulk})
+	GetBulk(ctx context.Context, request GetBulkRequestObject) (GetBulkResponseObject, error)
+	// AbortBulk Abort a bulk operation
+	// (POST /v1/projects/{project}/bulk/{bulk}/abort)
+	AbortBulk(ctx context.Context, request AbortBulkRequestObject) (AbortBulkResponseObject, error)
+	// ListBulkItems List the executions of a bulk operation
+	// (GET /v1/projects/{project}/bulk/{bulk}/items)
+	ListBulkItems(ctx context.Context, request ListBulkItemsRequestObject) (ListBulkItemsResponseObject, error)
+	// PauseBulk Hold a bulk operation
+	// (POST /v1/projects/{project}/bulk/{bulk}/pause)
+	PauseBulk(ctx context.Context, request PauseBulkRequestObject) (PauseBulkResponseObject, error)
+	// GetBulkReport Read what became of every execution
+	// (GET /v1/projects/{project}/bulk/{bulk}/report)
+	GetBulkReport(ctx context.Context, request GetBulkReportRequestObject) (GetBulkReportResponseObject, error)
+	// ResumeBulk Let a held bulk operation go on
+	// (POST /v1/projects/{project}/bulk/{bulk}/resume)
+	ResumeBulk(ctx context.Context, request ResumeBulkRequestObject) (ResumeBulkResponseObject, error)
 	// ListExecutions List executions
 	// (GET /v1/projects/{project}/executions)
 	ListExecutions(ctx context.Context, request ListExecutionsRequestObject) (ListExecutionsResponseObject, error)
@@ -8797,6 +9962,268 @@ func (sh *strictHandler) ListAudit(ctx *gin.Context, project ProjectName, params
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
 		if err := validResponse.VisitListAuditResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBulk operation middleware
+func (sh *strictHandler) ListBulk(ctx *gin.Context, project ProjectName, params ListBulkParams) {
+	var request ListBulkRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListBulk(ctx.Request.Context(), request.(ListBulkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBulk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListBulkResponseObject); ok {
+		if err := validResponse.VisitListBulkResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StartBulk operation middleware
+func (sh *strictHandler) StartBulk(ctx *gin.Context, project ProjectName, params StartBulkParams) {
+	var request StartBulkRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	var body StartBulkJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.StartBulk(ctx.Request.Context(), request.(StartBulkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartBulk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StartBulkResponseObject); ok {
+		if err := validResponse.VisitStartBulkResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBulk operation middleware
+func (sh *strictHandler) GetBulk(ctx *gin.Context, project ProjectName, bulk BulkID) {
+	var request GetBulkRequestObject
+
+	request.Project = project
+	request.Bulk = bulk
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.GetBulk(ctx.Request.Context(), request.(GetBulkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBulk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetBulkResponseObject); ok {
+		if err := validResponse.VisitGetBulkResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AbortBulk operation middleware
+func (sh *strictHandler) AbortBulk(ctx *gin.Context, project ProjectName, bulk BulkID) {
+	var request AbortBulkRequestObject
+
+	request.Project = project
+	request.Bulk = bulk
+
+	var body AbortBulkJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.AbortBulk(ctx.Request.Context(), request.(AbortBulkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AbortBulk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AbortBulkResponseObject); ok {
+		if err := validResponse.VisitAbortBulkResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBulkItems operation middleware
+func (sh *strictHandler) ListBulkItems(ctx *gin.Context, project ProjectName, bulk BulkID, params ListBulkItemsParams) {
+	var request ListBulkItemsRequestObject
+
+	request.Project = project
+	request.Bulk = bulk
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ListBulkItems(ctx.Request.Context(), request.(ListBulkItemsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBulkItems")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListBulkItemsResponseObject); ok {
+		if err := validResponse.VisitListBulkItemsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PauseBulk operation middleware
+func (sh *strictHandler) PauseBulk(ctx *gin.Context, project ProjectName, bulk BulkID) {
+	var request PauseBulkRequestObject
+
+	request.Project = project
+	request.Bulk = bulk
+
+	var body PauseBulkJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.PauseBulk(ctx.Request.Context(), request.(PauseBulkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseBulk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PauseBulkResponseObject); ok {
+		if err := validResponse.VisitPauseBulkResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBulkReport operation middleware
+func (sh *strictHandler) GetBulkReport(ctx *gin.Context, project ProjectName, bulk BulkID, params GetBulkReportParams) {
+	var request GetBulkReportRequestObject
+
+	request.Project = project
+	request.Bulk = bulk
+	request.Params = params
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.GetBulkReport(ctx.Request.Context(), request.(GetBulkReportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBulkReport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetBulkReportResponseObject); ok {
+		if err := validResponse.VisitGetBulkReportResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeBulk operation middleware
+func (sh *strictHandler) ResumeBulk(ctx *gin.Context, project ProjectName, bulk BulkID) {
+	var request ResumeBulkRequestObject
+
+	request.Project = project
+	request.Bulk = bulk
+
+	var body ResumeBulkJSONRequestBody
+	if err := ctx.ShouldBindJSON(&body); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.ResumeBulk(ctx.Request.Context(), request.(ResumeBulkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeBulk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ResumeBulkResponseObject); ok {
+		if err := validResponse.VisitResumeBulkResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -43,7 +43,7 @@ func (s *Spec) Check(c *gin.Context, maxBody int64) error {
 	if op.body == nil {
 		return nil
 	}
-	return checkBody(op, c, maxBody)
+	return checkBody(op, c, max(maxBody, op.most))
 }
 
 func checkBody(op *operation, c *gin.Context, maxBody int64) error {

@@ -24,6 +24,7 @@ type Engine interface {
 	Schedules
 	Failures
 	Audits
+	Bulks
 	Queues
 	Workers
 	Remote
@@ -57,6 +58,7 @@ type Handlers struct {
 	schedules
 	failures
 	audits
+	bulks
 	queues
 	workers
 	remote
@@ -84,6 +86,7 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		schedules:  schedules{e},
 		failures:   failures{e},
 		audits:     audits{e},
+		bulks:      bulks{engine: e, logger: o.Logger},
 		queues:     queues{e},
 		workers:    workers{e},
 		remote:     remote{engine: e, options: o, slots: make(chan struct{}, o.Pollers)},

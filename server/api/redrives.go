@@ -79,7 +79,7 @@ func redrive(ctx context.Context, operation workflow.Operation, b *RedriveReques
 			WorkflowInput: b.WorkflowInput, InputMode: workflow.InputMode(b.InputMode), TaskInput: b.TaskInput, Outputs: b.Outputs,
 			Definition: string(b.Definition), Identity: workflow.Identity(b.Identity), Budget: workflow.Budget(b.Budget),
 			Subworkflows: workflow.Subworkflows(b.Subworkflows), Acknowledge: b.Acknowledge,
-			CorrelationID: b.CorrelationID, AttemptName: b.AttemptName, Metadata: b.Metadata,
+			CorrelationID: b.CorrelationID, AttemptName: b.AttemptName, Metadata: b.Metadata, Priority: b.Priority,
 		},
 		Reason: b.Reason, By: auth.From(ctx).By(), PlanHash: b.PlanHash, IdempotencyKey: b.IdempotencyKey,
 	}

@@ -30,6 +30,7 @@ type operation struct {
 	params  []*openapi3.Parameter
 	body    *openapi3.RequestBody // nil: takes none
 	aliases map[string]string     // media type -> the one it is read as
+	most    int64                 // bytes of the body, where the operation allows more than others; 0 = it does not
 	raw     bool                  // the handler reads the body as it came
 }
 
@@ -97,6 +98,9 @@ func newOperation(item *openapi3.PathItem, op *openapi3.Operation) (*operation, 
 	o.body = op.RequestBody.Value
 	for media := range o.body.Content {
 		o.aliases[media] = media
+	}
+	if most, ok := o.body.Extensions["x-max-bytes"].(float64); ok {
+		o.most = int64(most)
 	}
 	aliases, _ := o.body.Extensions["x-content-aliases"].(map[string]any)
 	for from, to := range aliases {
