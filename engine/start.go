@@ -28,8 +28,8 @@ func random() float64 { return rand.Float64() }
 func (e *Engine) Start(ctx context.Context, project string, r StartRequest) (*Execution, bool, error) {
 	if w := e.knownHead(project, &r); w != nil {
 		x, created, err := e.startNew(ctx, project, w, r)
-		var refused *Error
-		if !errors.Is(err, ErrMoved) && !(errors.As(err, &refused) && refused.Kind == KindInvalid) {
+		refused, invalid := errors.AsType[*Error](err)
+		if again := errors.Is(err, ErrMoved) || invalid && refused.Kind == KindInvalid; !again {
 			return x, created, err
 		}
 	}
