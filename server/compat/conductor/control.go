@@ -167,7 +167,16 @@ func (h *handlers) rerun(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		r.From = []string{path}
+		if r.WorkflowInput == nil && r.CorrelationID == nil { // they are of the one that is asked for
+			if x, path, err = h.around(ctx, x, path); err != nil {
+				return err
+			}
+		}
+		beside, err := h.unwell(ctx, x, path)
+		if err != nil {
+			return err
+		}
+		r.From = append([]string{path}, beside...)
 		if input := given(q.TaskInput); input != nil {
 			if input, err = h.taskInput(ctx, f, input); err != nil {
 				return err
