@@ -19,8 +19,6 @@ func TestSilenceTimesOut(t *testing.T) {
 	p := newServer(t, queuetest.URL(t), c)
 	x := startOn(t, p, "default", `{"name": "w", "tasks": [{"name": "a", "type": "render", "timeout": "100s", "retry": {"max_attempts": 3, "delay": "0s", "jitter": 0}, "with": {}}]}`)
 	quietly := engine.Poll{Silence: 20 * time.Second, Lease: 5 * time.Second}
-	require.Empty(t, poll(t, p, quietly), "the first poll says that there is a worker")
-	sweepAll(t.Context(), t, p, c, 10*time.Second)
 	run := poll(t, p, quietly)[0]
 	sweepAll(t.Context(), t, p, c, 15*time.Second)
 	beat, err := p.RemoteHeartbeat(t.Context(), x.ID, "a", run.Token)
@@ -51,14 +49,24 @@ func TestSilenceTimesOut(t *testing.T) {
 	require.Equal(t, engine.CodeTimedOut, former[1].Error.Code)
 }
 
+// TestWhatWasHandedBackWaitsForNoSweep: it comes again when its time is over.
+func TestWhatWasHandedBackWaitsForNoSweep(t *testing.T) {
+	t.Parallel()
+	p := pumped(t, newServer(t, queuetest.URL(t), &clock{}, func(o *engine.Options) { o.Sweep = time.Hour }))
+	x := startOn(t, p, "default", renders)
+	run := one(t, p)
+	require.NoError(t, p.RemotePostpone(t.Context(), x.ID, "a", run.Token, 300*time.Millisecond))
+	again := poll(t, p, engine.Poll{Wait: time.Minute})
+	require.Len(t, again, 1)
+	require.Equal(t, []int{1, 2}, []int{again[0].Attempt, again[0].Dispatch})
+}
+
 // TestReportsByAttempt: a run is found again by its attempt, and one that was handed back comes again later, as the same attempt.
 func TestReportsByAttempt(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
 	p := newServer(t, queuetest.URL(t), c)
 	x := startOn(t, p, "default", renders)
-	poll(t, p, engine.Poll{})
-	sweepAll(t.Context(), t, p, c, 10*time.Second)
 	f := engine.Fence{Execution: x.ID, Ref: "a", Attempt: 1}
 	_, err := p.RemoteToken(t.Context(), f)
 	requireStale(t, err)

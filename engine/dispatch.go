@@ -83,7 +83,7 @@ func Lane(queue string, task, execution int) string {
 // Lanes are the asynq queues that a queue consists of, the most urgent first.
 func Lanes(queue string) []string { return []string{queue + ".high", queue, queue + ".low"} }
 
-// relay sends jobs out; those that no live worker serves are left to the sweep.
+// relay sends jobs out; those that no live worker serves wait until one does.
 func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fence) {
 	if len(fences) == 0 {
 		return
@@ -99,6 +99,10 @@ func (e *Engine) relay(ctx context.Context, d *Document, p *program, fences []Fe
 		case wayNone:
 			if err := e.store.Look(ctx, f, unservedPause, ReasonNoWorker); err != nil {
 				e.log.Warn("a waiting task could not be noted", "execution", f.Execution, "task", f.Ref, "error", err)
+			}
+			e.unmet.add(f, d.Project, at.Node)
+			if e.fleet.way(d.Project, at.Node) != wayNone { // somebody came just now
+				e.sendUnmet(ctx)
 			}
 		case wayRemote:
 			offers = append(offers, job(d, at.Node, f))
@@ -222,12 +226,13 @@ func (v *fleetView) catalog(known workflow.Catalog) workflow.Catalog {
 	return all
 }
 
-// lookAtFleet refreshes what this process knows of the live workers.
+// lookAtFleet refreshes what this process knows of the live workers, and sends out what waited for those that came.
 func (e *Engine) lookAtFleet(ctx context.Context) error {
 	workers, err := e.store.Workers(ctx)
 	if err != nil {
 		return err
 	}
 	e.fleet.set(workers)
+	e.sendUnmet(ctx)
 	return nil
 }

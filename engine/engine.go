@@ -53,6 +53,7 @@ type Engine struct {
 	lister    *lister
 	usher     *usher
 	remote    remoteState
+	unmet     unmet
 }
 
 const (

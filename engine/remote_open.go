@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/redrive/redrive/workflow"
 )
 
 // RemoteToken answers the token of the run that holds an attempt now, for a protocol whose
@@ -43,9 +45,31 @@ func (e *Engine) RemotePostpone(ctx context.Context, id, ref, token string, dela
 	if delay <= 0 {
 		return e.reported(t, e.redispatch(ctx, t.Fence, WhyRelease))
 	}
-	_, _, err = e.store.Redispatch(ctx, t.Fence, WhyRelease, min(delay, maxSilence))
+	delay = min(delay, maxSilence)
+	next, relay, err := e.store.Redispatch(ctx, t.Fence, WhyRelease, delay)
 	if errors.Is(err, ErrStale) {
 		e.metrics.fenced("postpone")
 	}
+	if err == nil && relay {
+		e.timers.add(timerDeliver, next, delay)
+	}
 	return e.reported(t, err)
+}
+
+// timerDeliver is the kind of a timer that is not stored: a run that was handed back is sent out again. Where the
+// process that took it back is gone by then, a sweep does so.
+const timerDeliver TimerKind = "deliver"
+
+func (e *Engine) deliver(ctx context.Context, f Fence) error {
+	recs, err := e.store.States(ctx, []Fence{f})
+	if err != nil || recs[0].Status != workflow.TaskQueued || recs[0].Attempt != f.Attempt {
+		return err
+	}
+	d, p, err := e.document(ctx, f.Execution)
+	if err != nil {
+		return err
+	}
+	f.Dispatch = recs[0].Dispatch
+	e.relay(ctx, d, p, []Fence{f})
+	return nil
 }

@@ -102,6 +102,27 @@ func poll(t *testing.T, p *process, q engine.Poll) []engine.RemoteRun {
 	return runs
 }
 
+// TestWhatNobodyServedWaitsForNoSweep: the first poll of a type gets what was ready before it.
+func TestWhatNobodyServedWaitsForNoSweep(t *testing.T) {
+	t.Parallel()
+	url := queuetest.URL(t)
+	p := newServer(t, url, &clock{})
+	x := startOn(t, p, "default", renders)
+	require.Empty(t, poll(t, p, engine.Poll{Types: []string{"other"}}))
+	runs := poll(t, p, engine.Poll{})
+	require.Len(t, runs, 1)
+	require.Equal(t, x.ID, runs[0].Execution)
+	_, err := p.RemoteComplete(t.Context(), x.ID, "a", runs[0].Token, json.RawMessage(`{}`))
+	require.NoError(t, err)
+
+	// One that was canceled before anybody came is handed to nobody.
+	p = newServer(t, url, &clock{}) // one that knows of no worker
+	later := startOn(t, p, "default", `{name: w, tasks: [{ name: a, type: print }]}`)
+	_, err = p.Cancel(t.Context(), later.ID, engine.Request{})
+	require.NoError(t, err)
+	require.Empty(t, poll(t, p, engine.Poll{Types: []string{"print"}}))
+}
+
 func one(t *testing.T, p *process) engine.RemoteRun {
 	t.Helper()
 	runs := poll(t, p, engine.Poll{})
@@ -129,8 +150,6 @@ func TestARemoteWorkerRunsATask(t *testing.T) {
 	p, other := newServer(t, url, c), newServer(t, url, c)
 	x := startOn(t, p, "default", renders)
 	require.Equal(t, engine.ReasonNoWorker, task(t, p, x, "a").Reason)
-	require.Empty(t, poll(t, p, engine.Poll{}), "nothing is offered to nobody")
-	sweepAll(t.Context(), t, p, c, 2*time.Second)
 	r := one(t, p)
 	require.JSONEq(t, `{"n":1}`, string(r.Input))
 	require.Equal(t, 30*time.Second, r.Lease)
@@ -332,8 +351,6 @@ func TestALimitedKeyGetsItsProjectsOnly(t *testing.T) {
 	runs := poll(t, p, limited)
 	require.Len(t, runs, 1)
 	require.Equal(t, mine.ID, runs[0].Execution)
-	poll(t, p, engine.Poll{Worker: "all"})
-	sweepAll(t.Context(), t, p, c, 5*time.Second)
 	require.Empty(t, poll(t, p, limited))
 	runs = poll(t, p, engine.Poll{Worker: "all"})
 	require.Len(t, runs, 1)

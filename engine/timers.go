@@ -121,7 +121,7 @@ func (t *timers) run(ctx context.Context) {
 // fire does what is due, if it is, and asks again where it is not yet.
 func (e *Engine) fire(ctx context.Context, kind TimerKind, f Fence) {
 	err := map[TimerKind]func(context.Context, Fence) error{
-		TimerRetry: e.retryNow, TimerWake: e.wake, TimerLimit: e.timeOut,
+		TimerRetry: e.retryNow, TimerWake: e.wake, TimerLimit: e.timeOut, timerDeliver: e.deliver,
 		TimerExpire:  func(ctx context.Context, f Fence) error { return e.expireExecution(ctx, kind, f.Execution) },
 		TimerUnpause: func(ctx context.Context, f Fence) error { return e.expireExecution(ctx, kind, f.Execution) },
 	}[kind](ctx, f)
