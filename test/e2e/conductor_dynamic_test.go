@@ -134,7 +134,7 @@ func TestConductorDynamicFork(t *testing.T) {
 	require.Equal(t, tasks["a"].TaskID, w.task("a").TaskID)
 	require.Equal(t, "COMPLETED", w.task("join").Status)
 	require.Equal(t, []any{"a", "b", "c d"}, w.task("join").InputData["joinOn"])
-	require.Equal(t, 10.0, w.task("join").OutputData["a"].(object)["n"])
+	require.EqualValues(t, 10, w.task("join").OutputData["a"].(object)["n"])
 
 	// From the fork: it is asked anew what it forks.
 	c.must("POST", "/workflow/"+id+"/rerun", fmt.Sprintf(`{"reRunFromTaskId":%q,"taskInput":{"tasks":[{"name":"work","taskReferenceName":"z"}],"inputs":{"z":{"n":9}}}}`, w.task("fork").TaskID))
@@ -184,7 +184,7 @@ func TestConductorDynamicForkOfOneKind(t *testing.T) {
 	}
 	w = c.ends(id, "COMPLETED")
 	require.Equal(t, []string{"fork FORK COMPLETED", "_Leaf_0 SUB_WORKFLOW COMPLETED", "_Leaf_1 SUB_WORKFLOW COMPLETED", "join JOIN COMPLETED"}, w.lines())
-	require.Equal(t, 2.0, w.task("join").OutputData["_Leaf_1"].(object)["n"])
+	require.EqualValues(t, 2, w.task("join").OutputData["_Leaf_1"].(object)["n"])
 }
 
 func TestConductorInlineSubWorkflow(t *testing.T) {

@@ -241,5 +241,5 @@ func TestConductorForksAndLoopsWithWorkers(t *testing.T) {
 	c.complete(three, `{}`)
 	w = c.ends(id, "COMPLETED")
 	require.Equal(t, one.TaskID, w.task("w__1").TaskID)
-	require.Equal(t, 3.0, w.Output["l"].(object)["iteration"])
+	require.EqualValues(t, 3, w.Output["l"].(object)["iteration"])
 }
