@@ -7,21 +7,6 @@ import (
 	"strings"
 )
 
-// variable is what differs between two failures with the same cause: quoted
-// values, uuids, addresses, hex, numbers and the times made of them.
-var variable = regexp.MustCompile(`"[^"\n]*"|'[^'\n]*'|` + "`[^`\n]*`" +
-	`|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}` +
-	`|0[xX][0-9A-Fa-f]+` +
-	`|\b[a-z][a-z0-9+.-]*://[^\s"']+` +
-	`|\b[0-9A-Fa-f]{8,}\b` +
-	`|\[[0-9A-Fa-f:]*:[0-9A-Fa-f:]*\]` +
-	`|[0-9]+`)
-
-var (
-	repeated = regexp.MustCompile(`#(?:[\s.,:/TZ+-]*#)+`)
-	spaces   = regexp.MustCompile(`\s+`)
-)
-
 const fingerprintBytes = 4 << 10
 
 // Fingerprint names the group of failures that this one belongs to: the same
@@ -57,12 +42,6 @@ func GivenFingerprint(s string) string {
 	}
 	h := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(h[:8])
-}
-
-func generalMessage(s string) string {
-	s = variable.ReplaceAllString(s, "#")
-	s = repeated.ReplaceAllString(s, "#")
-	return strings.TrimSpace(spaces.ReplaceAllString(strings.ToLower(s), " "))
 }
 
 // generalRef writes each[eu].load as each[].load.
