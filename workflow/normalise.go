@@ -14,14 +14,20 @@ const placeholder = "#"
 // dates, times and durations each become a #, and several of them beside each other become one. It is its own general form.
 func generalMessage(s string) string {
 	s = strings.Join(strings.Fields(strings.ToLower(strings.ToValidUTF8(s, "?"))), " ")
-	for { // each round makes it shorter, or takes digits away
+	for range mostRounds {
 		next := merged(replaced(s))
 		if next == s {
-			return s
+			break
 		}
-		s = next
+		s = next // shorter, or with fewer digits
 	}
+	return s
 }
+
+const (
+	mostRounds = 20   // two or three are enough for what programs write
+	mostQuoted = 1000 // bytes of a quoted value
+)
 
 // quotes are what values stand in, opening and closing.
 var quotes = map[rune]rune{'"': '"', '\'': '\'', '`': '`', '“': '”', '„': '“', '‘': '’', '«': '»'}
@@ -66,7 +72,7 @@ func quoted(s string, open, before rune) int {
 	if !ok || alphanumeric(before) {
 		return 0
 	}
-	for i := utf8.RuneLen(open); i < len(s); {
+	for i := utf8.RuneLen(open); i < min(len(s), mostQuoted); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if r == shut {
 			if next, _ := utf8.DecodeRuneInString(s[i+n:]); shut != '\'' || i+n == len(s) || !alphanumeric(next) {
@@ -217,6 +223,11 @@ func merged(s string) string {
 		return s
 	}
 	list := strings.Split(s, " ")
+	for i := len(list) - 2; i >= 0; i-- { // the words of a date before a number
+		if word := strings.Trim(list[i], ".,:;()"); calendar[word] && strings.HasPrefix(strings.TrimLeft(list[i+1], "("), placeholder) {
+			list[i] = strings.Replace(list[i], word, placeholder, 1)
+		}
+	}
 	var kept []string
 	for i, w := range list {
 		bare := strings.TrimRight(w, ".,:;)")
@@ -225,7 +236,7 @@ func merged(s string) string {
 		case number && units[bare]:
 			kept[len(kept)-1] += w[len(bare):]
 			list[i] = placeholder // what follows stands behind the number
-		case calendar[strings.Trim(w, ".,:;()")] && (number || i+1 < len(list) && strings.HasPrefix(strings.TrimLeft(list[i+1], "("), placeholder)):
+		case number && calendar[strings.Trim(w, ".,:;()")]:
 			kept = append(kept, strings.Replace(w, strings.Trim(w, ".,:;()"), placeholder, 1))
 			list[i] = placeholder
 		default:

@@ -109,6 +109,15 @@ func TestGivenFingerprints(t *testing.T) {
 	require.Empty(t, GivenFingerprint(""))
 }
 
+// However it is written, a message costs little.
+func TestGeneralMessagesCostLittle(t *testing.T) {
+	for _, piece := range []string{"jan ", "5 ", "'a ", "“", "\"", "5'x'", "# s ", "a1b", ":", "x=", "[#]", "/"} {
+		s := strings.Repeat(piece, fingerprintBytes/len(piece))
+		require.Less(t, testing.AllocsPerRun(1, func() { generalMessage(s) }), 100_000.0, piece)
+		require.Equal(t, generalMessage(s), generalMessage(generalMessage(s)), piece)
+	}
+}
+
 func BenchmarkFingerprint(b *testing.B) {
 	all := messages(b)
 	for i := 0; b.Loop(); i++ {

@@ -16,7 +16,7 @@ import (
 // The core computes: these packages have no I/O, no clock that we read and nothing that runs beside us.
 var pure = []string{
 	"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "math",
-	"maps", "regexp", "slices", "sort", "strconv", "strings", "sync", "time", "unicode/utf8",
+	"maps", "regexp", "slices", "sort", "strconv", "strings", "sync", "time", "unicode", "unicode/utf8",
 }
 
 var libraries = []string{"cel.dev/cel-go/", "github.com/goccy/go-yaml", "github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text/", "github.com/wI2L/jsondiff"}
