@@ -249,23 +249,25 @@ func (s *session) printPreview(w io.Writer, r client.BulkRequest, p *client.Bulk
 		if i == 0 {
 			fmt.Fprintln(w, "the first of them:")
 		}
-		what := ""
-		switch {
-		case sample.Refused != nil:
-			what = s.style.paint(yellow, "is refused: "+clip(sample.Refused.Message, 200))
-		default:
-			counts := map[client.PlanRowAction]int{}
-			for _, row := range sample.Plan.Tasks {
-				counts[row.Action]++
-			}
-			what = s.counted(counts)
-			if diff := compact(sample.Plan.InputDiff); diff != "" && diff != "[]" {
-				what += "; input " + clip(diff, 120)
-			}
-			if len(sample.Plan.Acknowledge) > 0 {
-				what += s.style.paint(yellow, "; needs --acknowledge "+strings.Join(sample.Plan.Acknowledge, ","))
-			}
-		}
-		fmt.Fprintf(w, "  %s  %s\n", sample.Execution, what)
+		fmt.Fprintf(w, "  %s  %s\n", sample.Execution, s.sampleText(sample))
 	}
+}
+
+// sampleText says what would be done to one execution.
+func (s *session) sampleText(sample client.BulkSample) string {
+	if sample.Refused != nil {
+		return s.style.paint(yellow, "is refused: "+clip(sample.Refused.Message, 200))
+	}
+	counts := map[client.PlanRowAction]int{}
+	for _, row := range sample.Plan.Tasks {
+		counts[row.Action]++
+	}
+	what := s.counted(counts)
+	if diff := compact(sample.Plan.InputDiff); diff != "" && diff != "[]" {
+		what += "; input " + clip(diff, 120)
+	}
+	if len(sample.Plan.Acknowledge) > 0 {
+		what += s.style.paint(yellow, "; needs --acknowledge "+strings.Join(sample.Plan.Acknowledge, ","))
+	}
+	return what
 }

@@ -122,19 +122,15 @@ func (e *Engine) StartBulk(ctx context.Context, project string, r BulkRequest) (
 		return nil, false, err
 	}
 	if r.IdempotencyKey != "" {
-		body, err := json.Marshal(struct {
-			Spec json.RawMessage
-			Pace BulkPace
-			IDs  []string
-		}{rec.Spec, rec.BulkPace, a.ids})
-		if err != nil {
-			return nil, false, fmt.Errorf("engine: encoding a bulk operation: %w", err)
-		}
-		heldBy, heldHash, err := e.store.Reserve(ctx, project, "bulk:"+r.IdempotencyKey, rec.ID, hashOf(body))
+		hash, err := a.hash()
 		if err != nil {
 			return nil, false, err
 		}
-		if heldHash != hashOf(body) {
+		heldBy, heldHash, err := e.store.Reserve(ctx, project, "bulk:"+r.IdempotencyKey, rec.ID, hash)
+		if err != nil {
+			return nil, false, err
+		}
+		if heldHash != hash {
 			return nil, false, Invalid("idempotency_key_reused", "the idempotency key was used for another request", workflow.Problem{
 				Field: "idempotency_key", Code: "idempotency_key_reused", Message: "it already made bulk operation " + heldBy + " with another body",
 				Allowed: "the same request again, or a new key",

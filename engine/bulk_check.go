@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -28,6 +29,17 @@ type bulkAsked struct {
 	pace      BulkPace
 	ids       []string // that were named, each once
 	overrides *workflow.Overrides
+}
+
+// hash is of what was asked for, whoever asked.
+func (a *bulkAsked) hash() (string, error) {
+	spec := a.spec
+	spec.By = ""
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return "", fmt.Errorf("engine: encoding a bulk operation: %w", err)
+	}
+	return hashOf(fmt.Appendf(text, " %v %s", a.pace, strings.Join(a.ids, " "))), nil
 }
 
 // checkBulk checks a request, fills its defaults and finds the ids of numbers.

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	bulksDue      = 100                   // of one project in one look
+	bulksDue      = 1000                  // of one project in one look
 	bulksAtATime  = 4                     // in parallel
 	bulkStep      = time.Second           // of one before the lead, and the others, are looked at
 	bulkPause     = 20 * time.Millisecond // between looks while something happens
@@ -66,11 +66,7 @@ func (d *bulks) sweep(ctx context.Context, mine func(project string) bool) (bool
 			errs[i] = fmt.Errorf("bulk operation %s of project %s: %w", due[i].ID, due[i].Project, err)
 		}
 	})
-	any := false
-	for _, m := range moved {
-		any = any || m
-	}
-	return any, errors.Join(errs...)
+	return slices.Contains(moved, true), errors.Join(errs...)
 }
 
 // parallel calls f for 0 to n-1, so many at a time, and waits for all.
@@ -136,6 +132,13 @@ func (d *bulks) step(ctx context.Context, n BulkName) (moved bool, err error) {
 			return moved, nil
 		}
 		moved = true
+		if taken < takenAtOnce { // what is in flight is not asked for over and over
+			select {
+			case <-ctx.Done():
+				return moved, ctx.Err()
+			case <-time.After(bulkPause):
+			}
+		}
 	}
 	return moved, nil
 }

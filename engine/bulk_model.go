@@ -178,7 +178,6 @@ const (
 	maxCanary      = 10_000
 	maxRate        = 10_000 // a second
 	bulkJitter     = time.Hour
-	maxBulksActive = 100 // of a project
 	defaultFlights = 100
 	defaultErrors  = 0.05
 )

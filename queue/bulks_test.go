@@ -209,7 +209,7 @@ func TestBulkScripts(t *testing.T) {
 		}
 		require.NoError(t, call("create", func() error { return b.CreateBulk(ctx, bulkOf(n.ID, m.pace), 0) }))
 		check := func() {
-			got, err := b.Redis.Bulk(ctx, n)
+			got, err := b.Bulk(ctx, n)
 			require.NoError(t, err)
 			require.Equal(t, m.state, got.State)
 			c := got.Counts
