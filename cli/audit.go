@@ -76,9 +76,9 @@ func (p *program) listAudit(c *cli.Context) error {
 		{title: "path", value: func(e e) string { return e.Path }},
 		{title: "outcome", value: func(e e) string {
 			if e.Outcome == client.AuditEntryOutcomeDone {
-				return s.printer.style.paint(green, "done")
+				return s.style.paint(green, "done")
 			}
-			return s.printer.style.paint(red, fmt.Sprintf("refused %d %s", e.Status, e.Code))
+			return s.style.paint(red, fmt.Sprintf("refused %d %s", e.Status, e.Code))
 		}},
 		{title: "reason", value: func(e e) string { return clip(e.Reason, 60) }},
 		{title: "from", value: func(e e) string { return e.Remote }},

@@ -19,12 +19,12 @@ func anAudit(t *testing.T, h *house) {
 	x := h.start(&workflow.Definition{Name: "w", Tasks: tasksOf("a")})
 	for i := range 5 {
 		a := engine.AuditEntry{By: "ci (k1)", Key: "k1", Dialect: "native", Operation: "cancelExecution", Method: "POST", Path: "/" + strconv.Itoa(i), Reason: "why\nso", Status: 200 + 200*(i%2)}
-		require.NoError(t, h.Engine.Audit(ctx, a, x.ID))
+		require.NoError(t, h.Audit(ctx, a, x.ID))
 	}
-	require.NoError(t, h.Engine.Audit(ctx, engine.AuditEntry{By: "kaizen:ann", Dialect: "kaizen", Project: "nowhere", Status: 404, Code: "project_not_found"}, ""))
+	require.NoError(t, h.Audit(ctx, engine.AuditEntry{By: "kaizen:ann", Dialect: "kaizen", Project: "nowhere", Status: 404, Code: "project_not_found"}, ""))
 	paths := func(f engine.AuditFilter) (all []string) {
 		for page := (engine.Page{Limit: 2}); ; {
-			found, next, err := h.Engine.AuditEntries(ctx, "default", f, page)
+			found, next, err := h.AuditEntries(ctx, "default", f, page)
 			require.NoError(t, err)
 			for _, a := range found {
 				all = append(all, a.Path)
@@ -40,13 +40,13 @@ func anAudit(t *testing.T, h *house) {
 	require.Len(t, paths(engine.AuditFilter{By: "k1", Operation: "cancelExecution", Dialect: "native", Since: x.CreatedAt}), 5)
 	require.Empty(t, paths(engine.AuditFilter{Until: x.CreatedAt}))
 	require.Empty(t, paths(engine.AuditFilter{By: "c"}))
-	fleet, _, err := h.Engine.AuditEntries(ctx, "", engine.AuditFilter{By: "ann"}, engine.Page{})
+	fleet, _, err := h.AuditEntries(ctx, "", engine.AuditFilter{By: "ann"}, engine.Page{})
 	require.NoError(t, err)
 	require.Len(t, fleet, 1, "a project that is not there gets no key")
 	keys, err := queuetest.Keys(ctx, h.Client(), "redrive:{p:nowhere}")
 	require.NoError(t, err)
 	require.Empty(t, keys)
-	_, _, err = h.Engine.AuditEntries(ctx, "default", engine.AuditFilter{}, engine.Page{Cursor: "no id"})
+	_, _, err = h.AuditEntries(ctx, "default", engine.AuditFilter{}, engine.Page{Cursor: "no id"})
 	require.ErrorContains(t, err, "cannot be read from there")
 }
 

@@ -211,7 +211,7 @@ var units, calendar = words("ns us µs ms s nanoseconds microseconds millisecond
 
 func words(list string) map[string]bool {
 	set := map[string]bool{}
-	for _, w := range strings.Fields(list) {
+	for w := range strings.FieldsSeq(list) {
 		set[w] = true
 	}
 	return set
