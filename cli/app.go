@@ -92,7 +92,7 @@ func (p *program) app() *cli.App {
 			p.redriveCommands(),
 			p.controlCommands(),
 			[]*cli.Command{p.bulkCommand()},
-			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.auditCommand(), p.completionCommand()},
+			[]*cli.Command{p.taskCommand(), p.queueCommand(), p.projectCommand(), p.keyCommand(), p.auditCommand(), p.doctorCommand(), p.completionCommand()},
 			p.processCommands(),
 		),
 	}

@@ -137,7 +137,7 @@ func startDev(ctx context.Context, o devOptions) (*dev, error) {
 	}
 	serverOptions, workerOptions := server.DefaultOptions(), worker.DefaultOptions()
 	serverOptions.Listen, serverOptions.Open, serverOptions.Dialects = o.listen, true, o.dialects
-	serverOptions.CogniteURL = o.cogniteURL
+	serverOptions.CogniteURL, serverOptions.Version = o.cogniteURL, o.version
 	workerOptions.Types, workerOptions.Concurrency, workerOptions.Version = types, o.concurrency, o.version
 	workerOptions.Drain = 5 * time.Second
 	if o.queues != nil {

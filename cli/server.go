@@ -44,6 +44,7 @@ func (p *program) server(c *cli.Context) error {
 		return fmt.Errorf("register the task types: %w", err)
 	}
 	options := server.DefaultOptions()
+	options.Version = p.version
 	options.AllowOpen = c.Bool("allow-open")
 	if options.Listen, err = setup.Listen(c); err != nil {
 		return err

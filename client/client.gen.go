@@ -215,6 +215,27 @@ func (e FailureState) Valid() bool {
 	}
 }
 
+// Defines values for FindingStatus.
+const (
+	FindingError   FindingStatus = "error"
+	FindingOK      FindingStatus = "ok"
+	FindingWarning FindingStatus = "warning"
+)
+
+// Valid indicates whether the value is a known member of the FindingStatus enum.
+func (e FindingStatus) Valid() bool {
+	switch e {
+	case FindingError:
+		return true
+	case FindingOK:
+		return true
+	case FindingWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LineageRelation.
 const (
 	RelationRerun       LineageRelation = "rerun"
@@ -1066,6 +1087,16 @@ type DefinitionDiff struct {
 	To int `json:"to"`
 }
 
+// Diagnosis defines model for Diagnosis.
+type Diagnosis struct {
+	// At By the clock of Redis.
+	At       time.Time `json:"at"`
+	Findings []Finding `json:"findings"`
+
+	// Version Of the server.
+	Version string `json:"version"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	At      time.Time `json:"at"`
@@ -1234,6 +1265,22 @@ type FieldError struct {
 	// Message What was wrong.
 	Message string `json:"message"`
 }
+
+// Finding defines model for Finding.
+type Finding struct {
+	// Check redis, redis_eviction, redis_persistence, redis_memory, redis_latency, clock, workers, worker_clocks, versions, queues; there may be more.
+	Check   string `json:"check"`
+	Message string `json:"message"`
+
+	// Next What to do about it.
+	Next string `json:"next,omitempty"`
+
+	// Status Of a warning it works, and may not always; of an error work is lost, or stands still.
+	Status FindingStatus `json:"status"`
+}
+
+// FindingStatus Of a warning it works, and may not always; of an error work is lost, or stands still.
+type FindingStatus string
 
 // Graph defines model for Graph.
 type Graph struct {
@@ -2816,6 +2863,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
 	ListFleetAudit(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Diagnose Check the installation
+	//
+	// Looks at Redis and its settings, the clocks, the workers and their versions, and the queues, as this server sees them now.
+	//
+	// Corresponds with GET /v1/diagnosis (the `Diagnose` operationId).
+	Diagnose(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetExecution Read an execution
 	//
 	// Corresponds with GET /v1/executions/{id} (the `GetExecution` operationId).
@@ -3570,6 +3624,23 @@ type ClientInterface interface {
 // Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
 func (c *Transport) ListFleetAudit(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListFleetAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Diagnose Check the installation
+//
+// Looks at Redis and its settings, the clocks, the workers and their versions, and the queues, as this server sees them now.
+//
+// Corresponds with GET /v1/diagnosis (the `Diagnose` operationId).
+func (c *Transport) Diagnose(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiagnoseRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -5394,6 +5465,33 @@ func NewListFleetAuditRequest(server string, params *ListFleetAuditParams) (*htt
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDiagnoseRequest constructs an http.Request for the Diagnose method
+func NewDiagnoseRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/diagnosis")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -9606,6 +9704,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
 	ListFleetAuditWithResponse(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*ListFleetAuditResponse, error)
 
+	// DiagnoseWithResponse Check the installation
+	//
+	// Looks at Redis and its settings, the clocks, the workers and their versions, and the queues, as this server sees them now.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/diagnosis (the `Diagnose` operationId).
+	DiagnoseWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DiagnoseResponse, error)
+
 	// GetExecutionWithResponse Read an execution
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10479,6 +10586,54 @@ func (r ListFleetAuditResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListFleetAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiagnoseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Diagnosis
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiagnoseResponse) GetJSON200() *Diagnosis {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiagnoseResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiagnoseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiagnoseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiagnoseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiagnoseResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13792,6 +13947,21 @@ func (c *ClientWithResponses) ListFleetAuditWithResponse(ctx context.Context, pa
 	return ParseListFleetAuditResponse(rsp)
 }
 
+// DiagnoseWithResponse Check the installation
+//
+// Looks at Redis and its settings, the clocks, the workers and their versions, and the queues, as this server sees them now.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/diagnosis (the `Diagnose` operationId).
+func (c *ClientWithResponses) DiagnoseWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DiagnoseResponse, error) {
+	rsp, err := c.Diagnose(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiagnoseResponse(rsp)
+}
+
 // GetExecutionWithResponse Read an execution
 //
 // Returns a wrapper object for the known response body format(s).
@@ -15202,6 +15372,39 @@ func ParseListFleetAuditResponse(rsp *http.Response) (*ListFleetAuditResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest AuditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiagnoseResponse parses an HTTP response from a DiagnoseWithResponse call
+func ParseDiagnoseResponse(rsp *http.Response) (*DiagnoseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiagnoseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Diagnosis
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -23,6 +23,12 @@ func (c *Client) ResumeQueue(ctx context.Context, name string) (*Queue, error) {
 	return q, err
 }
 
+// Diagnosis checks the installation as the server sees it.
+func (c *Client) Diagnosis(ctx context.Context) (*Diagnosis, error) {
+	d, _, err := read[Diagnosis](c.api.Diagnose(ctx))
+	return d, err
+}
+
 // Workers reads all live workers.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	list, _, err := read[WorkerList](c.api.ListWorkers(ctx))

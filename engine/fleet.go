@@ -21,6 +21,9 @@ func (e *Engine) announce(ctx context.Context, w *Worker, ttl time.Duration) err
 	if err != nil {
 		return err
 	}
+	if !w.SeenAt.IsZero() {
+		w.SkewMillis = w.SeenAt.Sub(now).Milliseconds()
+	}
 	w.SeenAt = now.UTC()
 	var lanes []string
 	for q := range w.Queues {

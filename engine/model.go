@@ -252,6 +252,7 @@ type Worker struct {
 	SeenAt      time.Time      `json:"seen_at"`
 	Remote      bool           `json:"remote,omitempty"`   // it polls over HTTP
 	Projects    []string       `json:"projects,omitempty"` // whose tasks a remote one may take; empty = all
+	SkewMillis  int64          `json:"skew,omitempty"`     // by how much its clock is ahead of Redis'
 }
 
 // Scope is what an API key may do. Each scope includes the ones before it.

@@ -21,6 +21,7 @@ type Store interface {
 	Lineages
 	Shards
 	Fleet
+	Inspection
 	Remote
 	Access
 	History

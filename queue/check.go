@@ -3,11 +3,15 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redrive/redrive/engine"
 )
 
 // check refuses a Redis that would lose work. What INFO does not tell is a warning.
@@ -37,16 +41,49 @@ func (r *Redis) check(ctx context.Context) error {
 	return nil
 }
 
-func (r *Redis) checkInfo(info string) error {
-	field := func(name string) string {
-		for line := range strings.Lines(info) {
-			if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && k == name {
-				return v
-			}
+// infoField is one value of what INFO answers.
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && k == name {
+			return v
 		}
-		return ""
 	}
-	version := field("redis_version")
+	return ""
+}
+
+// Nodes answers what the nodes that hold the data say of themselves.
+func (r *Redis) Nodes(ctx context.Context) ([]engine.RedisNode, error) {
+	if r.o.Embedded {
+		return []engine.RedisNode{{Embedded: true}}, nil
+	}
+	var mu sync.Mutex
+	var nodes []engine.RedisNode
+	look := func(ctx context.Context, c *redis.Client) error {
+		info, err := c.Info(ctx).Result()
+		if err != nil {
+			info = "" // some providers allow no INFO; whether Redis can be reached, others say
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		nodes = append(nodes, engine.RedisNode{
+			Address: c.Options().Addr, Version: infoField(info, "redis_version"), Policy: infoField(info, "maxmemory_policy"),
+			Persistent: infoField(info, "aof_enabled") == "1", Used: atoi(infoField(info, "used_memory")), Most: atoi(infoField(info, "maxmemory")),
+		})
+		return nil
+	}
+	var err error
+	switch c := r.client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, look)
+	case *redis.Client:
+		err = look(ctx, c)
+	}
+	slices.SortFunc(nodes, func(a, b engine.RedisNode) int { return strings.Compare(a.Address, b.Address) })
+	return nodes, err
+}
+
+func (r *Redis) checkInfo(info string) error {
+	version := infoField(info, "redis_version")
 	major, minor := 0, 0
 	if parts := strings.SplitN(version, ".", 3); len(parts) >= 2 {
 		major, _ = strconv.Atoi(parts[0])
@@ -58,7 +95,7 @@ func (r *Redis) checkInfo(info string) error {
 	case major < 6 || (major == 6 && minor < 2):
 		return fmt.Errorf("redis %s at %s is too old: 6.2 or newer is needed", version, redacted(r.o.URL))
 	}
-	switch policy := field("maxmemory_policy"); policy {
+	switch policy := infoField(info, "maxmemory_policy"); policy {
 	case "noeviction":
 	case "":
 		r.o.Logger.Warn("Redis does not tell its maxmemory-policy; it must be noeviction")

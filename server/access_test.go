@@ -86,6 +86,7 @@ var matrix = map[string]string{
 	"POST /v1/queues/:queue/pause":                                    "113..3",
 	"POST /v1/queues/:queue/resume":                                   "113..3",
 	"GET /v1/workers":                                                 "11....",
+	"GET /v1/diagnosis":                                               "11....",
 	"GET /v1/keys":                                                    "1133.3",
 	"POST /v1/keys":                                                   "1133.3",
 	"DELETE /v1/keys/:key":                                            "1133.3",

@@ -76,6 +76,7 @@ func TestAnswers(t *testing.T) {
 		{call{method: "POST", path: "/v1/queues/default/pause"}, 200, `"paused":true`},
 		{call{method: "POST", path: "/v1/queues/default/resume"}, 200, `"paused":false`},
 		{call{path: "/v1/workers"}, 200, `"types":[]`},
+		{call{path: "/v1/diagnosis"}, 200, `"check":"workers","message":"no worker is there: nothing runs","next":"redrive worker","status":"error"`},
 		{call{path: "/v1/keys"}, 200, `"projects":[]`},
 		{call{method: "POST", path: "/v1/keys", body: `{"name":"ci","scope":"write","projects":["default"]}`}, 201, `"secret":"rdr_new"`},
 		{call{method: "DELETE", path: "/v1/keys/k1"}, 204, ""},

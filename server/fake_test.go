@@ -378,6 +378,13 @@ func (f *fake) Workers(context.Context) ([]engine.Worker, error) {
 	return []engine.Worker{{ID: "w1", Host: "h", PID: 7, Running: 2, StartedAt: epoch, SeenAt: epoch}}, nil
 }
 
+func (f *fake) Diagnose(_ context.Context, version string) (*engine.Diagnosis, error) {
+	return &engine.Diagnosis{Version: version, At: epoch, Findings: []engine.Finding{
+		{Check: "redis", Status: engine.FindingOK, Message: "Redis at h:1 is version 7.2.4"},
+		{Check: "workers", Status: engine.FindingError, Message: "no worker is there: nothing runs", Next: "redrive worker"},
+	}}, nil
+}
+
 // Poll answers one run for the type "render", and waits where there is none.
 func (f *fake) Poll(ctx context.Context, q engine.Poll) ([]engine.RemoteRun, error) {
 	f.mu.Lock()

@@ -55,6 +55,7 @@ type Options struct {
 	Monitoring asynq.RedisConnOpt   // for asynqmon; nil = no /monitoring/
 	Registry   *prometheus.Registry // what /metrics shows; the server adds its own
 	Logger     *slog.Logger
+	Version    string // what it says of itself
 
 	Listen    string // HOST:PORT; port 0 picks one
 	Open      bool   // no keys: everybody may do everything, credentials are ignored

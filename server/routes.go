@@ -27,7 +27,7 @@ func (s *Server) route() {
 
 	api.RegisterHandlersWithOptions(r, api.NewStrictHandlerWithOptions(
 		api.NewHandlers(s.options.Engine, api.Options{
-			Heartbeat: s.options.Heartbeat, Streams: s.options.Streams, Pollers: s.options.Pollers,
+			Version: s.options.Version, Heartbeat: s.options.Heartbeat, Streams: s.options.Streams, Pollers: s.options.Pollers,
 			Stopping: s.stopping, Logger: s.options.Logger,
 		}), []api.StrictMiddlewareFunc{api.Negotiate},
 		api.StrictGinServerOptions{RequestErrorHandlerFunc: fail, HandlerErrorFunc: fail, ResponseErrorHandlerFunc: fail},

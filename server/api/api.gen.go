@@ -215,6 +215,27 @@ func (e FailureState) Valid() bool {
 	}
 }
 
+// Defines values for FindingStatus.
+const (
+	FindingError   FindingStatus = "error"
+	FindingOK      FindingStatus = "ok"
+	FindingWarning FindingStatus = "warning"
+)
+
+// Valid indicates whether the value is a known member of the FindingStatus enum.
+func (e FindingStatus) Valid() bool {
+	switch e {
+	case FindingError:
+		return true
+	case FindingOK:
+		return true
+	case FindingWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LineageRelation.
 const (
 	RelationRerun       LineageRelation = "rerun"
@@ -1066,6 +1087,16 @@ type DefinitionDiff struct {
 	To int `json:"to"`
 }
 
+// Diagnosis defines model for Diagnosis.
+type Diagnosis struct {
+	// At By the clock of Redis.
+	At       time.Time `json:"at"`
+	Findings []Finding `json:"findings"`
+
+	// Version Of the server.
+	Version string `json:"version"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	At      time.Time `json:"at"`
@@ -1234,6 +1265,22 @@ type FieldError struct {
 	// Message What was wrong.
 	Message string `json:"message"`
 }
+
+// Finding defines model for Finding.
+type Finding struct {
+	// Check redis, redis_eviction, redis_persistence, redis_memory, redis_latency, clock, workers, worker_clocks, versions, queues; there may be more.
+	Check   string `json:"check"`
+	Message string `json:"message"`
+
+	// Next What to do about it.
+	Next string `json:"next,omitempty"`
+
+	// Status Of a warning it works, and may not always; of an error work is lost, or stands still.
+	Status FindingStatus `json:"status"`
+}
+
+// FindingStatus Of a warning it works, and may not always; of an error work is lost, or stands still.
+type FindingStatus string
 
 // Graph defines model for Graph.
 type Graph struct {
@@ -2740,6 +2787,9 @@ type ServerInterface interface {
 	// ListFleetAudit List what was changed outside of projects
 	// (GET /v1/audit)
 	ListFleetAudit(c *gin.Context, params ListFleetAuditParams)
+	// Diagnose Check the installation
+	// (GET /v1/diagnosis)
+	Diagnose(c *gin.Context)
 	// GetExecution Read an execution
 	// (GET /v1/executions/{id})
 	GetExecution(c *gin.Context, id ExecutionID)
@@ -3036,6 +3086,19 @@ func (siw *ServerInterfaceWrapper) ListFleetAudit(c *gin.Context) {
 	}
 
 	siw.Handler.ListFleetAudit(c, params)
+}
+
+// Diagnose operation middleware
+func (siw *ServerInterfaceWrapper) Diagnose(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Diagnose(c)
 }
 
 // GetExecution operation middleware
@@ -5759,6 +5822,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/queues/:queue/pause", wrapper.PauseQueue)
 	router.POST(options.BaseURL+"/v1/queues/:queue/resume", wrapper.ResumeQueue)
 	router.GET(options.BaseURL+"/v1/workers", wrapper.ListWorkers)
+	router.GET(options.BaseURL+"/v1/diagnosis", wrapper.Diagnose)
 	router.POST(options.BaseURL+"/v1/remote/poll", wrapper.PollRemote)
 	router.POST(options.BaseURL+"/v1/remote/:execution/:ref/heartbeat", wrapper.HeartbeatRemote)
 	router.POST(options.BaseURL+"/v1/remote/:execution/:ref/complete", wrapper.CompleteRemote)
@@ -5821,6 +5885,44 @@ type ListFleetAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListFleetAuditdefaultApplicationProblemPlusJSONResponse) VisitListFleetAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiagnoseRequestObject struct {
+}
+
+type DiagnoseResponseObject interface {
+	VisitDiagnoseResponse(w http.ResponseWriter) error
+}
+
+type Diagnose200JSONResponse Diagnosis
+
+func (response Diagnose200JSONResponse) VisitDiagnoseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiagnosedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiagnosedefaultApplicationProblemPlusJSONResponse) VisitDiagnoseResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8864,6 +8966,9 @@ type StrictServerInterface interface {
 	// ListFleetAudit List what was changed outside of projects
 	// (GET /v1/audit)
 	ListFleetAudit(ctx context.Context, request ListFleetAuditRequestObject) (ListFleetAuditResponseObject, error)
+	// Diagnose Check the installation
+	// (GET /v1/diagnosis)
+	Diagnose(ctx context.Context, request DiagnoseRequestObject) (DiagnoseResponseObject, error)
 	// GetExecution Read an execution
 	// (GET /v1/executions/{id})
 	GetExecution(ctx context.Context, request GetExecutionRequestObject) (GetExecutionResponseObject, error)
@@ -9118,6 +9223,32 @@ func (sh *strictHandler) ListFleetAudit(ctx *gin.Context, params ListFleetAuditP
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListFleetAuditResponseObject); ok {
 		if err := validResponse.VisitListFleetAuditResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Diagnose operation middleware
+func (sh *strictHandler) Diagnose(ctx *gin.Context) {
+	var request DiagnoseRequestObject
+
+	// The context of the request and not gin's own, which is used again
+	// for other requests while something may still watch this one end.
+	handler := func(ctx *gin.Context, request any) (any, error) {
+		return sh.ssi.Diagnose(ctx.Request.Context(), request.(DiagnoseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Diagnose")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DiagnoseResponseObject); ok {
+		if err := validResponse.VisitDiagnoseResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

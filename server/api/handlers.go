@@ -27,12 +27,14 @@ type Engine interface {
 	Bulks
 	Queues
 	Workers
+	Diagnoses
 	Remote
 	Keys
 }
 
 // Options tune the handlers.
 type Options struct {
+	Version   string          // of the server
 	Heartbeat time.Duration   // between comments on a silent event stream
 	Streams   int             // streams of events and logs at once
 	Pollers   int             // polls of remote workers at once
@@ -61,6 +63,7 @@ type Handlers struct {
 	bulks
 	queues
 	workers
+	diagnoses
 	remote
 	keys
 }
@@ -89,6 +92,7 @@ func NewHandlers(e Engine, o Options) *Handlers {
 		bulks:      bulks{engine: e, logger: o.Logger},
 		queues:     queues{e},
 		workers:    workers{e},
+		diagnoses:  diagnoses{e, o.Version},
 		remote:     remote{engine: e, options: o, slots: make(chan struct{}, o.Pollers)},
 		keys:       keys{e},
 	}
