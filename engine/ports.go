@@ -42,8 +42,9 @@ type Store interface {
 // Definitions keeps projects and the immutable versions of workflows.
 type Definitions interface {
 	// PutWorkflow stores the definition as the next version, unless the newest
-	// version has the same hash: then it answers that one and false.
-	PutWorkflow(ctx context.Context, w Workflow) (Workflow, bool, error)
+	// version has the same hash: then it answers that one and false. ErrMoved when
+	// the newest version is another than after, which is AnyVersion or 0 = none.
+	PutWorkflow(ctx context.Context, w Workflow, after int) (Workflow, bool, error)
 	// Workflow answers one version, 0 = the newest; nil when there is none.
 	Workflow(ctx context.Context, project, name string, version int) (*Workflow, error)
 	// Head answers the version (0 = the newest) and the hash of a workflow, and whether the number of its executions is limited; version 0 when there is none.

@@ -21,47 +21,61 @@ type PublishResult struct {
 // Publish checks a definition and stores it as the next version of its
 // workflow, unless the newest version is the same. A dry run stores nothing.
 func (e *Engine) Publish(ctx context.Context, project string, source []byte, dryRun bool) (PublishResult, error) {
-	return e.publish(ctx, project, source, string(source), dryRun, workflow.Load)
+	return e.publish(ctx, publication{project: project, definition: source, source: string(source), after: AnyVersion, dryRun: dryRun, load: workflow.Load})
+}
+
+// PublishAfter is Publish for a change that rests on what was read before: the newest version, 0 = there
+// was none, must still be that one, or the same as this. ErrMoved when somebody else published meanwhile.
+func (e *Engine) PublishAfter(ctx context.Context, project string, source []byte, after int) (PublishResult, error) {
+	return e.publish(ctx, publication{project: project, definition: source, source: string(source), after: after, load: workflow.Load})
 }
 
 // PublishCompiled is Publish for a definition that was made from one in another
 // language: that one is kept as its source.
 func (e *Engine) PublishCompiled(ctx context.Context, project string, definition []byte, source string, dryRun bool) (PublishResult, error) {
-	return e.publish(ctx, project, definition, source, dryRun, workflow.Load)
+	return e.publish(ctx, publication{project: project, definition: definition, source: source, after: AnyVersion, dryRun: dryRun, load: workflow.Load})
 }
 
 // PublishForeign is Publish for a definition that was translated from another system's,
 // whose names follow other rules than ours.
 func (e *Engine) PublishForeign(ctx context.Context, project string, source []byte, dryRun bool) (PublishResult, error) {
-	return e.publish(ctx, project, source, string(source), dryRun, workflow.LoadForeign)
+	return e.publish(ctx, publication{project: project, definition: source, source: string(source), after: AnyVersion, dryRun: dryRun, load: workflow.LoadForeign})
 }
 
-type loader func(source []byte, catalog workflow.Catalog, limits workflow.Limits) (*workflow.Program, workflow.Problems, error)
+// publication is what is published, and how.
+type publication struct {
+	project    string
+	definition []byte
+	source     string // as it was written
+	after      int    // the newest version that it rests on, or AnyVersion
+	dryRun     bool
+	load       func(source []byte, catalog workflow.Catalog, limits workflow.Limits) (*workflow.Program, workflow.Problems, error)
+}
 
-func (e *Engine) publish(ctx context.Context, project string, definition []byte, source string, dryRun bool, load loader) (PublishResult, error) {
-	if _, err := e.Project(ctx, project); err != nil {
+func (e *Engine) publish(ctx context.Context, n publication) (PublishResult, error) {
+	if _, err := e.Project(ctx, n.project); err != nil {
 		return PublishResult{}, err
 	}
-	p, warnings, err := load(definition, e.fleet.catalog(e.o.Catalog), e.o.Limits)
+	p, warnings, err := n.load(n.definition, e.fleet.catalog(e.o.Catalog), e.o.Limits)
 	if err != nil {
 		if problems, ok := errors.AsType[workflow.Problems](err); ok {
 			return PublishResult{Warnings: warnings}, Invalid("definition_invalid", "the definition cannot be published", problems...)
 		}
 		return PublishResult{}, err
 	}
-	w := Workflow{Project: project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: source}
+	w := Workflow{Project: n.project, Name: p.Definition.Name, Hash: p.Hash, Definition: p.Definition.Canonical(), Source: n.source}
 	w.Concurrency = p.Definition.Concurrency
 	warnings = append(warnings, e.unserved(p)...)
-	if dryRun {
+	if n.dryRun {
 		return e.wouldPublish(ctx, w, warnings)
 	}
-	stored, created, err := e.store.PutWorkflow(ctx, w)
+	stored, created, err := e.store.PutWorkflow(ctx, w, n.after)
 	if err != nil {
 		return PublishResult{}, err
 	}
 	e.programs.Add(p.Hash, newProgram(p))
 	if created { // a limit may have been raised
-		e.usher.add(ctx, []Turn{{Project: project, Workflow: w.Name}})
+		e.usher.add(ctx, []Turn{{Project: n.project, Workflow: w.Name}})
 	}
 	return PublishResult{Workflow: stored, Created: created, Warnings: warnings}, nil
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// PutWorkflow stores a definition as the next version, unless the newest is the same.
-func (r *Redis) PutWorkflow(ctx context.Context, w engine.Workflow) (engine.Workflow, bool, error) {
+// PutWorkflow stores a definition as the next version, unless the newest is the same, or one that was not expected.
+func (r *Redis) PutWorkflow(ctx context.Context, w engine.Workflow, after int) (engine.Workflow, bool, error) {
 	reply, err := r.run(ctx, scriptPublish,
 		[]string{
 			workflowKey(w.Project, w.Name), workflowsKey(w.Project), definitionKey(w.Project, w.Hash),
 			waitingKey(w.Project, w.Name), dueKey(w.Project),
-		}, w.Name, r.offset(), w.Hash, string(w.Definition), w.Source, limitOf(w.Concurrency))
+		}, w.Name, r.offset(), w.Hash, string(w.Definition), w.Source, limitOf(w.Concurrency), after)
 	if err != nil {
 		return engine.Workflow{}, false, err
 	}

@@ -563,4 +563,17 @@ func versions(t *testing.T, h *house) {
 		}
 	}
 	require.Equal(t, []int{3, 2, 1}, got)
+
+	// A change that rests on a version is refused when another is the newest, unless that is what it makes.
+	source := func(name string) []byte { return (&workflow.Definition{Name: "v", Tasks: tasksOf(name)}).Canonical() }
+	for _, stale := range []int{0, 2, 4} {
+		_, err := h.PublishAfter(ctx, "default", source("d"), stale)
+		require.ErrorIs(t, err, engine.ErrMoved)
+	}
+	r, err := h.PublishAfter(ctx, "default", source("c"), 2)
+	require.NoError(t, err)
+	require.Equal(t, []any{3, false}, []any{r.Workflow.Version, r.Created})
+	r, err = h.PublishAfter(ctx, "default", source("d"), 3)
+	require.NoError(t, err)
+	require.Equal(t, []any{4, true}, []any{r.Workflow.Version, r.Created})
 }
