@@ -531,6 +531,10 @@ func (f *fake) seen() any {
 	return f.last
 }
 
+func (f *fake) PublishAfter(ctx context.Context, project string, definition []byte, _ int) (engine.PublishResult, error) {
+	return f.Publish(ctx, project, definition, false)
+}
+
 func (f *fake) PublishCompiled(ctx context.Context, project string, definition []byte, _ string, dryRun bool) (engine.PublishResult, error) {
 	return f.Publish(ctx, project, definition, dryRun)
 }

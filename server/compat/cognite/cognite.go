@@ -3,21 +3,22 @@
 //	operation                                   here     as
 //	POST /workflows                             yes      a native workflow; without a version yet, one that only says so
 //	GET  /workflows, /workflows/{id}            yes      what was stored under x-cognite in its definition
-//	POST /workflows/delete                      yes      a version that says so; executions stay
+//	POST /workflows/delete                      yes      a version that says so; executions stay, triggers are paused
 //	POST /workflows/versions                    yes      translated and published; the same version again replaces it
 //	POST /workflows/versions/list, GET, delete  yes
 //	POST .../versions/{v}/run                   yes      a start; the nonce is the idempotency key
 //	POST /workflows/executions/list, GET        yes
 //	POST .../executions/{id}/cancel             yes      a cancel
 //	POST .../executions/{id}/retry              yes      a retry in place with one more try for exhausted tasks; the nonce is its idempotency key
-//	POST /workflows/tasks/{id}/update           yes      the task is settled by hand
+//	POST /workflows/tasks/{id}/update           yes      the task is settled by hand; FAILED is tried again
 //	triggers                                    schedule schedules; dataModeling and recordStream are not there
 //	POST /sessions                              yes      a nonce, and nothing behind it
 //	GET /sessions, byids, revoke                no       sessions are not kept
 //	GET /api/v1/token/inspect                   yes      the key and its scopes as capabilities
 //
 // A workflow has one native one of its name (encoded where it is no native name). Each change publishes a version of that, which
-// carries Cognite's own words in its input_schema under x-cognite: nothing is kept elsewhere. Functions, transformations and
+// carries Cognite's own words in its input_schema under x-cognite: nothing is kept elsewhere. A change is published only if what it
+// was made from is still the newest, else it is made again: so none is lost. Functions, transformations and
 // simulations are task types under their external ids, for workers in Go or over HTTP; cdf tasks are http tasks.
 package cognite
 
@@ -40,28 +41,32 @@ const root = "/api/v1/projects/:project"
 type Engine interface {
 	Definitions
 	Executions
+	Changes
 	Triggers
 }
 
 // Definitions publishes and reads workflows.
 type Definitions interface {
-	Publish(ctx context.Context, project string, source []byte, dryRun bool) (engine.PublishResult, error)
+	PublishAfter(ctx context.Context, project string, source []byte, after int) (engine.PublishResult, error)
 	Workflows(ctx context.Context, project string, page engine.Page) ([]engine.Workflow, string, error)
-	Workflow(ctx context.Context, project, name string, version int) (*engine.Workflow, error)
 	Versions(ctx context.Context, project, name string, page engine.Page) ([]engine.Workflow, string, error)
-	Project(ctx context.Context, name string) (*engine.Project, error)
 }
 
-// Executions starts, reads and changes executions.
+// Executions reads executions.
 type Executions interface {
-	Start(ctx context.Context, project string, r engine.StartRequest) (x *engine.Execution, created bool, err error)
 	Execution(ctx context.Context, id string) (*engine.Execution, error)
 	Executions(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error)
+	ExecutionDefinition(ctx context.Context, x *engine.Execution) (*workflow.Definition, error)
 	Tasks(ctx context.Context, id string, page engine.Page) ([]engine.Task, string, error)
+}
+
+// Changes starts executions and changes them.
+type Changes interface {
+	Start(ctx context.Context, project string, r engine.StartRequest) (x *engine.Execution, created bool, err error)
 	Cancel(ctx context.Context, id string, r engine.Request) (*engine.Execution, error)
+	Plan(ctx context.Context, id string, r engine.RedriveRequest) (*workflow.Plan, error)
 	Redrive(ctx context.Context, id string, r engine.RedriveRequest) (*engine.Execution, error)
 	SettleByHand(ctx context.Context, id, path string, r engine.HandRequest) (*engine.Task, error)
-	ExecutionDefinition(ctx context.Context, x *engine.Execution) (*workflow.Definition, error)
 }
 
 // Triggers keeps schedules.

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,8 +32,9 @@ func (h *handlers) run(c *gin.Context) error {
 	if err := read(c.Request, &q); err != nil {
 		return err
 	}
-	if q.Authentication.Nonce == "" {
-		return refuse("authentication.nonce", "is missing", "the nonce of a session")
+	key, err := usedOnce("run", q.Authentication)
+	if err != nil {
+		return err
 	}
 	if err := checkMetadata(q.Metadata); err != nil {
 		return err
@@ -45,17 +48,17 @@ func (h *handlers) run(c *gin.Context) error {
 	case len(input) > maxInput:
 		return refuse("input", "is too large", "at most 100 KB")
 	}
-	m, err := h.member(c, c.Param("workflow"), c.Param("version"))
+	m, err := h.member(c.Request.Context(), c.Param("project"), versionID{c.Param("workflow"), c.Param("version")})
 	if err != nil {
 		return err
 	}
 	ctx := c.Request.Context()
 	x, _, err := h.engine.Start(ctx, c.Param("project"), engine.StartRequest{
 		Workflow: m.native.Name, Version: m.native.Version, Input: input, Metadata: q.Metadata,
-		IdempotencyKey: "cognite-run-" + q.Authentication.Nonce, By: auth.From(ctx).By(),
+		IdempotencyKey: key, By: auth.From(ctx).By(),
 	})
 	if err != nil {
-		return err
+		return usedTwice(err)
 	}
 	return compat.Answer(c.Writer, http.StatusAccepted, view(x, m.record))
 }
@@ -84,34 +87,10 @@ func clip(s string) string {
 }
 
 func notFoundAs(err error, id string) error {
-	if refused, ok := err.(*engine.Error); ok && refused.Kind == engine.KindNotFound { //nolint:errorlint // the engine answers it as it is
+	if isMissing(err) {
 		return absent("Workflow execution not found: "+id, map[string]string{"id": id})
 	}
 	return err
-}
-
-// retry runs again, in place, the tasks that did not succeed, optional ones left out.
-func (h *handlers) retry(c *gin.Context) error {
-	var q retryRequest
-	if err := read(c.Request, &q); err != nil {
-		return err
-	}
-	if q.Authentication.Nonce == "" {
-		return refuse("authentication.nonce", "is missing", "the nonce of a session")
-	}
-	x, err := h.execution(c)
-	if err != nil {
-		return err
-	}
-	ctx := c.Request.Context()
-	x, err = h.engine.Redrive(ctx, x.ID, engine.RedriveRequest{
-		Redrive:        workflow.Redrive{Operation: workflow.OperationRetry, Budget: workflow.BudgetOne},
-		IdempotencyKey: "cognite-retry-" + q.Authentication.Nonce, By: auth.From(ctx).By(),
-	})
-	if err != nil {
-		return err
-	}
-	return h.answerExecution(c, x)
 }
 
 // cancel cancels an execution.
@@ -124,7 +103,7 @@ func (h *handlers) cancel(c *gin.Context) error {
 	if q.Reason != nil {
 		reason = *q.Reason
 	}
-	if len(reason) > 500 {
+	if utf8.RuneCountInString(reason) > 500 {
 		return refuse("reason", "is too long", "at most 500 characters")
 	}
 	x, err := h.execution(c)
@@ -141,14 +120,6 @@ func (h *handlers) cancel(c *gin.Context) error {
 	}
 	if v.Status == statusTerminated {
 		v.ReasonForIncompletion = reason
-	}
-	return compat.Answer(c.Writer, http.StatusOK, v)
-}
-
-func (h *handlers) answerExecution(c *gin.Context, x *engine.Execution) error {
-	v, err := h.viewOf(c.Request.Context(), x, records{})
-	if err != nil {
-		return err
 	}
 	return compat.Answer(c.Writer, http.StatusOK, v)
 }
@@ -212,8 +183,8 @@ func view(x *engine.Execution, r *record) executionView {
 		ID: x.ID, WorkflowExternalID: r.ExternalID, Version: r.Version, Status: statuses[x.Status], EngineExecutionID: x.ID,
 		CreatedTime: x.CreatedAt.UnixMilli(), StartTime: millis(x.StartedAt), EndTime: millis(x.EndedAt), Metadata: x.Metadata,
 	}
-	if v.Metadata == nil {
-		v.Metadata = map[string]string{}
+	if v.Metadata == nil || x.Labels[labelTrigger] != "" {
+		v.Metadata = metadataIn(x.Labels)
 	}
 	switch {
 	case x.Status == workflow.ExecutionSucceeded || !x.Status.Ended():
@@ -241,6 +212,9 @@ func (h *handlers) listExecutions(c *gin.Context) error {
 	limit, err := limitOf(q.Limit, 100)
 	if err != nil {
 		return err
+	}
+	if q.Cursor != "" && !uuid.MatchString(q.Cursor) {
+		return refuse("cursor", "is "+strconv.Quote(clip(q.Cursor)), "the nextCursor of the page before")
 	}
 	filter := engine.ExecutionFilter{}
 	if filter.Status, err = nativeStatuses(q.Filter.Status); err != nil {
@@ -300,7 +274,7 @@ func (h *handlers) getExecution(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	d := executionDetail{executionView: view(x, r), WorkflowDefinition: r.definition(x.DefinitionHash), ExecutedTasks: []taskView{}, Input: x.Input}
+	d := executionDetail{executionView: view(x, r), WorkflowDefinition: r.definition(), ExecutedTasks: []taskView{}, Input: x.Input}
 	if len(d.Input) == 0 || d.Input[0] != '{' {
 		d.Input = nil
 	}

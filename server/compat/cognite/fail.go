@@ -1,9 +1,11 @@
 package cognite
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/problem"
 )
@@ -12,6 +14,7 @@ import (
 type missing struct {
 	what  string
 	items []map[string]string
+	flat  bool // it is also at the top, where the document has it for a trigger that is paused or resumed
 }
 
 func (m *missing) Error() string { return m.what }
@@ -20,12 +23,16 @@ func (m *missing) Error() string { return m.what }
 func (m *missing) Unwrap() error { return problem.New(http.StatusNotFound, "not_found", "%s", m.what) }
 
 // absent says that there is no such thing.
-func absent(what string, items ...map[string]string) error { return &missing{what, items} }
+func absent(what string, items ...map[string]string) error { return &missing{what: what, items: items} }
 
 // fail answers with an error in Cognite's envelope.
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	if m, ok := err.(*missing); ok { //nolint:errorlint // handlers return it as it is
-		_ = compat.Answer(w, http.StatusNotFound, failure{failureBody{Code: http.StatusNotFound, Message: m.what, Missing: m.items}})
+		f := failure{Error: failureBody{Code: http.StatusNotFound, Message: m.what, Missing: m.items}}
+		if m.flat {
+			f.Code, f.Message = f.Error.Code, f.Error.Message
+		}
+		_ = compat.Answer(w, http.StatusNotFound, f)
 		return
 	}
 	p := problem.From(err)
@@ -34,7 +41,13 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnprocessableEntity {
 		status = http.StatusBadRequest
 	}
-	_ = compat.Answer(w, status, failure{failureBody{Code: status, Message: message(p)}}) // strings can always be written
+	_ = compat.Answer(w, status, failure{Error: failureBody{Code: status, Message: message(p)}}) // strings can always be written
+}
+
+// isMissing reports whether the engine says that there is none.
+func isMissing(err error) bool {
+	refused, ok := errors.AsType[*engine.Error](err)
+	return ok && refused.Kind == engine.KindNotFound && refused.Code != "project_not_found"
 }
 
 func message(p *problem.Problem) string {

@@ -1,9 +1,11 @@
 package cognite
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"strconv"
 
 	"github.com/redrive/redrive/engine"
@@ -13,10 +15,13 @@ import (
 type record struct {
 	Workflow   workflowRecord  `json:"workflow"`
 	ExternalID string          `json:"externalId"`
-	Version    string          `json:"version,omitempty"`    // "" = it has none yet
+	Version    string          `json:"version,omitempty"`    // "" = none of its versions is left
 	Definition json.RawMessage `json:"definition,omitempty"` // Cognite's
 	Refs       []taskRef       `json:"refs,omitempty"`
-	Gone       string          `json:"gone,omitempty"` // workflow or version: it was deleted
+	Created    int64           `json:"created,omitempty"` // of the version, ms; 0 = with this native one
+	Updated    int64           `json:"updated,omitempty"`
+	Removed    []string        `json:"removed,omitempty"` // versions that were deleted with it
+	Gone       bool            `json:"gone,omitempty"`    // the workflow was deleted
 }
 
 // workflowRecord is a workflow without its versions.
@@ -24,7 +29,8 @@ type workflowRecord struct {
 	Description             string `json:"description,omitempty"`
 	DataSetID               int64  `json:"dataSetId,omitempty"`
 	MaxConcurrentExecutions *int   `json:"maxConcurrentExecutions,omitempty"`
-	Created                 int64  `json:"created,omitempty"` // ms; 0 = with the first native version
+	Created                 int64  `json:"created,omitempty"` // ms; 0 = with this native version
+	Updated                 int64  `json:"updated,omitempty"`
 }
 
 // taskRef says which native task is which of Cognite's, in the order in which they are numbered.
@@ -36,11 +42,6 @@ type taskRef struct {
 	Optional bool    `json:"optional"`
 	Async    bool    `json:"async"`
 }
-
-const (
-	goneWorkflow = "workflow"
-	goneVersion  = "version"
-)
 
 // recordOf reads what an input_schema says of itself; nil when Cognite's words are not in it.
 func recordOf(inputSchema json.RawMessage) *record {
@@ -73,21 +74,37 @@ func nativeRecord(name string, version int, description string) *record {
 	}
 }
 
+// hash is that of Cognite's definition, however it is written.
+func (r *record) hash() string {
+	var v any
+	d := json.NewDecoder(bytes.NewReader(r.Definition))
+	d.UseNumber()
+	_ = d.Decode(&v) // it was read before it was stored
+	text, _ := json.Marshal(v)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
 // family is a workflow with its versions, newest first.
 type family struct {
 	name     string // native
+	newest   int    // native version; 0 = none
 	head     *record
+	updated  int64 // when the head was stored
 	created  int64
-	updated  int64
 	versions []member
 }
 
+// member is a version of a family.
 type member struct {
 	record *record
 	native *engine.Workflow
 }
 
-// version finds one.
+// there reports whether there is such a workflow.
+func (f *family) there() bool { return f.head != nil }
+
+// version finds one; nil when there is none.
 func (f *family) version(v string) *member {
 	for i := range f.versions {
 		if f.versions[i].record.Version == v {
@@ -99,7 +116,7 @@ func (f *family) version(v string) *member {
 
 const familyPage = 100
 
-// family reads a workflow; nil when there is none.
+// family reads a workflow, which may not be there.
 func (h *handlers) family(ctx context.Context, project, externalID string) (*family, error) {
 	name, err := workflowName(externalID)
 	if err != nil {
@@ -109,28 +126,28 @@ func (h *handlers) family(ctx context.Context, project, externalID string) (*fam
 	seen := map[string]bool{}
 	for page := (engine.Page{Limit: familyPage}); ; {
 		list, next, err := h.engine.Versions(ctx, project, name, page)
-		var refused *engine.Error
-		if errors.As(err, &refused) && refused.Kind == engine.KindNotFound && refused.Code != "project_not_found" {
-			return nil, nil
+		if isMissing(err) {
+			return f, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		for i := range list {
 			if !f.add(&list[i], seen) {
-				return f.found(), nil
+				return f, nil
 			}
 		}
 		if page.Cursor = next; next == "" {
-			return f.found(), nil
+			return f, nil
 		}
 	}
 }
 
 // add takes an older native version in; false = what is older does not count.
 func (f *family) add(w *engine.Workflow, seen map[string]bool) bool {
+	f.newest = max(f.newest, w.Version)
 	r := recordIn(w)
-	if r.Gone == goneWorkflow {
+	if r.Gone {
 		return false
 	}
 	at := w.CreatedAt.UnixMilli()
@@ -138,93 +155,58 @@ func (f *family) add(w *engine.Workflow, seen map[string]bool) bool {
 		f.head, f.updated = r, at
 	}
 	f.created = at
-	if r.Version == "" || seen[r.Version] {
-		return true
-	}
-	seen[r.Version] = true
-	if r.Gone == "" {
+	if !seen[r.Version] && r.Version != "" {
 		f.versions = append(f.versions, member{r, w})
+		seen[r.Version] = true
+	}
+	for _, v := range r.Removed {
+		seen[v] = true
 	}
 	return true
 }
 
-func (f *family) found() *family {
-	if f.head == nil {
-		return nil
+// workflow is what the workflow says of itself, with its times.
+func (f *family) workflow() workflowRecord {
+	w := f.head.Workflow
+	if w.Created == 0 {
+		w.Created = f.created
 	}
-	if f.head.Workflow.Created != 0 {
-		f.created = f.head.Workflow.Created
+	if w.Updated == 0 {
+		w.Updated = f.updated
 	}
-	return f
+	return w
 }
 
 func (f *family) view() workflowView {
-	return viewOf(f.head, f.created, f.updated)
+	w := f.workflow()
+	return workflowView{workflowUpsert{f.head.ExternalID, w.Description, w.DataSetID, w.MaxConcurrentExecutions}, w.Created, w.Updated}
 }
 
-func viewOf(r *record, created, updated int64) workflowView {
-	w := r.Workflow
-	return workflowView{workflowUpsert{r.ExternalID, w.Description, w.DataSetID, w.MaxConcurrentExecutions}, created, updated}
+// times are those of a version.
+func (m member) times() (created, updated int64) {
+	created, updated = m.record.Created, m.record.Updated
+	at := m.native.CreatedAt.UnixMilli()
+	if created == 0 {
+		created = at
+	}
+	if updated == 0 {
+		updated = at
+	}
+	return created, updated
 }
 
-// publishBare stores a native version that carries the record and runs nothing.
-func (h *handlers) publishBare(ctx context.Context, project, name string, r record) (engine.PublishResult, error) {
-	says := "the workflow has no version yet"
-	if r.Gone != "" {
-		says = "the " + r.Gone + " was deleted"
-	}
-	source, err := json.Marshal(map[string]any{
-		"name": name, "input_schema": map[string]any{"x-cognite": r},
-		"tasks": []any{map[string]any{"name": "none", "type": "fail", "with": map[string]any{"message": says, "code": "not_there"}}},
-	})
-	if err != nil {
-		return engine.PublishResult{}, err
-	}
-	return h.engine.Publish(ctx, project, source, false)
+func (m member) view() versionView {
+	created, updated := m.times()
+	return versionView{versionID{m.record.ExternalID, m.record.Version}, m.record.definition(), created, updated}
 }
 
-// publishVersion translates a definition and stores it as a version.
-func (h *handlers) publishVersion(ctx context.Context, project, name string, r record) (engine.PublishResult, error) {
-	versions, err := h.subworkflows(ctx, project, r.Definition)
-	if err != nil {
-		return engine.PublishResult{}, err
+// definition is Cognite's definition as it was stored, with its defaults.
+func (r *record) definition() definitionView {
+	var d definitionView
+	_ = json.Unmarshal(r.Definition, &d) // it was read before it was stored
+	d.Hash = r.hash()
+	if d.Tasks == nil {
+		d.Tasks = json.RawMessage("[]")
 	}
-	source, err := translate(r.Definition, options{
-		Name: name, ExternalID: r.ExternalID, Version: r.Version, Workflow: r.Workflow, Base: h.o.URL, Versions: versions,
-	})
-	if err != nil {
-		return engine.PublishResult{}, err
-	}
-	return h.engine.Publish(ctx, project, source, false)
-}
-
-// subworkflows finds the versions that a definition refers to.
-func (h *handlers) subworkflows(ctx context.Context, project string, definition json.RawMessage) (map[string]resolved, error) {
-	var d struct {
-		Tasks []struct {
-			Parameters struct {
-				Subworkflow versionID `json:"subworkflow"`
-			} `json:"parameters"`
-		} `json:"tasks"`
-	}
-	_ = json.Unmarshal(definition, &d) // the translator says what is wrong
-	found := map[string]resolved{}
-	for _, t := range d.Tasks {
-		id := t.Parameters.Subworkflow
-		key := id.WorkflowExternalID + "\n" + id.Version
-		if _, known := found[key]; known || id.WorkflowExternalID == "" {
-			continue
-		}
-		f, err := h.family(ctx, project, id.WorkflowExternalID)
-		if err != nil {
-			return nil, err
-		}
-		if f == nil {
-			continue
-		}
-		if m := f.version(id.Version); m != nil {
-			found[key] = resolved{f.name, m.native.Version}
-		}
-	}
-	return found, nil
+	return d
 }

@@ -3,13 +3,18 @@ package cognite
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/problem"
 	"github.com/redrive/redrive/workflow"
 )
@@ -37,14 +42,32 @@ func read(r *http.Request, into any) error {
 	if body = bytes.TrimSpace(body); len(body) == 0 {
 		body = []byte("{}")
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) && wrong.Field != "" {
-			return refuse(wrong.Field, "is a "+wrong.Value, "see Cognite's document")
+	err = json.Unmarshal(body, into)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if wrong.Field == "" {
+			return refuse("body", "is "+wrong.Value, "an object")
 		}
-		return problem.Invalid("request_malformed", "the body is no JSON object: "+err.Error())
+		return refuse(wrong.Field, "is "+wrong.Value, kindOf(wrong.Type))
+	}
+	if err != nil {
+		return problem.Invalid("request_malformed", "the body is no JSON: "+err.Error())
 	}
 	return nil
+}
+
+// kindOf is a Go type in the words of JSON.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "an integer"
+	case reflect.Slice:
+		return "an array"
+	}
+	return "an object"
 }
 
 // broken is a body that could not be read: too large, or not compressed as it says.
@@ -68,10 +91,18 @@ func one[T any](list []T) (T, error) {
 	return list[0], nil
 }
 
+// some holds the items of a deletion against their limit.
+func some[T any](list []T) error {
+	if len(list) < 1 || len(list) > 100 {
+		return refuse("items", "has "+strconv.Itoa(len(list))+" items", "1 to 100")
+	}
+	return nil
+}
+
 // checkID holds an external id, or a version, against its limits.
 func checkID(field, id string) error {
-	if id == "" || len(id) > 255 || strings.TrimSpace(id) != id || strings.ContainsRune(id, 0) {
-		return refuse(field, "is "+strconv.Quote(id), "1 to 255 characters, without white space around them and without null characters")
+	if id == "" || utf8.RuneCountInString(id) > 255 || strings.TrimSpace(id) != id || strings.ContainsRune(id, 0) {
+		return refuse(field, "is "+strconv.Quote(clip(id)), "1 to 255 characters, without white space around them and without null characters")
 	}
 	return nil
 }
@@ -82,11 +113,32 @@ func checkMetadata(m map[string]string) error {
 		return refuse("metadata", "has "+strconv.Itoa(len(m))+" pairs", "at most 10")
 	}
 	for key, value := range m {
-		if len(key) > 32 || len(value) > 255 {
-			return refuse("metadata", strconv.Quote(key)+" is too long, or its value is", "keys of at most 32 and values of at most 255 characters")
+		if utf8.RuneCountInString(key) > 32 || utf8.RuneCountInString(value) > 255 {
+			return refuse("metadata", strconv.Quote(clip(key))+" is too long, or its value is", "keys of at most 32 and values of at most 255 characters")
 		}
 	}
 	return nil
+}
+
+// usedOnce makes a nonce the idempotency key of what was asked for with it.
+func usedOnce(what string, a authentication) (string, error) {
+	if a.Nonce == "" {
+		return "", refuse("authentication.nonce", "is missing", "the nonce of a session")
+	}
+	key := "cognite-" + what + "-" + a.Nonce
+	if len(key) > 200 {
+		sum := sha256.Sum256([]byte(key))
+		key = "cognite-" + what + "-" + hex.EncodeToString(sum[:])
+	}
+	return key, nil
+}
+
+// usedTwice says of a nonce what the engine says of an idempotency key.
+func usedTwice(err error) error {
+	if refused, ok := errors.AsType[*engine.Error](err); ok && refused.Code == "idempotency_key_reused" {
+		return refuse("authentication.nonce", "was used for another request", "the same request again, or the nonce of a new session")
+	}
+	return err
 }
 
 // limitOf reads a limit.
@@ -108,7 +160,7 @@ func queryLimit(r *http.Request) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, refuse("limit", "is "+strconv.Quote(text), "1 to 1000")
+		return 0, refuse("limit", "is "+strconv.Quote(clip(text)), "1 to 1000")
 	}
 	return limitOf(&n, 100)
 }

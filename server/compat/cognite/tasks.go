@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -25,26 +26,15 @@ func taskID(index int, number int64) string {
 
 var taskIDs = regexp.MustCompile(`^([0-9a-f]{8})-0000-4000-8000-(\d{12})$`)
 
-// executed are the tasks of an execution that were begun, with those of its dynamic tasks.
+// executed are the tasks of an execution that were begun, with those of its dynamic tasks and of the versions that it refers to.
 func (h *handlers) executed(ctx context.Context, x *engine.Execution, parent *string, known records) ([]taskView, error) {
 	r, err := h.recordFor(ctx, x, known)
 	if err != nil {
 		return nil, err
 	}
-	native := map[string]*engine.Task{}
-	var order []string
-	for page := (engine.Page{Limit: 1000}); ; {
-		list, next, err := h.engine.Tasks(ctx, x.ID, page)
-		if err != nil {
-			return nil, err
-		}
-		for i := range list {
-			native[list[i].Ref] = &list[i]
-			order = append(order, list[i].Ref)
-		}
-		if page.Cursor = next; next == "" {
-			break
-		}
+	native, order, err := h.nativeTasks(ctx, x.ID)
+	if err != nil {
+		return nil, err
 	}
 	refs := r.Refs
 	if refs == nil { // it was published natively
@@ -65,11 +55,14 @@ func (h *handlers) executed(ctx context.Context, x *engine.Execution, parent *st
 			v.ParentTaskExternalID = parent
 		}
 		all = append(all, v)
-		run := native[ref.Ref+".run"]
-		if ref.Type != "dynamic" || run == nil || run.Child == "" {
+		holder := t // of a subworkflow by reference
+		if ref.Type == "dynamic" {
+			holder = native[ref.Ref+".run"]
+		}
+		if holder == nil || holder.Child == "" {
 			continue
 		}
-		child, err := h.engine.Execution(ctx, run.Child)
+		child, err := h.engine.Execution(ctx, holder.Child)
 		if err != nil {
 			return nil, err
 		}
@@ -80,6 +73,24 @@ func (h *handlers) executed(ctx context.Context, x *engine.Execution, parent *st
 		all = append(all, inner...)
 	}
 	return all, nil
+}
+
+// nativeTasks are the tasks of an execution by ref, and the refs in their order.
+func (h *handlers) nativeTasks(ctx context.Context, id string) (native map[string]*engine.Task, order []string, err error) {
+	native = map[string]*engine.Task{}
+	for page := (engine.Page{Limit: 1000}); ; {
+		list, next, err := h.engine.Tasks(ctx, id, page)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range list {
+			native[list[i].Ref] = &list[i]
+			order = append(order, list[i].Ref)
+		}
+		if page.Cursor = next; next == "" {
+			return native, order, nil
+		}
+	}
 }
 
 // begun reports whether a task is one of those that Cognite calls executed.
@@ -159,44 +170,47 @@ func taskStatus(t *engine.Task, optional bool) string {
 
 // output is what a task gave, in the shape of its type.
 func output(ref taskRef, t *engine.Task, native map[string]*engine.Task) json.RawMessage {
-	out := t.Output
-	var v any
 	switch {
 	case ref.Type == "dynamic":
 		return dynamicTasks(native[ref.Ref+".make"])
 	case ref.Async:
-		if done := native[ref.Ref+".done"]; done != nil {
-			out = done.Output
-		}
-		v = map[string]any{"response": orNull(out)}
+		return updated(native[ref.Ref+".call"], native[ref.Ref+".done"])
 	case ref.Type == taskFunction:
-		v = map[string]any{"response": orNull(out)}
+		return fieldsIn(map[string]json.RawMessage{"response": t.Output})
 	case ref.Type == "cdf":
 		var r struct {
-			Status int             `json:"status"`
+			Status json.RawMessage `json:"status"`
 			Body   json.RawMessage `json:"body"`
 		}
-		if json.Unmarshal(out, &r) != nil || r.Status == 0 {
-			return json.RawMessage("{}")
-		}
-		v = map[string]any{"statusCode": r.Status, "response": orNull(r.Body)}
-	case ref.Type == "subworkflow" || len(out) == 0 || out[0] != '{':
+		_ = json.Unmarshal(t.Output, &r) // that of an http task, or nothing
+		return fieldsIn(map[string]json.RawMessage{"statusCode": r.Status, "response": r.Body})
+	case ref.Type == "subworkflow" || len(t.Output) == 0 || t.Output[0] != '{':
 		return json.RawMessage("{}")
-	default:
-		return out
 	}
-	text, err := json.Marshal(v)
-	if err != nil || len(out) == 0 {
+	return t.Output
+}
+
+// updated is what a function gave, merged with what the update of its task gave.
+func updated(call, done *engine.Task) json.RawMessage {
+	out := map[string]json.RawMessage{}
+	if call != nil {
+		out["response"] = call.Output
+	}
+	var more map[string]json.RawMessage
+	if done != nil && json.Unmarshal(done.Output, &more) == nil {
+		maps.Copy(out, more)
+	}
+	return fieldsIn(out)
+}
+
+// fieldsIn is an object with the fields that there are.
+func fieldsIn(fields map[string]json.RawMessage) json.RawMessage {
+	maps.DeleteFunc(fields, func(_ string, v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" })
+	text, err := json.Marshal(fields)
+	if err != nil {
 		return json.RawMessage("{}")
 	}
 	return text
-}
-
-func orNull(v json.RawMessage) json.RawMessage {
-	if len(v) == 0 {
-		return json.RawMessage("null")
-	}
-	return v
 }
 
 // dynamicTasks are the tasks that a dynamic task was given.
@@ -211,7 +225,7 @@ func dynamicTasks(made *engine.Task) json.RawMessage {
 	if r == nil {
 		return json.RawMessage("{}")
 	}
-	text, err := json.Marshal(map[string]any{"dynamicTasks": r.definition("").Tasks})
+	text, err := json.Marshal(map[string]any{"dynamicTasks": r.definition().Tasks})
 	if err != nil {
 		return json.RawMessage("{}")
 	}
@@ -250,14 +264,19 @@ func (h *handlers) updateTask(c *gin.Context) error {
 	if err := read(c.Request, &q); err != nil {
 		return err
 	}
-	if len(q.Output) > maxInput {
+	switch {
+	case len(q.Output) == 0 || string(q.Output) == "null":
+		q.Output = json.RawMessage("{}")
+	case q.Output[0] != '{':
+		return refuse("output", "is no object", "an object")
+	case len(q.Output) > maxInput:
 		return refuse("output", "is too large", "at most 100 KB")
 	}
 	ctx := c.Request.Context()
 	hand := engine.HandRequest{By: auth.From(ctx).By(), Reason: "updated by its task"}
 	switch q.Status {
 	case "COMPLETED":
-		hand.To, hand.Output = workflow.TaskSucceeded, orNull(q.Output)
+		hand.To, hand.Output = workflow.TaskSucceeded, q.Output
 	case "FAILED", "FAILED_WITH_TERMINAL_ERROR":
 		hand.To = workflow.TaskFailed
 		hand.Error = &workflow.Error{Code: "task_failed", Message: "the task was reported as " + q.Status, Retryable: q.Status == "FAILED"}

@@ -23,32 +23,44 @@
   const workflowName = id => encoded(id, /^[a-z0-9][a-z0-9._-]{0,127}$/, /[^a-z0-9._-]/g);
   const typeName = id => builtin.includes(id) ? "x-" + id + "-" + hash(id) : encoded(id, /^[a-z0-9][a-z0-9._-]{0,127}$/, /[^a-z0-9._-]/g);
 
-  // Where the outputs of the types lie natively, by their path in Cognite's.
+  // What a task gives, by its names in Cognite's: expressions over the native output. null = the names are the same.
   const outputs = {
-    function: { response: [] }, cdf: { response: ["body"], statusCode: ["status"] },
-    transformation: null, simulation: null, dynamic: {}, subworkflow: {},
+    function(own, t) {
+      if (!t.parameters.isAsyncComplete) return { response: own };
+      const called = own + "[\"call\"]", updated = own + "[\"done\"]"; // the update is merged with what the function gave
+      return { response: "(\"response\" in " + updated + " ? " + updated + "[\"response\"] : " + called + ")" };
+    },
+    cdf: own => ({ response: own + "[\"body\"]", statusCode: own + "[\"status\"]" }),
+    transformation: null, simulation: null,
+    dynamic: () => ({}), subworkflow: () => ({}),
   };
 
   function path(segments) { return segments.map(s => /^\d+$/.test(s) ? "[" + s + "]" : "[" + JSON.stringify(s) + "]").join(""); }
   function split(text) { return text.replace(/\[(\d+)\]/g, ".$1").split("."); }
 
+  // parts splits a reference; an external id may have dots itself, and the longest that fits is meant.
+  function parts(text, tasks) {
+    const fits = id => text.startsWith(id + ".output") || text.startsWith(id + ".input");
+    const id = Object.keys(tasks.byId).filter(fits).sort((a, b) => b.length - a.length)[0];
+    return id === undefined ? split(text) : [id].concat(split(text.slice(id.length + 1)));
+  }
+
   function reference(expression, tasks, where) {
-    const parts = split(expression.trim());
-    if (parts.some(p => p === "")) refuse(where, "${" + expression + "} is no reference; allowed: ${workflow.input.x}, ${task.output.x}, ${task.input.x}");
-    if (parts[0] === "workflow" && parts[1] === "input") return "workflow.input" + path(parts.slice(2));
-    const task = tasks.byId[parts[0]];
+    const [first, kind, ...rest] = parts(expression.trim(), tasks);
+    if ([first, kind, ...rest].some(p => p === "")) refuse(where, "${" + expression + "} is no reference; allowed: ${workflow.input.x}, ${task.output.x}, ${task.input.x}");
+    if (first === "workflow" && kind === "input") return "workflow.input" + path(rest);
+    const task = tasks.byId[first];
     if (!task) refuse(where, "${" + expression + "} names no task");
-    const rest = parts.slice(2);
-    if (parts[1] === "input") return given(task, rest, tasks, where);
-    if (parts[1] !== "output") refuse(where, "${" + expression + "} is neither output nor input of the task");
-    const own = "tasks[" + JSON.stringify(taskName(parts[0])) + "].output";
-    const map = outputs[task.type];
-    if (!map) return own + path(rest);
-    if (rest.length === 0 || !(rest[0] in map)) {
-      refuse(where, "${" + expression + "}: of the output of a " + task.type + " task there " + (Object.keys(map).length ? "is only " + Object.keys(map).join(", ") : "is nothing to read"));
-    }
-    const async = task.type === "function" && task.parameters.isAsyncComplete ? ["done"] : [];
-    return own + path(async.concat(map[rest[0]], rest.slice(1)));
+    if (kind === "input") return given(task, rest, tasks, where);
+    if (kind !== "output") refuse(where, "${" + expression + "} is neither output nor input of the task");
+    const own = "tasks[" + JSON.stringify(taskName(first)) + "].output";
+    if (!outputs[task.type]) return own + path(rest);
+    const fields = outputs[task.type](own, task), names = Object.keys(fields);
+    const updated = task.type === "function" && task.parameters.isAsyncComplete;
+    if (rest.length === 0 && names.length && !updated) return "{" + names.map(n => JSON.stringify(n) + ": " + fields[n]).join(", ") + "}";
+    if (rest.length && rest[0] in fields) return fields[rest[0]] + path(rest.slice(1));
+    if (rest.length && updated) return own + "[\"done\"]" + path(rest);
+    refuse(where, "${" + expression + "}: of the output of a " + task.type + " task there " + (names.length ? "is " + names.join(", ") + (updated ? " and what its update gave, each by its name" : " only") : "is nothing to read"));
   }
 
   // What a task was given is known when it is stored: a literal, or another reference.
@@ -58,8 +70,17 @@
     if (value === undefined) refuse(where, "the input of " + JSON.stringify(task.externalId) + " has no " + rest.join("."));
     const whole = typeof value === "string" && /^\$\{([^}]*)\}$/.exec(value);
     if (whole) return reference(whole[1], tasks, where);
-    if (JSON.stringify(value).includes("${")) refuse(where, "the input of " + JSON.stringify(task.externalId) + " has references within; name the part that is meant");
-    return JSON.stringify(value);
+    const text = literalOf(value);
+    if (text.includes("${")) refuse(where, "the input of " + JSON.stringify(task.externalId) + " has references within; name the part that is meant");
+    return text;
+  }
+
+  // literalOf writes a value into an expression. Large integers are BigInts where a worker runs this.
+  function literalOf(value) {
+    if (typeof value === "bigint") return value.toString();
+    if (Array.isArray(value)) return "[" + value.map(literalOf).join(",") + "]";
+    if (value === null || typeof value !== "object") return JSON.stringify(value);
+    return "{" + Object.keys(value).map(k => JSON.stringify(k) + ":" + literalOf(value[k])).join(",") + "}";
   }
 
   function resolve(value, tasks, where) {
@@ -176,6 +197,10 @@
       Object.assign(t, Object.assign({ retries: 3, timeout: 3600, onFailure: "abortWorkflow" }, t));
       c.tasks.byId[t.externalId] = t;
     });
+    const names = list.map(t => t.externalId);
+    list.forEach((t, i) => (t.dependsOn || []).forEach((n, k) => {
+      if (!names.includes(n.externalId)) refuse(where + "[" + i + "].dependsOn[" + k + "]", "there is no task " + JSON.stringify(n.externalId) + " beside it");
+    }));
     return list.map((t, i) => {
       const at = where + "[" + i + "]", name = taskName(t.externalId);
       c = Object.assign({}, c, { index: c.refs.length });
@@ -198,7 +223,9 @@
     const tasks = body(d.tasks, { o, refs, seen: new Set(), tasks: { byId: Object.create(null) }, parent: null, path: "" }, "tasks");
     const out = {
       name: o.name,
-      input_schema: { type: ["object", "null"], "x-cognite": { workflow: o.workflow, externalId: o.externalId, version: o.version, definition: d, refs } },
+      input_schema: { type: ["object", "null"], "x-cognite": {
+        workflow: o.workflow, externalId: o.externalId, version: o.version, created: o.created, updated: o.updated, definition: d, refs,
+      } },
       tasks,
     };
     if (d.description) out.description = d.description;

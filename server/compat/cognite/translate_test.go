@@ -47,7 +47,7 @@ func TestTasksAreTranslated(t *testing.T) {
 	require.Contains(t, string(call.With), `"was":"${tasks[\"fn\"].output[\"list\"]}"`)
 	require.Contains(t, string(call.With), `"given":"${workflow.input[\"a\"][\"b\"][0]}"`)
 	require.Contains(t, string(call.With), `"cogniteOrchestrationTaskId":"00000001-0000-4000-8000-${`)
-	require.JSONEq(t, `{"method":"POST","url":"https://cdf.example/api/v1/projects/p/timeseries","body":{"items":"${tasks[\"async\"].output[\"done\"]}"}}`, string(all["cdf"].With))
+	require.JSONEq(t, `{"method":"POST","url":"https://cdf.example/api/v1/projects/p/timeseries","body":{"items":"${(\"response\" in tasks[\"async\"].output[\"done\"] ? tasks[\"async\"].output[\"done\"][\"response\"] : tasks[\"async\"].output[\"call\"])}"}}`, string(all["cdf"].With))
 	require.JSONEq(t, `{"concurrencyPolicy":"fail"}`, string(all["tr"].With))
 	require.Contains(t, string(all["sim"].With), `${tasks[\"cdf\"].output[\"status\"]}`)
 }

@@ -76,6 +76,8 @@ type options struct {
 	ExternalID string              `json:"externalId"`
 	Version    string              `json:"version"`
 	Workflow   workflowRecord      `json:"workflow"`
+	Created    int64               `json:"created,omitempty"`
+	Updated    int64               `json:"updated,omitempty"`
 	Base       string              `json:"base,omitempty"`
 	Source     string              `json:"source"`
 	Versions   map[string]resolved `json:"versions,omitempty"`
@@ -98,7 +100,12 @@ func translate(definition json.RawMessage, o options) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cognite: encoding options: %w", err)
 	}
-	d, err := t.parse(definition)
+	numbers := newExact()
+	guarded, err := numbers.guard(definition)
+	if err != nil {
+		return nil, problem.Invalid("definition_invalid", "workflowDefinition cannot be read: "+err.Error())
+	}
+	d, err := t.parse(guarded)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +121,7 @@ func translate(definition json.RawMessage, o options) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.RawMessage(out), nil
+	return json.RawMessage(numbers.restore(out)), nil
 }
 
 // refusal is what the translator threw, as a problem of a field.

@@ -1,6 +1,7 @@
 package cognite
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -35,13 +36,18 @@ func (h *handlers) upsertTrigger(c *gin.Context) error {
 	if err := checkTrigger(u); err != nil {
 		return err
 	}
-	m, err := h.member(c, u.WorkflowExternalID, u.WorkflowVersion)
+	stored, err := h.putTrigger(c.Request.Context(), c.Param("project"), u)
 	if err != nil {
 		return err
 	}
+	return compat.Answer(c.Writer, http.StatusOK, items[triggerView]{Items: []triggerView{triggerOf(stored)}})
+}
+
+// putTrigger stores a trigger as a schedule of the native version that its version is now.
+func (h *handlers) putTrigger(ctx context.Context, project string, u triggerUpsert) (*engine.Schedule, error) {
 	input, err := withVersion(u.Input, u.WorkflowVersion)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	labels := map[string]string{labelTrigger: u.ExternalID, labelWorkflow: u.WorkflowExternalID, labelVersion: u.WorkflowVersion}
 	for key, value := range u.Metadata {
@@ -49,16 +55,81 @@ func (h *handlers) upsertTrigger(c *gin.Context) error {
 	}
 	name, err := workflowName(u.ExternalID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s, _, err := h.engine.PutSchedule(c.Request.Context(), c.Param("project"), name, engine.ScheduleRequest{
-		Workflow: m.native.Name, Version: m.native.Version, Cron: u.TriggerRule.CronExpression, TimeZone: u.TriggerRule.Timezone,
-		Overlap: string(engine.OverlapQueue), Input: input, Labels: labels,
+	former, err := h.engine.Schedule(ctx, project, name)
+	if err == nil && former.Labels[labelTrigger] != u.ExternalID {
+		return nil, engine.Conflict("name_taken", "the schedule %s of this project is no trigger: give the trigger another externalId, or delete the schedule", name)
+	}
+	if err != nil && !isMissing(err) {
+		return nil, err
+	}
+	id := versionID{u.WorkflowExternalID, u.WorkflowVersion}
+	m, err := h.member(ctx, project, id)
+	for err == nil {
+		var stored *engine.Schedule
+		stored, _, err = h.engine.PutSchedule(ctx, project, name, engine.ScheduleRequest{
+			Workflow: m.native.Name, Version: m.native.Version, Cron: u.TriggerRule.CronExpression, TimeZone: u.TriggerRule.Timezone,
+			Overlap: string(engine.OverlapQueue), Input: input, Labels: labels,
+		})
+		if err != nil {
+			return nil, err
+		}
+		stands := m.native.Version
+		if m, err = h.member(ctx, project, id); err == nil && m.native.Version == stands { // else it was replaced meanwhile
+			return stored, nil
+		}
+	}
+	return nil, err
+}
+
+// followTriggers lets the triggers of a version start what it is now.
+func (h *handlers) followTriggers(ctx context.Context, project string, m member) error {
+	return h.eachTrigger(ctx, project, func(s *engine.Schedule) error {
+		if (versionID{s.Labels[labelWorkflow], s.Labels[labelVersion]}) != (versionID{m.record.ExternalID, m.record.Version}) || s.Version == m.native.Version {
+			return nil
+		}
+		_, _, err := h.engine.PutSchedule(ctx, project, s.Name, engine.ScheduleRequest{
+			Workflow: m.native.Name, Version: m.native.Version, Cron: s.Cron, TimeZone: s.TimeZone,
+			Overlap: string(s.Overlap), CatchUp: string(s.CatchUp), Input: s.Input, Labels: s.Labels, Priority: s.Priority,
+		})
+		return err
 	})
-	if err != nil {
+}
+
+// pauseTriggersOf pauses the triggers of a version, "" = of all versions of the workflow.
+func (h *handlers) pauseTriggersOf(ctx context.Context, project string, id versionID) error {
+	return h.eachTrigger(ctx, project, func(s *engine.Schedule) error {
+		if s.Labels[labelWorkflow] != id.WorkflowExternalID || id.Version != "" && s.Labels[labelVersion] != id.Version {
+			return nil
+		}
+		_, err := h.engine.DisableSchedule(ctx, project, s.Name)
+		if isMissing(err) { // it was deleted meanwhile
+			return nil
+		}
 		return err
+	})
+}
+
+// eachTrigger goes through the triggers of a project. Schedules that were made natively are none.
+func (h *handlers) eachTrigger(ctx context.Context, project string, do func(s *engine.Schedule) error) error {
+	for page := (engine.Page{Limit: 1000}); ; {
+		list, next, err := h.engine.Schedules(ctx, project, page)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if list[i].Labels[labelTrigger] == "" {
+				continue
+			}
+			if err := do(&list[i]); err != nil {
+				return err
+			}
+		}
+		if page.Cursor = next; next == "" {
+			return nil
+		}
 	}
-	return compat.Answer(c.Writer, http.StatusOK, items[triggerView]{Items: []triggerView{triggerOf(s)}})
 }
 
 func checkTrigger(u triggerUpsert) error {
@@ -97,16 +168,22 @@ func withVersion(input json.RawMessage, version string) (json.RawMessage, error)
 	return json.Marshal(fields)
 }
 
+// metadataIn is the metadata of a trigger that labels carry.
+func metadataIn(labels map[string]string) map[string]string {
+	metadata := map[string]string{}
+	for key, value := range labels {
+		if name, ok := strings.CutPrefix(key, labelMetadata); ok {
+			metadata[name] = value
+		}
+	}
+	return metadata
+}
+
 func triggerOf(s *engine.Schedule) triggerView {
 	v := triggerView{
-		ExternalID: s.Labels[labelTrigger], TriggerRule: triggerRule{"schedule", s.Cron, s.TimeZone}, Metadata: map[string]string{},
+		ExternalID: s.Labels[labelTrigger], TriggerRule: triggerRule{"schedule", s.Cron, s.TimeZone}, Metadata: metadataIn(s.Labels),
 		WorkflowExternalID: s.Labels[labelWorkflow], WorkflowVersion: s.Labels[labelVersion],
 		CreatedTime: s.CreatedAt.UnixMilli(), LastUpdatedTime: s.UpdatedAt.UnixMilli(), IsPaused: !s.Enabled,
-	}
-	for key, value := range s.Labels {
-		if name, ok := strings.CutPrefix(key, labelMetadata); ok {
-			v.Metadata[name] = value
-		}
 	}
 	var input map[string]json.RawMessage
 	if json.Unmarshal(s.Input, &input) == nil {
@@ -118,30 +195,22 @@ func triggerOf(s *engine.Schedule) triggerView {
 	return v
 }
 
-// listTriggers lists triggers by name. Schedules that were made natively are none.
+// listTriggers lists triggers by external id.
 func (h *handlers) listTriggers(c *gin.Context) error {
 	limit, err := queryLimit(c.Request)
 	if err != nil {
 		return err
 	}
-	answer := items[triggerView]{Items: []triggerView{}}
-	page := engine.Page{Cursor: c.Query("cursor"), Limit: limit}
-	for {
-		list, next, err := h.engine.Schedules(c.Request.Context(), c.Param("project"), page)
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			if list[i].Labels[labelTrigger] != "" {
-				answer.Items = append(answer.Items, triggerOf(&list[i]))
-			}
-		}
-		page.Cursor = next
-		if page.Limit = limit - len(answer.Items); next == "" || page.Limit == 0 {
-			answer.NextCursor = next
-			return compat.Answer(c.Writer, http.StatusOK, answer)
-		}
+	all := items[triggerView]{Items: []triggerView{}}
+	err = h.eachTrigger(c.Request.Context(), c.Param("project"), func(s *engine.Schedule) error {
+		all.Items = append(all.Items, triggerOf(s))
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	slices.SortFunc(all.Items, func(a, b triggerView) int { return strings.Compare(a.ExternalID, b.ExternalID) })
+	return answerPage(c, all, c.Query("cursor"), limit)
 }
 
 func (h *handlers) deleteTriggers(c *gin.Context) error {
@@ -174,8 +243,7 @@ func (h *handlers) trigger(c *gin.Context, externalID string) (*engine.Schedule,
 		return nil, err
 	}
 	s, err := h.engine.Schedule(c.Request.Context(), c.Param("project"), name)
-	var refused *engine.Error
-	if errors.As(err, &refused) && refused.Kind == engine.KindNotFound || err == nil && s.Labels[labelTrigger] != externalID {
+	if isMissing(err) || err == nil && s.Labels[labelTrigger] != externalID {
 		return nil, absent("Trigger not found.", map[string]string{"externalId": externalID})
 	}
 	return s, err
@@ -209,12 +277,7 @@ func (h *handlers) triggerHistory(c *gin.Context) error {
 		}
 		answer.Items = append(answer.Items, f)
 	}
-	return h.answerFires(c, answer, limit)
-}
-
-func (h *handlers) answerFires(c *gin.Context, all items[fireView], limit int) error {
-	all.Items = all.Items[:min(limit, len(all.Items))]
-	return compat.Answer(c.Writer, http.StatusOK, all)
+	return answerPage(c, answer, c.Query("cursor"), limit)
 }
 
 func (h *handlers) pauseTrigger(c *gin.Context) error  { return h.switchTrigger(c, false) }
@@ -222,6 +285,10 @@ func (h *handlers) resumeTrigger(c *gin.Context) error { return h.switchTrigger(
 
 func (h *handlers) switchTrigger(c *gin.Context, on bool) error {
 	s, err := h.trigger(c, c.Param("trigger"))
+	var none *missing
+	if errors.As(err, &none) {
+		none.flat = true
+	}
 	if err != nil {
 		return err
 	}

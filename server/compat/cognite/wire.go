@@ -183,7 +183,9 @@ type sessionView struct {
 }
 
 type failure struct {
-	Error failureBody `json:"error"`
+	Error   failureBody `json:"error"`
+	Code    int         `json:"code,omitempty"`
+	Message string      `json:"message,omitempty"`
 }
 
 type failureBody struct {

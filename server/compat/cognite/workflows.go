@@ -1,9 +1,9 @@
 package cognite
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -26,34 +26,21 @@ func (h *handlers) upsertWorkflow(c *gin.Context) error {
 	if err := checkWorkflow(u); err != nil {
 		return err
 	}
-	ctx, project := c.Request.Context(), c.Param("project")
-	f, err := h.family(ctx, project, u.ExternalID)
+	stored, err := h.change(c.Request.Context(), c.Param("project"), u.ExternalID, func(f *family) ([]byte, error) {
+		w := workflowRecord{Description: u.Description, DataSetID: u.DataSetID, MaxConcurrentExecutions: u.MaxConcurrentExecutions}
+		if f.there() {
+			w.Created = f.workflow().Created
+		}
+		if len(f.versions) > 0 {
+			return again(&f.versions[0], w)
+		}
+		return bare(f.name, record{ExternalID: u.ExternalID, Workflow: w})
+	})
 	if err != nil {
 		return err
 	}
-	r := record{ExternalID: u.ExternalID, Workflow: workflowRecord{u.Description, u.DataSetID, u.MaxConcurrentExecutions, 0}}
-	name, err := workflowName(u.ExternalID)
-	if err != nil {
-		return err
-	}
-	if f != nil {
-		r.Workflow.Created = f.created
-	}
-	if f != nil && len(f.versions) > 0 && f.versions[0].record.Refs != nil {
-		r.Version, r.Definition = f.versions[0].record.Version, f.versions[0].record.Definition
-		_, err = h.publishVersion(ctx, project, name, r)
-	} else {
-		_, err = h.publishBare(ctx, project, name, r)
-	}
-	if err != nil {
-		return err
-	}
-	if f, err = h.family(ctx, project, u.ExternalID); err != nil {
-		return err
-	}
-	if f == nil {
-		return engine.ErrMoved
-	}
+	var f family
+	f.add(stored, map[string]bool{})
 	return compat.Answer(c.Writer, http.StatusOK, items[workflowView]{Items: []workflowView{f.view()}})
 }
 
@@ -61,7 +48,7 @@ func checkWorkflow(u workflowUpsert) error {
 	if err := checkID("externalId", u.ExternalID); err != nil {
 		return err
 	}
-	if len(u.Description) > 500 {
+	if utf8.RuneCountInString(u.Description) > 500 {
 		return refuse("description", "is too long", "at most 500 characters")
 	}
 	if n := u.MaxConcurrentExecutions; n != nil && (*n < 1 || *n > 10_000) {
@@ -84,13 +71,9 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 			return err
 		}
 		for i := range list {
-			if r := recordIn(&list[i]); r.Gone != goneWorkflow {
-				at := list[i].CreatedAt.UnixMilli()
-				created := r.Workflow.Created
-				if created == 0 {
-					created = at
-				}
-				answer.Items = append(answer.Items, viewOf(r, created, at))
+			var f family
+			if f.add(&list[i], map[string]bool{}) {
+				answer.Items = append(answer.Items, f.view())
 			}
 		}
 		page.Cursor = next
@@ -106,7 +89,7 @@ func (h *handlers) getWorkflow(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if f == nil {
+	if !f.there() {
 		return noWorkflow(c.Param("workflow"))
 	}
 	return compat.Answer(c.Writer, http.StatusOK, f.view())
@@ -116,24 +99,23 @@ func noWorkflow(id string) error {
 	return absent("Workflow not found: "+id, map[string]string{"externalId": id})
 }
 
-// deleteWorkflows deletes workflows; their executions stay.
+// deleteWorkflows deletes workflows; their executions stay, and their triggers are paused.
 func (h *handlers) deleteWorkflows(c *gin.Context) error {
 	var q items[workflowID]
 	if err := read(c.Request, &q); err != nil {
 		return err
 	}
-	if len(q.Items) > 100 {
-		return refuse("items", "has "+strconv.Itoa(len(q.Items))+" items", "at most 100")
+	if err := some(q.Items); err != nil {
+		return err
 	}
 	ctx, project := c.Request.Context(), c.Param("project")
-	var found []*family
 	var gone []map[string]string
 	for _, id := range q.Items {
 		f, err := h.family(ctx, project, id.ExternalID)
 		if err != nil {
 			return err
 		}
-		if f == nil {
+		if !f.there() {
 			gone = append(gone, map[string]string{"externalId": id.ExternalID})
 			continue
 		}
@@ -144,13 +126,24 @@ func (h *handlers) deleteWorkflows(c *gin.Context) error {
 		if len(running) > 0 {
 			return problem.New(http.StatusConflict, "running", "workflow %s has running executions: cancel them first", id.ExternalID)
 		}
-		found = append(found, f)
 	}
 	if len(gone) > 0 && !ignoresUnknown(c.Request) {
 		return absent("Workflows not found", gone...)
 	}
-	for _, f := range found {
-		if _, err := h.publishBare(ctx, project, f.name, record{ExternalID: f.head.ExternalID, Gone: goneWorkflow}); err != nil {
+	for _, id := range q.Items {
+		done, err := h.change(ctx, project, id.ExternalID, func(f *family) ([]byte, error) {
+			if !f.there() {
+				return nil, nil
+			}
+			return bare(f.name, record{ExternalID: f.head.ExternalID, Gone: true})
+		})
+		if err != nil {
+			return err
+		}
+		if done == nil {
+			continue
+		}
+		if err := h.pauseTriggersOf(ctx, project, versionID{WorkflowExternalID: id.ExternalID}); err != nil {
 			return err
 		}
 	}
@@ -159,186 +152,3 @@ func (h *handlers) deleteWorkflows(c *gin.Context) error {
 
 // live are the statuses of executions that have not ended.
 var live = []workflow.ExecutionStatus{workflow.ExecutionQueued, workflow.ExecutionRunning, workflow.ExecutionPaused, workflow.ExecutionCanceling}
-
-// upsertVersion stores a version of a workflow; one that is there is replaced.
-func (h *handlers) upsertVersion(c *gin.Context) error {
-	var q items[versionUpsert]
-	if err := read(c.Request, &q); err != nil {
-		return err
-	}
-	u, err := one(q.Items)
-	if err != nil {
-		return err
-	}
-	if err := checkID("workflowExternalId", u.WorkflowExternalID); err != nil {
-		return err
-	}
-	if err := checkID("version", u.Version); err != nil {
-		return err
-	}
-	if len(u.WorkflowDefinition) == 0 || u.WorkflowDefinition[0] != '{' {
-		return refuse("workflowDefinition", "is missing, or no object", "an object with tasks")
-	}
-	ctx, project := c.Request.Context(), c.Param("project")
-	f, err := h.family(ctx, project, u.WorkflowExternalID)
-	if err != nil {
-		return err
-	}
-	if f == nil {
-		return noWorkflow(u.WorkflowExternalID)
-	}
-	r := record{ExternalID: u.WorkflowExternalID, Version: u.Version, Definition: u.WorkflowDefinition, Workflow: f.head.Workflow}
-	r.Workflow.Created = f.created
-	stored, err := h.publishVersion(ctx, project, f.name, r)
-	if err != nil {
-		return err
-	}
-	m := member{recordIn(&stored.Workflow), &stored.Workflow}
-	return compat.Answer(c.Writer, http.StatusOK, items[versionView]{Items: []versionView{m.view()}})
-}
-
-func (m member) view() versionView {
-	at := m.native.CreatedAt.UnixMilli()
-	return versionView{versionID{m.record.ExternalID, m.record.Version}, m.record.definition(m.native.Hash), at, at}
-}
-
-// definition is Cognite's definition as it was stored, with its defaults.
-func (r *record) definition(hash string) definitionView {
-	d := definitionView{Hash: hash}
-	_ = json.Unmarshal(r.Definition, &d) // it was read before it was stored
-	d.Hash = hash
-	if d.Tasks == nil {
-		d.Tasks = json.RawMessage("[]")
-	}
-	return d
-}
-
-func (h *handlers) getVersion(c *gin.Context) error {
-	m, err := h.member(c, c.Param("workflow"), c.Param("version"))
-	if err != nil {
-		return err
-	}
-	return compat.Answer(c.Writer, http.StatusOK, m.view())
-}
-
-// member finds a version of a workflow.
-func (h *handlers) member(c *gin.Context, externalID, version string) (*member, error) {
-	f, err := h.family(c.Request.Context(), c.Param("project"), externalID)
-	if err != nil {
-		return nil, err
-	}
-	if f == nil {
-		return nil, noWorkflow(externalID)
-	}
-	m := f.version(version)
-	if m == nil {
-		return nil, absent("Workflow version not found: "+externalID+" "+version, map[string]string{"workflowExternalId": externalID, "version": version})
-	}
-	return m, nil
-}
-
-// listVersions lists versions, by workflow, newest first. A page holds all versions of its workflows.
-func (h *handlers) listVersions(c *gin.Context) error {
-	var q versionsList
-	if err := read(c.Request, &q); err != nil {
-		return err
-	}
-	limit, err := limitOf(q.Limit, 100)
-	if err != nil {
-		return err
-	}
-	ctx, project := c.Request.Context(), c.Param("project")
-	answer := items[versionView]{Items: []versionView{}}
-	take := func(f *family, version string) {
-		for _, m := range f.versions {
-			if version == "" || version == m.record.Version {
-				answer.Items = append(answer.Items, m.view())
-			}
-		}
-	}
-	for _, w := range q.Filter.WorkflowFilters {
-		f, err := h.family(ctx, project, w.ExternalID)
-		if err != nil {
-			return err
-		}
-		if f != nil {
-			take(f, w.Version)
-		}
-	}
-	if len(q.Filter.WorkflowFilters) > 0 {
-		return h.answerPage(c, answer, q.Cursor, limit)
-	}
-	for page := (engine.Page{Limit: 1000}); ; {
-		list, next, err := h.engine.Workflows(ctx, project, page)
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			f, err := h.family(ctx, project, recordIn(&list[i]).ExternalID)
-			if err != nil {
-				return err
-			}
-			if f != nil {
-				take(f, "")
-			}
-		}
-		if page.Cursor = next; next == "" {
-			return h.answerPage(c, answer, q.Cursor, limit)
-		}
-	}
-}
-
-// answerPage cuts a page out of a list; the cursor is how many are before it.
-func (h *handlers) answerPage(c *gin.Context, all items[versionView], cursor string, limit int) error {
-	from := 0
-	if cursor != "" {
-		n, err := strconv.Atoi(cursor)
-		if err != nil || n < 0 {
-			return refuse("cursor", "is "+strconv.Quote(cursor), "the nextCursor of the page before")
-		}
-		from = min(n, len(all.Items))
-	}
-	till := min(from+limit, len(all.Items))
-	page := items[versionView]{Items: all.Items[from:till]}
-	if till < len(all.Items) {
-		page.NextCursor = strconv.Itoa(till)
-	}
-	return compat.Answer(c.Writer, http.StatusOK, page)
-}
-
-// deleteVersions deletes versions; their executions stay.
-func (h *handlers) deleteVersions(c *gin.Context) error {
-	var q items[versionID]
-	if err := read(c.Request, &q); err != nil {
-		return err
-	}
-	if len(q.Items) > 100 {
-		return refuse("items", "has "+strconv.Itoa(len(q.Items))+" items", "at most 100")
-	}
-	ctx, project := c.Request.Context(), c.Param("project")
-	var gone []map[string]string
-	var found []*family
-	var which []string
-	for _, id := range q.Items {
-		f, err := h.family(ctx, project, id.WorkflowExternalID)
-		if err != nil {
-			return err
-		}
-		if f == nil || f.version(id.Version) == nil {
-			gone = append(gone, map[string]string{"workflowExternalId": id.WorkflowExternalID, "version": id.Version})
-			continue
-		}
-		found, which = append(found, f), append(which, id.Version)
-	}
-	if len(gone) > 0 && !ignoresUnknown(c.Request) {
-		return absent("Workflow versions not found", gone...)
-	}
-	for i, f := range found {
-		r := record{ExternalID: f.head.ExternalID, Workflow: f.head.Workflow, Version: which[i], Gone: goneVersion}
-		r.Workflow.Created = f.created
-		if _, err := h.publishBare(ctx, project, f.name, r); err != nil {
-			return err
-		}
-	}
-	return compat.Answer(c.Writer, http.StatusOK, struct{}{})
-}

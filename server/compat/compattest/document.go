@@ -25,10 +25,14 @@ import (
 const Folder = "REDRIVE_OPENAPI_DIR"
 
 // Document is an OpenAPI document. A nil one accepts everything.
-type Document struct{ router routers.Router }
+type Document struct {
+	router  routers.Router
+	schemas openapi3.Schemas
+}
 
-// Load reads a document of the folder. Where there is none it says so, and the answer is nil.
-func Load(t testing.TB, file string) *Document {
+// Load reads a document of the folder. Where there is none it says so, and the answer is nil. What cannot
+// be held as it is written there is changed first, by functions that say why.
+func Load(t testing.TB, file string, change ...func(*openapi3.T)) *Document {
 	t.Helper()
 	folder := os.Getenv(Folder)
 	text, err := fs.ReadFile(os.DirFS(folder), file)
@@ -37,10 +41,10 @@ func Load(t testing.TB, file string) *Document {
 		return nil
 	}
 	require.NoError(t, err)
-	return parse(t, text)
+	return parse(t, text, change...)
 }
 
-func parse(t testing.TB, text []byte) *Document {
+func parse(t testing.TB, text []byte, change ...func(*openapi3.T)) *Document {
 	t.Helper()
 	loaded, err := openapi3.NewLoader().LoadFromData(text)
 	require.NoError(t, err)
@@ -51,9 +55,28 @@ func parse(t testing.TB, text []byte) *Document {
 			operation.Servers = nil
 		}
 	}
+	for _, c := range change {
+		c(loaded)
+	}
 	router, err := gorillamux.NewRouter(loaded)
 	require.NoError(t, err)
-	return &Document{router}
+	d := &Document{router: router}
+	if loaded.Components != nil {
+		d.schemas = loaded.Components.Schemas
+	}
+	return d
+}
+
+// CheckSchema tells what is wrong with a value, as JSON is decoded, by a schema that the document names.
+func (d *Document) CheckSchema(name string, value any) error {
+	if d == nil {
+		return nil
+	}
+	s := d.schemas[name]
+	if s == nil {
+		return fmt.Errorf("the document has no schema %q", name)
+	}
+	return s.Value.VisitJSON(value, openapi3.MultiErrors())
 }
 
 // Check tells what is wrong with an answer. The path is the document's, so without what lies before it

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,6 +38,17 @@ func TestDocument(t *testing.T) {
 	require.Error(t, check("/walks/7", 200, `{"id":"7"}`))
 	header.Set("Content-Type", "text/html")
 	require.Error(t, check("/runs/7", 200, `{"id":"7"}`))
+}
+
+func TestSchemas(t *testing.T) {
+	text := []byte(`{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {},
+		"components": {"schemas": {"Run": {"oneOf": [{"type": "object"}, {"type": "object", "required": ["id"]}]}}}}`)
+	run := map[string]any{"id": "7"}
+	require.Error(t, parse(t, text).CheckSchema("Run", run), "it fits both")
+	changed := parse(t, text, func(d *openapi3.T) { d.Components.Schemas["Run"].Value.OneOf = nil })
+	require.NoError(t, changed.CheckSchema("Run", run))
+	require.Error(t, changed.CheckSchema("Walk", run))
+	require.NoError(t, (*Document)(nil).CheckSchema("Walk", run))
 }
 
 func TestNoDocument(t *testing.T) {
