@@ -50,9 +50,9 @@ func (p *program) doctor(c *cli.Context) error {
 // ownFindings are those that only this side can make.
 func (s *session) ownFindings(d *client.Diagnosis) []client.Finding {
 	found := []client.Finding{{Check: "server", Status: client.FindingOK, Message: fmt.Sprintf("the server at %s answers, and is version %s", s.server, d.Version)}}
-	if d.Version != s.program.version {
+	if d.Version != s.version {
 		found = append(found, client.Finding{
-			Check: "cli", Status: client.FindingWarning, Message: "this is redrive " + s.program.version + ", and the server is " + d.Version,
+			Check: "cli", Status: client.FindingWarning, Message: "this is redrive " + s.version + ", and the server is " + d.Version,
 			Next: "Use the same version on both sides.",
 		})
 	}
