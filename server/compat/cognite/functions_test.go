@@ -30,23 +30,23 @@ func newFunctions() functions {
 
 // set says whether what is called so fails.
 func (f functions) set(name string, broken bool) {
-	f.state.mu.Lock()
-	defer f.state.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.broken[name] = broken
 }
 
 // called counts a call, and answers whether it fails.
 func (f functions) called(name string) bool {
-	f.state.mu.Lock()
-	defer f.state.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.calls[name]++
 	return f.broken[name]
 }
 
 // count is how often something was called.
 func (f functions) count(name string) int {
-	f.state.mu.Lock()
-	defer f.state.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.calls[name]
 }
 

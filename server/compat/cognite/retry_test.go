@@ -153,12 +153,13 @@ func TestRetryOfNestedTasks(t *testing.T) {
 			require.Equal(t, "outer", r.task(id, "bad")["parentTaskExternalId"])
 			require.Nil(t, r.task(id, "outer")["parentTaskExternalId"])
 			require.Equal(t, []int{1, 1, 1, 0}, r.counts("echo", "good", "bad", "last"))
-			ids := []any{r.task(id, "outer")["id"], r.task(id, "bad")["id"]}
+			before := []any{r.task(id, "outer")["id"], r.task(id, "bad")["id"]}
 			r.set("bad", false)
 			r.retry(id)
 			r.ends(id, "COMPLETED")
 			require.Equal(t, []int{1, 1, 2, 1}, r.counts("echo", "good", "bad", "last"))
-			require.Equal(t, ids, []any{r.task(id, "outer")["id"], r.task(id, "bad")["id"]}, "ids stay")
+			after := []any{r.task(id, "outer")["id"], r.task(id, "bad")["id"]}
+			require.Equal(t, before, after, "ids stay")
 			r.listed(1, `{"status":["COMPLETED"]}`)
 			r.listed(1, `{}`) // what is nested is no execution of its own
 		})

@@ -94,7 +94,7 @@ func TestAsyncTasks(t *testing.T) {
 	r.store("w", "["+asyncTask+`,{"externalId":"b","type":"function","dependsOn":[{"externalId":"a"}],"parameters":{"function":{"externalId":"echo","data":{"begun":"${a.output.response.begun}","more":"${a.output.more}"}}}}]`)
 	id := r.run("w", `{}`)
 	task := <-r.asked
-	r.called1(id)
+	r.waits(id)
 	require.Equal(t, map[string]string{"a": "IN_PROGRESS"}, r.statuses(id))
 	require.Equal(t, task, r.task(id, "a")["id"])
 	done := r.update(200, task, `{"status":"COMPLETED","output":{"more":[1,2]}}`)
@@ -106,8 +106,8 @@ func TestAsyncTasks(t *testing.T) {
 	require.Equal(t, 1, r.count("async"))
 }
 
-// called1 waits until the call of the async task of an execution has returned.
-func (r *rig) called1(id string) {
+// waits blocks until the call of the async task of an execution has returned.
+func (r *rig) waits(id string) {
 	r.t.Helper()
 	for after := ""; ; {
 		if one, err := r.engine.Task(r.t.Context(), id, "a.done"); err == nil && one.Status == "waiting" {
@@ -128,21 +128,21 @@ func TestUpdatesThatFail(t *testing.T) {
 	id := r.run("w", `{}`)
 	for range 2 { // one retry
 		task := <-r.asked
-		r.called1(id)
+		r.waits(id)
 		r.update(200, task, `{"status":"FAILED"}`)
 	}
 	r.ends(id, "FAILED")
 	require.Equal(t, map[string]string{"a": "FAILED"}, r.statuses(id))
 	r.retry(id)
 	task := <-r.asked
-	r.called1(id)
+	r.waits(id)
 	r.update(200, task, `{"status":"COMPLETED"}`)
 	r.ends(id, "COMPLETED")
 	require.Equal(t, 3, r.count("async"), "a retry calls the function again")
 
 	id = r.run("w", `{}`)
 	task = <-r.asked
-	r.called1(id)
+	r.waits(id)
 	r.update(200, task, `{"status":"FAILED_WITH_TERMINAL_ERROR"}`)
 	r.ends(id, "FAILED")
 	require.Equal(t, map[string]string{"a": "FAILED_WITH_TERMINAL_ERROR"}, r.statuses(id))

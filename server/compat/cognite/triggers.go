@@ -285,8 +285,7 @@ func (h *handlers) resumeTrigger(c *gin.Context) error { return h.switchTrigger(
 
 func (h *handlers) switchTrigger(c *gin.Context, on bool) error {
 	s, err := h.trigger(c, c.Param("trigger"))
-	var none *missing
-	if errors.As(err, &none) {
+	if none, ok := errors.AsType[*missing](err); ok {
 		none.flat = true
 	}
 	if err != nil {
