@@ -95,6 +95,10 @@ func failureGroups(t *testing.T, h *house) {
 	h.offset += time.Millisecond
 	h.failWith(y.ID, "b", "disk full")
 	require.Equal(t, []string{"a open 1/3", "b open 1/2"}, h.failures(engine.FailureFilter{}), "what fails again is open again")
+	require.NoError(t, h.Client().HDel(ctx, "redrive:{p:default}:superseded", y.ID).Err())
+	_, err = h.Index(ctx, []string{last.ID})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a open 1/3", "b open 1/2"}, h.failures(engine.FailureFilter{}), "also when the success before is told only now")
 
 	ids, cursor, err := h.OpenFailures(ctx, "default", fp, engine.Page{Limit: 1})
 	require.NoError(t, err)
@@ -138,7 +142,11 @@ func judgedFailures(t *testing.T, h *house) {
 		_, err := h.Index(ctx, []string{id})
 		require.NoError(t, err)
 	}
-	require.Equal(t, []string{"a resolved 2/2"}, h.failures(engine.FailureFilter{}))
+	require.NoError(t, h.Client().ZRem(ctx, "redrive:{p:default}:failures:"+fp+":seen", y.ID).Err())
+	require.NoError(t, h.Client().HDel(ctx, "redrive:{p:default}:indexed", y.ID).Err())
+	_, err := h.Index(ctx, []string{y.ID})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a resolved 2/2"}, h.failures(engine.FailureFilter{}), "a failure from before that is told only now opens nothing")
 	h.redriveBy(x.ID, workflow.InPlace)
 	h.complete(x.ID, "a")
 	require.Equal(t, []string{"a resolved 1/2"}, h.failures(engine.FailureFilter{}), "a success opens nothing")
@@ -148,7 +156,7 @@ func judgedFailures(t *testing.T, h *house) {
 	g, err := h.FailureGroup(ctx, "default", fp)
 	require.NoError(t, err)
 	require.NotNil(t, g.ReopenedAt)
-	require.Equal(t, 3, g.Trend[engine.FailureHours-1]+g.Trend[engine.FailureHours-2], "each failure counts once")
+	require.Equal(t, 4, g.Trend[engine.FailureHours-1]+g.Trend[engine.FailureHours-2], "each failure counts once, and the one that was forgotten here again")
 	_, err = h.JudgeFailures(ctx, "default", "ffff", engine.FailureResolved, "", "")
 	require.ErrorContains(t, err, "ffff")
 }
