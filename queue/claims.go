@@ -104,7 +104,7 @@ func dequeueScript(asynqs string) *redis.Script {
 	b.WriteString("\nlocal function dequeue(KEYS, ARGV)\n" + asynqs + "\nend\n")
 	b.WriteString(function("claim"))
 	b.WriteString(luaText("dequeue"))
-	return redis.NewScript(linked(b.String()))
+	return redis.NewScript(linked(chunksOf(b.String())))
 }
 
 // keep notes the claims of jobs, and keeps all but the first for asynq's next dequeues.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 
@@ -73,7 +73,7 @@ var (
 	scriptPlace      = script("place", "lib_slots")
 	scriptBegin      = script("begin")
 	scriptPutBack    = script("put_back")
-	scriptList       = redis.NewScript(linked(luaText("lib") + "\n" + luaText("lib_slots") + "\n" + luaText("lib_failures") + "\n" + function("index") + luaText("list")))
+	scriptList       = redis.NewScript(linked(slices.Concat(luaChunks("lib"), luaChunks("lib_slots"), luaChunks("lib_failures"), chunksOf(function("index")), luaChunks("list"))))
 	scriptSchedule   = script("schedule")
 	scriptUnschedule = script("unschedule")
 	scriptOffer      = script("offer")
@@ -88,30 +88,68 @@ var (
 )
 
 func script(name string, libs ...string) *redis.Script {
-	var source strings.Builder
+	var source []chunk
 	for _, file := range slices.Concat([]string{"lib"}, libs, []string{name}) {
-		source.WriteString(luaText(file) + "\n")
+		source = append(source, luaChunks(file)...)
 	}
-	return redis.NewScript(linked(source.String()))
+	return redis.NewScript(linked(source))
 }
 
-var (
-	functions = regexp.MustCompile(`(?m)^local function (\w+)\(.*?(?:end|\n(?:.*\n)*?end)$`)
-	comments  = regexp.MustCompile(`(?m)^--.*\n`)
-)
+// chunk is a function of a script, or a line between functions.
+type chunk struct {
+	name  string // "" = no function
+	text  string
+	words []string
+}
 
-// linked leaves out the functions that nothing names: Redis makes each of them anew whenever the script is called.
-func linked(source string) string {
-	source = comments.ReplaceAllString(source, "")
-	for before := ""; before != source; {
-		before = source
-		for _, m := range functions.FindAllStringSubmatch(before, -1) {
-			if len(regexp.MustCompile(`\b`+m[1]+`\b`).FindAllString(source, 2)) == 1 {
-				source = strings.Replace(source, m[0], "", 1)
+// chunksOf takes a script apart, without its comments at the beginning of lines.
+func chunksOf(source string) (all []chunk) {
+	lines := strings.SplitAfter(source, "\n")
+	for i := 0; i < len(lines); i++ {
+		if strings.HasPrefix(lines[i], "--") {
+			continue
+		}
+		c := chunk{text: lines[i]}
+		if rest, is := strings.CutPrefix(lines[i], "local function "); is {
+			c.name, _, _ = strings.Cut(rest, "(")
+			whole := strings.HasSuffix(lines[i], " end\n")
+			for !whole && i+1 < len(lines) {
+				i++
+				c.text += lines[i]
+				whole = strings.TrimSuffix(lines[i], "\n") == "end"
 			}
 		}
+		c.words = strings.FieldsFunc(c.text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		slices.Sort(c.words)
+		c.words = slices.Compact(c.words)
+		all = append(all, c)
 	}
-	return source
+	return all
+}
+
+// linked makes a script without the functions that nothing behind them names: Redis makes each of them anew whenever the script is called.
+func linked(source []chunk) string {
+	named, kept := map[string]bool{}, make([]string, len(source))
+	for i, c := range slices.Backward(source) {
+		if c.name != "" && !named[c.name] {
+			continue
+		}
+		kept[i] = c.text
+		for _, word := range c.words {
+			named[word] = true
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+var luaParsed = map[string][]chunk{}
+
+// luaChunks is for scripts that are made when the process begins: it remembers.
+func luaChunks(file string) []chunk {
+	if luaParsed[file] == nil {
+		luaParsed[file] = chunksOf(luaText(file) + "\n")
+	}
+	return luaParsed[file]
 }
 
 // function is a script as a function of its KEYS and ARGV, for another script to call.

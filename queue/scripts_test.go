@@ -269,9 +269,10 @@ func TestAnExecutionHasOneSlot(t *testing.T) {
 func TestScriptsBringWhatTheyUse(t *testing.T) {
 	const source = "-- Both: one, two.\nlocal function one(x) return x end\n\n-- Ends\nlocal function two(x)\n  if x then\n    return one(x)\n  end\nend\n" +
 		"local function three(x)\n  return two(x)\nend\nlocal function four(x) return three(x) end\n"
-	require.NotContains(t, linked(source+"return 1"), "function")
-	require.Equal(t, "local function one(x) return x end\n\n\n\n\nreturn one(1)\n", linked(source+"return one(1)\n"))
-	require.Contains(t, linked(source+"return two(1)"), "return one(x)")
-	require.NotContains(t, linked(source+"return two(1)"), "three")
-	require.Contains(t, linked(source+"return four(1)"), "return three(x)")
+	made := func(behind string) string { return linked(chunksOf(source + behind)) }
+	require.NotContains(t, made("return 1"), "function")
+	require.Equal(t, "local function one(x) return x end\n\nreturn one(1)\n", made("return one(1)\n"))
+	require.Contains(t, made("return two(1)"), "return one(x)")
+	require.NotContains(t, made("return two(1)"), "three")
+	require.Contains(t, made("return four(1)"), "return three(x)")
 }
