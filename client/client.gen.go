@@ -2858,7 +2858,7 @@ type ClientInterface interface {
 
 	// ListFleetAudit List what was changed outside of projects
 	//
-	// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+	// Of keys, queues, the dashboard and projects themselves, and what the door refused to a key that may not do it, of all projects. The newest entries first.
 	//
 	// Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
 	ListFleetAudit(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3619,7 +3619,7 @@ type ClientInterface interface {
 
 // ListFleetAudit List what was changed outside of projects
 //
-// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+// Of keys, queues, the dashboard and projects themselves, and what the door refused to a key that may not do it, of all projects. The newest entries first.
 //
 // Corresponds with GET /v1/audit (the `ListFleetAudit` operationId).
 func (c *Transport) ListFleetAudit(ctx context.Context, params *ListFleetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9697,7 +9697,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListFleetAuditWithResponse List what was changed outside of projects
 	//
-	// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+	// Of keys, queues, the dashboard and projects themselves, and what the door refused to a key that may not do it, of all projects. The newest entries first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13934,7 +13934,7 @@ func (r ListWorkersResponse) ContentType() string {
 
 // ListFleetAuditWithResponse List what was changed outside of projects
 //
-// Of keys, queues, the dashboard and projects themselves. The newest entries first.
+// Of keys, queues, the dashboard and projects themselves, and what the door refused to a key that may not do it, of all projects. The newest entries first.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -10,6 +10,7 @@ type AuditEntry struct {
 	ID        string    // by time; of the store
 	At        time.Time // by Redis' clock
 	Project   string    // "" = it concerns no single one
+	Denied    bool      // the door refused it: it stands outside of projects, and pushes no other entry out
 	By        string    // who, as histories name them
 	Key       string    // id of the API key; "" on an open server
 	Dialect   string    // native, monitoring, cli, or the dialect
@@ -50,7 +51,8 @@ type AuditFilter struct {
 	Since, Until time.Time
 }
 
-// Audits keeps what was changed, per project and outside of projects (""); the oldest entries go first.
+// Audits keeps what was changed, per project and outside of projects (""), and there apart what the door denied: no key pushes out entries of
+// what it may not touch. The oldest entries go first.
 type Audits interface {
 	// Audit adds an entry; its id and time are the store's.
 	Audit(ctx context.Context, a AuditEntry) error
@@ -61,6 +63,10 @@ type Audits interface {
 // Audit adds an entry to the audit of its project. Of an execution it need only be told the id, and finds the project; where there is no such
 // project or execution, the entry stands outside of projects.
 func (e *Engine) Audit(ctx context.Context, a AuditEntry, execution string) error {
+	if a.Denied {
+		a.Project = ""
+		return e.store.Audit(ctx, a)
+	}
 	if execution != "" && a.Project == "" {
 		if id, err := e.findID(ctx, execution); err == nil {
 			if x, err := e.store.Execution(ctx, id, false); err == nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
@@ -46,6 +47,15 @@ func anAudit(t *testing.T, h *house) {
 	keys, err := queuetest.Keys(ctx, h.Client(), "redrive:{p:nowhere}")
 	require.NoError(t, err)
 	require.Empty(t, keys)
+	for range 3 {
+		require.NoError(t, h.Audit(ctx, engine.AuditEntry{By: "eve", Project: "default", Status: 403, Code: "scope_denied", Denied: true}, x.ID))
+	}
+	require.Len(t, paths(engine.AuditFilter{}), 5, "what the door refuses is in no project")
+	fleet, _, err = h.AuditEntries(ctx, "", engine.AuditFilter{By: "eve"}, engine.Page{})
+	require.NoError(t, err)
+	require.Len(t, fleet, 3)
+	require.True(t, fleet[0].Denied)
+	require.Empty(t, fleet[0].Project)
 	_, _, err = h.AuditEntries(ctx, "default", engine.AuditFilter{}, engine.Page{Cursor: "no id"})
 	require.ErrorContains(t, err, "cannot be read from there")
 }
@@ -68,4 +78,49 @@ func TestAuditIsBounded(t *testing.T) {
 	n, err = b.Client().XLen(t.Context(), key).Result()
 	require.NoError(t, err)
 	require.LessOrEqual(t, n, int64(100), "whole nodes of what is too old go")
+}
+
+// TestDeniedPushNothingOut: what the door refuses has a cap of its own.
+func TestDeniedPushNothingOut(t *testing.T) {
+	b := newBench(t, queuetest.URL(t), func(o *queue.Options) { o.AuditEntries = 100 })
+	require.NoError(t, b.Audit(t.Context(), engine.AuditEntry{Operation: "createKey", Status: 201}))
+	for range 1000 {
+		require.NoError(t, b.Audit(t.Context(), engine.AuditEntry{Operation: "createKey", Status: 403, Denied: true}))
+	}
+	done, _, err := b.AuditEntries(t.Context(), "", engine.AuditFilter{Outcome: engine.AuditDone}, engine.Page{Limit: 1000})
+	require.NoError(t, err)
+	require.Len(t, done, 1)
+	n, err := b.Client().XLen(t.Context(), "redrive:{access}:denied").Result()
+	require.NoError(t, err)
+	require.LessOrEqual(t, n, int64(250))
+}
+
+// TestTheFleetsAuditIsOneList: entries of both streams come by time, each once, whatever the page, also where both have one id.
+func TestTheFleetsAuditIsOneList(t *testing.T) {
+	b := newBench(t, queuetest.URL(t))
+	add := func(key string, ids ...string) {
+		for _, id := range ids {
+			require.NoError(t, b.Client().XAdd(t.Context(), &redis.XAddArgs{Stream: key, ID: id, Values: []string{"status", "403"}}).Err())
+		}
+	}
+	add("redrive:{access}:audit", "5-0", "7-0", "7-2", "7-10", "9-0")
+	add("redrive:{access}:denied", "4-0", "7-0", "7-1", "7-10", "8-0", "9-0")
+	want := []string{"9-0", "9-0d", "8-0d", "7-10", "7-10d", "7-2", "7-1d", "7-0", "7-0d", "5-0", "4-0d"}
+	for limit := 1; limit <= len(want)+1; limit++ {
+		var got []string
+		for page := (engine.Page{Limit: limit}); ; {
+			found, next, err := b.AuditEntries(t.Context(), "", engine.AuditFilter{}, page)
+			require.NoError(t, err)
+			for _, a := range found {
+				got = append(got, a.ID)
+			}
+			if page.Cursor = next; next == "" {
+				break
+			}
+		}
+		require.Equal(t, want, got, "pages of %d", limit)
+	}
+	found, _, err := b.AuditEntries(t.Context(), "", engine.AuditFilter{Since: time.UnixMilli(7), Until: time.UnixMilli(9)}, engine.Page{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, found, 7)
 }

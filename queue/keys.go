@@ -147,6 +147,9 @@ func auditKey(project string) string {
 	return projectKey(project, "audit")
 }
 
+// deniedKey is a STREAM of what the door refused to valid keys, of all projects: apart, so that no refusal pushes a change out of the audit. TTL as there.
+func deniedKey() string { return prefix + "{access}:denied" }
+
 // slotsKey is a ZSET execution -> its epoch, of those of a workflow that run, are paused or are being canceled.
 func slotsKey(project, workflow string) string { return projectKey(project, "slots:"+workflow) }
 

@@ -206,6 +206,7 @@ func TestKeyMap(t *testing.T) {
 	line("ZSET", of.workflows)
 	line("STREAM", auditKey("default"))
 	line("STREAM", auditKey(""))
+	line("STREAM", deniedKey())
 	line("ZSET", slotsKey("default", "etl"))
 	line("ZSET", waitingKey("default", "etl"))
 	line("ZSET", dueKey("default"))

@@ -28,15 +28,19 @@ func (s *Server) authorize(c *gin.Context) {
 		return
 	}
 	c.Request = c.Request.WithContext(auth.With(c.Request.Context(), p))
-	if err := rule.Allows(p); err != nil {
-		fail(c, err)
-		return
+	err = rule.Allows(p)
+	if err == nil && p.Limited() {
+		err = s.withinProjects(c, p)
 	}
-	if p.Limited() {
-		if err := s.withinProjects(c, p); err != nil {
-			fail(c, err)
-		}
+	if err != nil {
+		deny(c, err)
 	}
+}
+
+// deny refuses a call of a valid key at the door: it touches no project, and the audit keeps it apart.
+func deny(c *gin.Context, err error) {
+	c.Set(deniedKey, true)
+	fail(c, err)
 }
 
 // withinProjects keeps a limited key inside its projects. Executions elsewhere

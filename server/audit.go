@@ -22,6 +22,7 @@ import (
 
 const (
 	ruleKey     = "rule"          // where a request keeps the rule of its route
+	deniedKey   = "denied"        // where it keeps that the door refused it
 	auditWithin = 2 * time.Second // a call is not kept longer by an entry that cannot be written
 	auditPeek   = 64 << 10        // bytes of a body in which a reason is looked for
 	auditText   = 512             // bytes of a field that callers fill
@@ -41,13 +42,13 @@ func (s *Server) audit(c *gin.Context) {
 			return
 		}
 		said := peek.said()
-		if said.DryRun || c.Query("dry_run") == "true" {
+		if s.dryRun(c, said) {
 			return
 		}
 		a := s.auditEntry(c, who)
 		a.Reason = shortened(cmp.Or(said.Reason, said.Note, c.Query("reason")))
 		execution := ""
-		if a.Dialect == nativeDialect && strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
+		if !a.Denied && a.Dialect == nativeDialect && strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
 			execution = c.Param("id")
 		}
 		// The caller may be gone: what was done is recorded all the same.
@@ -65,16 +66,28 @@ func (s *Server) audit(c *gin.Context) {
 // nativeDialect is what the audit calls the native API.
 const nativeDialect = "native"
 
+// dryRun reports whether a call only asked what would be done. A dialect and the dashboard take no dry_run.
+func (s *Server) dryRun(c *gin.Context, said asked) bool {
+	if c.GetString(dialectKey) != "" {
+		return false
+	}
+	query, body := s.spec.DryRun(c.Request.Method, c.FullPath())
+	return query && c.Query("dry_run") == "true" || body && said.DryRun
+}
+
 func (s *Server) auditEntry(c *gin.Context, who *auth.Principal) engine.AuditEntry {
 	a := engine.AuditEntry{
 		By: who.By(), Key: who.ID, Method: c.Request.Method, Path: shortened(c.Request.URL.Path), Status: c.Writer.Status(),
 		Remote: c.RemoteIP(), UserAgent: shortened(c.Request.UserAgent()), RequestID: requestID(c.Writer), Project: c.Param("project"),
+		Denied: c.GetBool(deniedKey),
 	}
 	a.Dialect, a.Operation = nativeDialect, s.spec.OperationID(c.Request.Method, c.FullPath())
 	switch name := c.GetString(dialectKey); {
 	case name != "":
 		a.Dialect, a.Operation = name, c.Request.Method+" "+c.FullPath()
-		a.Project = cmp.Or(a.Project, compat.Project(c.Request.Context()))
+		if a.Project == "" {
+			a.Project = compat.Touched(c.Request.Context())
+		}
 	case strings.HasPrefix(c.FullPath(), monitoring.Root):
 		a.Dialect, a.Operation = "monitoring", c.Request.Method+" "+monitoring.Root
 	}

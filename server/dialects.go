@@ -194,13 +194,13 @@ func (s *Server) admit(d compat.Dialect, rule auth.Rule) gin.HandlerFunc {
 		}
 		through := *p // the door remembers p, and hands it to others
 		through.Through = d.Name
-		c.Request = c.Request.WithContext(auth.With(c.Request.Context(), &through))
+		c.Request = c.Request.WithContext(compat.Touching(auth.With(c.Request.Context(), &through)))
 		err = rule.Allows(&through)
 		if project := c.Param("project"); err == nil && project != "" {
 			err = through.CheckProject(project)
 		}
 		if err != nil {
-			fail(c, err)
+			deny(c, err)
 		}
 	}
 }

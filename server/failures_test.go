@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,6 +120,8 @@ func TestChangesAreAudited(t *testing.T) {
 	r.do(call{method: http.MethodPost, path: "/kaizen/executions/retry", key: "rdr_write", body: `{"id":"` + idDefault + `"}`})
 	a = entry()
 	require.Equal(t, []string{"kaizen", "POST /executions/retry", "default", "kaizen:writer (k2)"}, []string{a.Dialect, a.Operation, a.Project, a.By})
+	r.do(call{method: http.MethodPost, path: "/kaizen/executions/retry", key: "rdr_write", body: `{"id":"` + idOther + `"}`})
+	require.Equal(t, "other", entry().Project, "that of the execution")
 
 	for _, c := range []call{
 		{path: "/v1/executions/41", key: "rdr_read"},
@@ -138,6 +141,57 @@ func TestChangesAreAudited(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code, "the call is not broken")
 	require.Contains(t, r.log.String(), "Redis is away")
 	require.Contains(t, r.do(call{path: "/metrics", key: "rdr_read"}).Body.String(), "redrive_audit_lost_total 1")
+}
+
+// A dry_run that an operation does not take hides nothing.
+func TestOnlyADryRunIsNotAudited(t *testing.T) {
+	r := newRig(t, withDashboard)
+	bulk := `{"operation":"retry","filter":{"workflow":"hello"}%s}`
+	for _, c := range []struct {
+		call
+		audited int
+	}{
+		{call{method: http.MethodPost, path: "/v1/executions/41/retry?dry_run=true", key: "rdr_write"}, 0},
+		{call{method: http.MethodPost, path: bulkPath + "?dry_run=true", key: "rdr_write", body: fmt.Sprintf(bulk, "")}, 0},
+		{call{method: http.MethodPost, path: bulkPath, key: "rdr_write", body: fmt.Sprintf(bulk, `,"dry_run":true`)}, 0},
+		{call{method: http.MethodPost, path: bulkPath, key: "rdr_write", body: fmt.Sprintf(bulk, "")}, 1},
+		{call{method: http.MethodPost, path: "/v1/executions/41/retry?dry_run=false", key: "rdr_write"}, 1},
+		{call{method: http.MethodPost, path: "/v1/executions/41/retry", key: "rdr_write", body: `{"dry_run":true}`}, 1},
+		{call{method: http.MethodPost, path: "/v1/executions/41/cancel?dry_run=true", key: "rdr_write"}, 1},
+		{call{method: http.MethodPost, path: "/kaizen/executions/retry?dry_run=true", key: "rdr_write", body: `{"id":"` + idDefault + `","dry_run":true}`}, 1},
+		{call{method: http.MethodPost, path: "/monitoring/api/queues/default:pause?dry_run=true", key: "rdr_admin", body: `{"dry_run":true}`}, 1},
+	} {
+		r.fake.audited = nil
+		r.ask(c.method, c.path, c.key, c.body, "Content-Type", "application/json")
+		require.Len(t, r.fake.audited, c.audited, "%s %s", c.path, c.body)
+	}
+}
+
+// What the door refuses is marked, and of no project's execution.
+func TestDoorsRefusalsAreKeptApart(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		call
+		denied bool
+	}{
+		{call{path: "/v1/executions/41/cancel", key: "rdr_read"}, true},
+		{call{path: "/v1/executions/41/cancel", key: "rdr_other"}, true},
+		{call{path: "/v1/projects/default/executions", key: "rdr_other", body: `{"workflow":"hello"}`}, true},
+		{call{path: "/v1/projects/default/executions", key: "rdr_read", body: `{"workflow":"hello"}`}, true},
+		{call{path: "/v1/keys", key: "rdr_other", body: `{"name":"ci","scope":"write"}`}, true},
+		{call{path: "/kaizen/executions/retry", key: "rdr_read", body: `{"id":"` + idDefault + `"}`}, true},
+		{call{path: "/v1/executions/41/cancel", key: "rdr_write"}, false},
+		{call{path: "/v1/executions/42/cancel", key: "rdr_other"}, false},
+		{call{path: "/v1/executions/42/cancel", key: "rdr_other", body: `{"unknown":1}`}, false},
+	} {
+		r.fake.audited, r.fake.auditedOf = nil, nil
+		r.ask(http.MethodPost, c.path, c.key, c.body, "Content-Type", "application/json")
+		require.Len(t, r.fake.audited, 1, "%s %s", c.key, c.path)
+		require.Equal(t, c.denied, r.fake.audited[0].Denied, "%s %s", c.key, c.path)
+		if c.denied {
+			require.Equal(t, []string{""}, r.fake.auditedOf)
+		}
+	}
 }
 
 // Every route that changes anything is audited or says why not: a worker's.

@@ -28,11 +28,15 @@ type operation struct {
 	id      string
 	rule    auth.Rule
 	params  []*openapi3.Parameter
-	body    *openapi3.RequestBody // nil: takes none
-	aliases map[string]string     // media type -> the one it is read as
-	most    int64                 // bytes of the body, where the operation allows more than others; 0 = it does not
-	raw     bool                  // the handler reads the body as it came
+	body    *openapi3.RequestBody      // nil: takes none
+	aliases map[string]string          // media type -> the one it is read as
+	most    int64                      // bytes of the body, where the operation allows more than others; 0 = it does not
+	raw     bool                       // the handler reads the body as it came
+	dry     struct{ query, body bool } // where it takes dry_run
 }
+
+// dryRun is the parameter, or the field of a body, that asks for a dry run.
+const dryRun = "dry_run"
 
 var pathParam = regexp.MustCompile(`\{([^}]+)\}`)
 
@@ -77,6 +81,14 @@ func (s *Spec) OperationID(method, route string) string {
 	return ""
 }
 
+// DryRun says whether the operation of a route takes dry_run in its query and in its body; where there is no operation, nowhere.
+func (s *Spec) DryRun(method, route string) (query, body bool) {
+	if o := s.ops[method+" "+route]; o != nil {
+		return o.dry.query, o.dry.body
+	}
+	return false, false
+}
+
 func newOperation(item *openapi3.PathItem, op *openapi3.Operation) (*operation, error) {
 	scope, _ := op.Extensions["x-scope"].(string)
 	fleet, _ := op.Extensions["x-fleet"].(bool)
@@ -90,14 +102,16 @@ func newOperation(item *openapi3.PathItem, op *openapi3.Operation) (*operation, 
 	for _, list := range []openapi3.Parameters{item.Parameters, op.Parameters} {
 		for _, p := range list {
 			o.params = append(o.params, p.Value)
+			o.dry.query = o.dry.query || p.Value.In == openapi3.ParameterInQuery && p.Value.Name == dryRun
 		}
 	}
 	if op.RequestBody == nil {
 		return o, nil
 	}
 	o.body = op.RequestBody.Value
-	for media := range o.body.Content {
+	for media, content := range o.body.Content {
 		o.aliases[media] = media
+		o.dry.body = o.dry.body || content.Schema != nil && content.Schema.Value.Properties[dryRun] != nil
 	}
 	if most, ok := o.body.Extensions["x-max-bytes"].(float64); ok {
 		o.most = int64(most)

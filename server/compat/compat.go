@@ -82,14 +82,18 @@ type Executions interface {
 	Execution(ctx context.Context, id string) (*engine.Execution, error)
 }
 
-// Execution reads an execution, by id or number, that the caller may see. Of
+// Execution reads an execution, by id or number, that the caller may see, and notes its project. Of
 // another it answers as if there were none.
 func Execution(ctx context.Context, e Executions, id string) (*engine.Execution, error) {
 	x, err := e.Execution(ctx, id)
-	if err == nil && !auth.From(ctx).Sees(x.Project) {
+	if err != nil {
+		return nil, err
+	}
+	if !auth.From(ctx).Sees(x.Project) {
 		return nil, engine.NotFound("execution", id)
 	}
-	return x, err
+	Touch(ctx, x.Project)
+	return x, nil
 }
 
 // Answer writes JSON as it is: characters of HTML are not escaped.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/compat/digdag/dig"
 	"github.com/redrive/redrive/server/problem"
 )
@@ -75,6 +76,7 @@ func taken(err error) error {
 
 // ensure answers a project, and makes it when it is not there, as Digdag does; natively that is for administrators.
 func (v *view) ensure(name string) (*engine.Project, error) {
+	compat.Touch(v.ctx, name)
 	p, err := v.engine.Project(v.ctx, name)
 	if !isMissing(err) {
 		return p, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
 )
 
 // wireSchedule is a schedule as Digdag has it. One that is disabled shows what would be next.
@@ -103,7 +104,11 @@ func (v *view) findSchedule(id string) (*engine.Schedule, error) {
 	if isMissing(err) || err == nil && !auth.From(v.ctx).Sees(s.Project) {
 		return nil, missing("schedule id=%s", id)
 	}
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	compat.Touch(v.ctx, s.Project)
+	return s, nil
 }
 
 func (h *handlers) getSchedule(c *gin.Context) error {

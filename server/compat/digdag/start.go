@@ -115,6 +115,7 @@ func (v *view) asked(q *wanted) (*engine.Workflow, error) {
 	if !auth.From(v.ctx).Sees(q.ProjectName) {
 		return nil, missing("project name=%s", q.ProjectName)
 	}
+	compat.Touch(v.ctx, q.ProjectName)
 	w, err := v.engine.Workflow(v.ctx, q.ProjectName, q.WorkflowName, 0)
 	if isMissing(err) {
 		err = missing("workflow name=%s in project name=%s", q.WorkflowName, q.ProjectName)

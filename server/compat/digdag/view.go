@@ -95,6 +95,7 @@ func (v *view) project(id string) (*engine.Project, error) {
 	if name == "" || !auth.From(v.ctx).Sees(name) {
 		return nil, missing("project id=%s", id)
 	}
+	compat.Touch(v.ctx, name)
 	p, err := v.engine.Project(v.ctx, name)
 	if isMissing(err) {
 		err = missing("project id=%s", id)
@@ -131,6 +132,7 @@ func (v *view) workflow(id string) (*engine.Workflow, error) {
 	if len(parts) != 3 || !auth.From(v.ctx).Sees(parts[0]) {
 		return nil, missing("workflow id=%s", id)
 	}
+	compat.Touch(v.ctx, parts[0])
 	version, _ := strconv.Atoi(parts[2]) // as it was written
 	w, err := v.engine.Workflow(v.ctx, parts[0], parts[1], version)
 	if isMissing(err) {
