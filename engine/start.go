@@ -208,9 +208,14 @@ func (e *Engine) head(ctx context.Context, project, name string, version int) (*
 		return nil, err
 	}
 	if found.Version == 0 {
+		e.heads.Remove(workflowName{project, name})
 		return e.Workflow(ctx, project, name, version) // says what is missing
 	}
-	if version == 0 && !found.Limited {
+	switch {
+	case version != 0:
+	case found.Limited:
+		e.heads.Remove(workflowName{project, name})
+	default:
 		e.heads.Add(workflowName{project, name}, found)
 	}
 	return &Workflow{Project: project, Name: name, Version: found.Version, Hash: found.Hash, limited: found.Limited}, nil

@@ -91,6 +91,31 @@ func aLongRedrive(t *testing.T, h *house) {
 	h.vanishes(x.ID)
 }
 
+// aLongRedriveIsNotOvertaken: what runs and is superseded is so before anything is reset that waits for it.
+func aLongRedriveIsNotOvertaken(t *testing.T, h *house) {
+	ctx := t.Context()
+	d := fanOut(width)
+	x := h.start(d)
+	first := h.take(x.ID, "first")
+	c := h.planned(x.ID, rerunning("first"))
+	require.Positive(t, c.Parts[0].Written)
+	h.commit(c)
+	_, more, err := h.Apply(ctx, x.ID, 1)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.ErrorIs(t, h.Complete(ctx, first, json.RawMessage(`1`)), engine.ErrStale)
+	h.audit(x.ID, d)
+	h.applyAll(x.ID, d)
+	require.NoError(t, h.Advance(ctx, x.ID))
+	require.Equal(t, 2, h.now(x.ID).TasksSummary[workflow.TaskQueued], "it and the one beside it, and nothing that needs it")
+	h.complete(x.ID, "first")
+	require.Equal(t, 1, h.records(x.ID)["m77"].Attempt)
+	h.audit(x.ID, d)
+	_, err = h.Cancel(ctx, x.ID, engine.Request{})
+	require.NoError(t, err)
+	h.vanishes(x.ID)
+}
+
 // again plans a long redrive of an execution that moved on, as it was asked for.
 func (h *house) again(c engine.Commit, id string) engine.Commit {
 	h.t.Helper()

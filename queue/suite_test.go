@@ -166,6 +166,7 @@ var behaviours = map[string]func(*testing.T, *house){
 	"a redrive twice":                                      aRedriveTwice,
 	"a hold":                                               aHold,
 	"a long redrive":                                       aLongRedrive,
+	"a long redrive is not overtaken":                      aLongRedriveIsNotOvertaken,
 	"a long redrive is cut":                                aLongRedriveIsCut,
 	"a new execution":                                      aNewExecution,
 	"a new execution is lost":                              aNewExecutionIsLost,

@@ -39,9 +39,10 @@ type WakeHook struct {
 	mu      sync.Mutex
 	lanes   map[string]*lane
 	held    bool
-	full    bool          // a dequeue waits for room
-	changed chan struct{} // closed at the next hint, nil when nobody waits for one
-	errors  int           // in a row
+	full    bool           // a dequeue waits for room
+	passed  map[*lane]bool // the queues that were answered since one waited for room, or to be let go on, in vain
+	changed chan struct{}  // closed at the next hint, nil when nobody waits for one
+	errors  int            // in a row
 	stats   WakeStats
 }
 
@@ -224,6 +225,7 @@ func (h *WakeHook) busy() (n int) {
 
 // admit says whether the queue is to be asked, after waiting as long as no queue is.
 func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask bool) {
+	patient := time.Now().Add(h.wait) // however much happens meanwhile: asynq counts the lease of a job from before this call
 	for {
 		h.mu.Lock()
 		if h.stopped() || ctx.Err() != nil {
@@ -233,14 +235,21 @@ func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask b
 		h.full = h.room != nil && !h.room()
 		closed := h.held || h.full
 		if !closed {
+			h.passed = nil
 			l.doubt(time.Now())
+		} else if h.pass(l, patient) {
+			h.mu.Unlock()
+			return 0, false
 		}
 		if !closed && !l.idle() {
 			defer h.mu.Unlock()
 			h.stats.Asked++
 			return l.hints, true
 		}
-		until, wait := h.nextPoll(closed)
+		until, wait := patient, closed
+		if !closed {
+			until, wait = h.nextPoll()
+		}
 		if !wait {
 			defer h.mu.Unlock()
 			h.stats.Skipped++
@@ -255,18 +264,27 @@ func (h *WakeHook) admit(ctx context.Context, l *lane) (generation uint64, ask b
 			continue
 		}
 		h.expire()
-		if closed {
-			return 0, false
-		}
 	}
+}
+
+// pass says whether a queue is passed over while nothing may be taken: one that waited long enough, and the others
+// of asynq's round with it, so that the next round begins with a queue that the weights choose.
+func (h *WakeHook) pass(l *lane, patient time.Time) bool {
+	switch {
+	case h.passed != nil && !h.passed[l]:
+		h.passed[l] = true
+	case !time.Now().Before(patient):
+		h.passed = map[*lane]bool{l: true}
+	default:
+		h.passed = nil
+		return false
+	}
+	return true
 }
 
 // nextPoll returns when the queues are asked again without a hint, and false
 // when one of them is worth asking right now.
-func (h *WakeHook) nextPoll(closed bool) (until time.Time, wait bool) {
-	if closed {
-		return time.Now().Add(h.wait), true
-	}
+func (h *WakeHook) nextPoll() (until time.Time, wait bool) {
 	for _, l := range h.lanes {
 		if !l.idle() {
 			return time.Time{}, false

@@ -61,8 +61,13 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 		return errNotNow
 	}
 	run, err := w.o.Engine.Claim(ctx, fence, w.o.ID)
+	w.hook.Freed() // the claim that came with the job counts no more
 	if err != nil {
 		w.slots.release()
+		if w.o.Claims.Drop(fence) { // it was granted, and what it is for could not be read
+			w.releaseClaim(fence)
+			return nil
+		}
 		return w.refused(ctx, fence, err, log)
 	}
 	return w.run(run, kind.Handler, log)

@@ -132,7 +132,8 @@ func (w *planner) refuse(field, ref string) {
 }
 
 // arrange puts the steps in the order in which they are applied: ends that were
-// given first, then dependents before what they need, what runs on last.
+// given first, then what runs and is superseded, whose result must find nobody that was reset and waits
+// for it, then dependents before what they need, what runs on last.
 func (w *planner) arrange() {
 	steps := w.part.Steps
 	slices.Reverse(steps)
@@ -141,9 +142,13 @@ func (w *planner) arrange() {
 		case StepPin, StepSkip:
 			return 0
 		case StepTouch:
-			return 2
+			return 3
+		case StepReset:
+			if at, ok := w.c.Target.Place(s.Ref); ok && !at.Holds() && s.Status.Active() {
+				return 1
+			}
 		}
-		return 1
+		return 2
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return rank(a) - rank(b) })
 }
