@@ -118,10 +118,10 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-// limit puts an end to API requests. Streams have no end of their own, and polls know theirs.
+// limit puts an end to API requests. Streams and reports have no end of their own, and polls know theirs.
 func (s *Server) limit(c *gin.Context) {
 	route := c.FullPath()
-	stream := strings.HasSuffix(route, "/events") || strings.HasSuffix(route, "/logs") && api.Follows(c.Request)
+	stream := strings.HasSuffix(route, "/events") || strings.HasSuffix(route, "/report") || strings.HasSuffix(route, "/logs") && api.Follows(c.Request)
 	if !strings.HasPrefix(route, "/v1/") || stream || route == "/v1/remote/poll" {
 		return
 	}

@@ -133,7 +133,7 @@ func (w *planner) refuse(field, ref string) {
 
 // arrange puts the steps in the order in which they are applied: ends that were
 // given first, then what runs and is superseded, whose result must find nobody that was reset and waits
-// for it, then dependents before what they need, what runs on last.
+// for it (nobody waits for an item), then dependents before what they need, what runs on last.
 func (w *planner) arrange() {
 	steps := w.part.Steps
 	slices.Reverse(steps)
@@ -144,7 +144,7 @@ func (w *planner) arrange() {
 		case StepTouch:
 			return 3
 		case StepReset:
-			if at, ok := w.c.Target.Place(s.Ref); ok && !at.Holds() && s.Status.Active() {
+			if at, ok := w.c.Target.Place(s.Ref); ok && !at.Holds() && !at.Inner() && s.Status.Active() {
 				return 1
 			}
 		}

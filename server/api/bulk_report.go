@@ -27,6 +27,9 @@ func (h bulks) GetBulkReport(ctx context.Context, r GetBulkReportRequestObject) 
 	return &bulkReport{bulks: h, ctx: ctx, project: r.Project, id: r.Bulk, format: format}, nil
 }
 
+// pagePatience is how long a reader may take for a page.
+const pagePatience = 2 * time.Minute
+
 // bulkReport is written page by page, so it holds the context of its request.
 type bulkReport struct {
 	bulks
@@ -43,19 +46,19 @@ var reportTypes = map[GetBulkReportParamsFormat]string{
 func (r *bulkReport) VisitGetBulkReportResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", reportTypes[r.format])
 	w.Header().Set("Content-Disposition", `attachment; filename="bulk-`+r.id+"."+string(r.format)+`"`)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // it is as long as it is; a reader that went away ends it
 	w.WriteHeader(http.StatusOK)
 	out := bufio.NewWriterSize(w, 64<<10)
-	if err := r.write(out); err != nil {
+	if err := r.write(http.NewResponseController(w), out); err != nil {
 		r.logger.WarnContext(r.ctx, "the report of a bulk operation broke off", slog.String("bulk", r.id), slog.Any("error", err))
 		panic(http.ErrAbortHandler) // the reader must not take it for the whole
 	}
 	return nil
 }
 
-func (r *bulkReport) write(out *bufio.Writer) error {
+func (r *bulkReport) write(to *http.ResponseController, out *bufio.Writer) error {
 	put, end := r.lines(out)
 	for page := (engine.Page{Limit: reportPage}); ; {
+		_ = to.SetWriteDeadline(time.Now().Add(pagePatience)) // it is as long as it is, but no reader holds it for ever
 		items, next, err := r.engine.BulkItems(r.ctx, r.project, r.id, "", page)
 		if err != nil {
 			return err
