@@ -13,14 +13,21 @@ import (
 const (
 	bulkLook  = 300 * time.Millisecond
 	bulkQuiet = 10 * time.Second // between lines, where there is no terminal
+	bulkStill = 10 * time.Second // without an outcome: what is in flight of a held one waits, or takes long
 )
 
 // followBulk shows how far a bulk operation is until nothing more of it happens by itself, and says how it ended.
 func (s *session) followBulk(ctx context.Context, b *client.Bulk) error {
 	show := newBulkProgress(s, s.err)
+	var flying int
+	var since time.Time
 	for {
-		show.see(*b, s.program.now())
-		if b.EndedAt != nil || b.State == client.BulkHeld && b.InFlight == 0 {
+		now := s.program.now()
+		show.see(*b, now)
+		if b.State != client.BulkHeld || b.InFlight != flying || since.IsZero() {
+			flying, since = b.InFlight, now
+		}
+		if b.EndedAt != nil || b.State == client.BulkHeld && (b.InFlight == 0 || now.Sub(since) >= bulkStill) {
 			break
 		}
 		var err error

@@ -108,6 +108,25 @@ func (e *Engine) actOn(ctx context.Context, b *Bulk, f Flight, overrides *workfl
 	return r, err
 }
 
+// doneTo reports whether the operation was done to an execution, by whichever process: its token tells.
+func (e *Engine) doneTo(ctx context.Context, b *Bulk, f Flight) (bool, error) {
+	if !b.Operation.redrives() {
+		return e.store.Controlled(ctx, f.Execution, f.Token)
+	}
+	once := &once{token: f.Token, anew: b.Redrive.Identity == workflow.NewExecution}
+	x := &Execution{ID: f.Execution}
+	if !once.anew {
+		var err error
+		if x, err = e.store.Execution(ctx, f.Execution, false); errors.Is(err, ErrGone) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	made, err := e.redrivenBefore(ctx, x, once)
+	return made != nil, err
+}
+
 // outcomeOf answers what became of an execution that the operation was done to; nil as long as it goes on.
 func (e *Engine) outcomeOf(ctx context.Context, b *Bulk, f Flight, x *Execution) (*BulkResult, error) {
 	r := &BulkResult{Outcome: OutcomeFailed, Before: f.Before}

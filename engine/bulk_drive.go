@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/redrive/redrive/workflow"
 )
 
 const (
@@ -19,6 +17,7 @@ const (
 	bulkPause     = 20 * time.Millisecond // between looks while something happens
 	actsAtATime   = 16                    // executions of one bulk operation, in parallel
 	takenAtOnce   = 100
+	actsBetween   = 32 // of one bulk operation, between looks at whether it was held or aborted
 	settledAtOnce = 200
 	bulkTries     = 10 // of an execution that cannot be redriven for a reason that may pass
 )
@@ -26,12 +25,12 @@ const (
 // bulks drives bulk operations. Whatever it does is fenced in the store: two processes that drive one do no harm.
 type bulks struct {
 	e    *Engine
-	sent map[BulkName]map[int]int // of what is in flight, what this process has sent out (0), or how often it tried
+	sent map[BulkName]map[int]sending // by place, of what is in flight
 }
 
 // bulks drives the bulk operations of the projects that this process looks after.
 func (p *Pump) bulks(ctx context.Context) {
-	d := &bulks{e: p.e, sent: map[BulkName]map[int]int{}}
+	d := &bulks{e: p.e, sent: map[BulkName]map[int]sending{}}
 	mine := func(project string) bool { return p.led.Load()&(1<<groupOf(project)) != 0 }
 	for pause := bulkPause; ; {
 		moved, err := d.sweep(ctx, mine)
@@ -85,12 +84,12 @@ func parallel(most, n int, f func(i int)) {
 
 // forget drops what is remembered of bulk operations that are over, or that others drive now.
 func (d *bulks) forget(but []BulkName) {
-	kept := make(map[BulkName]map[int]int, len(but))
+	kept := make(map[BulkName]map[int]sending, len(but))
 	for _, n := range but {
 		if sent := d.sent[n]; sent != nil {
 			kept[n] = sent
 		} else {
-			kept[n] = map[int]int{}
+			kept[n] = map[int]sending{}
 		}
 	}
 	d.sent = kept
@@ -175,7 +174,7 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	if b.Rate > 0 {
 		want = min(want, max(1, int(b.Rate)))
 	}
-	if want <= 0 || b.State != BulkRunning && b.State != BulkCanary {
+	if want <= 0 || !b.State.goes() {
 		return 0, nil
 	}
 	from := b.Counts.Total - b.Counts.Pending
@@ -224,127 +223,4 @@ func changed(b *Bulk, id string, x *Execution) *BulkResult {
 		}
 	}
 	return nil
-}
-
-// land sends out what was taken, looks for the outcomes of what was sent out before, and says how many there were.
-func (d *bulks) land(ctx context.Context, n BulkName, b *Bulk) (int, error) {
-	if b.Counts.InFlight == 0 {
-		return 0, nil
-	}
-	flights, err := d.e.store.Flights(ctx, n)
-	if err != nil {
-		return 0, err
-	}
-	now, err := d.e.store.Time(ctx)
-	if err != nil {
-		return 0, err
-	}
-	sent := d.sent[n]
-	var out, up []Flight
-	for _, f := range flights {
-		tries, tried := sent[f.Place]
-		switch {
-		case tried && tries == 0:
-			up = append(up, f)
-		case !f.Due.After(now):
-			out = append(out, f)
-		}
-	}
-	results, err := d.act(ctx, n, b, out, sent)
-	if err != nil {
-		return 0, errors.Join(err, d.settle(ctx, n, results))
-	}
-	ended, err := d.look(ctx, b, up)
-	results = append(results, ended...)
-	for i := range results {
-		results[i].At = now
-	}
-	return len(results), errors.Join(err, d.settle(ctx, n, results))
-}
-
-// settle keeps results, some at once.
-func (d *bulks) settle(ctx context.Context, n BulkName, results []BulkResult) error {
-	sent := d.sent[n]
-	for len(results) > 0 {
-		part := results[:min(settledAtOnce, len(results))]
-		results = results[len(part):]
-		if _, err := d.e.store.SettleBulk(ctx, n, part); err != nil {
-			return harmless(err)
-		}
-		for _, r := range part {
-			delete(sent, r.Place)
-		}
-	}
-	return nil
-}
-
-// act does what the operation does to each execution, once however often it is asked for: the token sees to that.
-// What goes on has no result yet.
-func (d *bulks) act(ctx context.Context, n BulkName, b *Bulk, out []Flight, sent map[int]int) ([]BulkResult, error) {
-	overrides, err := d.e.bulkOverrides(b)
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	var results []BulkResult
-	var errs []error
-	parallel(actsAtATime, len(out), func(i int) {
-		f := out[i]
-		r, err := d.e.actOn(ctx, b, f, overrides)
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case err != nil && ctx.Err() == nil && !unavailable(err) && sent[f.Place] >= bulkTries:
-			r = &BulkResult{Outcome: OutcomeFailed, Before: f.Before, Code: "internal_error", Message: err.Error()}
-		case err != nil:
-			if !unavailable(err) {
-				sent[f.Place]++
-			}
-			errs = append(errs, fmt.Errorf("execution %s: %w", f.Execution, err))
-			return
-		case r == nil:
-			sent[f.Place] = 0
-			return
-		}
-		r.Place = f.Place
-		results = append(results, *r)
-	})
-	return results, errors.Join(errs...)
-}
-
-func unavailable(err error) bool {
-	refused, ok := errors.AsType[*Error](err)
-	return ok && refused.Kind == KindUnavailable
-}
-
-// look finds the outcomes of what was sent out.
-func (d *bulks) look(ctx context.Context, b *Bulk, up []Flight) ([]BulkResult, error) {
-	ids := make([]string, len(up))
-	for i, f := range up {
-		ids[i] = f.watched(b)
-	}
-	heads, err := d.e.store.Heads(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	var results []BulkResult
-	for i, f := range up {
-		r, err := d.e.outcomeOf(ctx, b, f, heads[i])
-		if err != nil {
-			return results, err
-		}
-		if r != nil {
-			r.Place = f.Place
-			results = append(results, *r)
-		}
-	}
-	return results, nil
-}
-
-// watched is the execution whose end is the outcome.
-func (f Flight) watched(b *Bulk) string {
-	if b.Redrive.Identity == workflow.NewExecution {
-		return f.Token
-	}
-	return f.Execution
 }

@@ -37,13 +37,16 @@ const (
 	BulkCreating  BulkState = "creating" // its executions are being collected
 	BulkCanary    BulkState = "canary"   // the outcomes of the first ones are waited for
 	BulkRunning   BulkState = "running"
-	BulkHeld      BulkState = "held" // nothing more is taken until somebody lets it go on
+	BulkHeld      BulkState = "held" // nothing more is taken, or sent out, until somebody lets it go on
 	BulkAborted   BulkState = "aborted"
 	BulkCompleted BulkState = "completed"
 )
 
-// Over reports whether nothing more is taken, ever.
+// Over reports whether nothing more is taken, or sent out, ever.
 func (s BulkState) Over() bool { return s == BulkAborted || s == BulkCompleted }
+
+// goes reports whether executions are taken and sent out.
+func (s BulkState) goes() bool { return s == BulkRunning || s == BulkCanary }
 
 // BulkOutcome is what became of an execution, or what it waits for.
 type BulkOutcome string

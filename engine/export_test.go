@@ -37,7 +37,7 @@ type BulkDriver struct{ d *bulks }
 
 // NewBulkDriver makes one that remembers nothing, as after a restart.
 func (e *Engine) NewBulkDriver() *BulkDriver {
-	return &BulkDriver{&bulks{e: e, sent: map[BulkName]map[int]int{}}}
+	return &BulkDriver{&bulks{e: e, sent: map[BulkName]map[int]sending{}}}
 }
 
 // Sweep does what bulk operations have to do now, in every project.

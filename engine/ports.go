@@ -112,6 +112,8 @@ type Executions interface {
 	// Control pauses, resumes or begins to cancel. *StatusError when the status forbids it, ErrStale when
 	// the deadline of the pause passed; of its memos ErrMoved, ErrMemosFull.
 	Control(ctx context.Context, id string, op Operation, r Request) (Controlled, error)
+	// Controlled reports whether Control was called with a token, and did it.
+	Controlled(ctx context.Context, id, token string) (bool, error)
 }
 
 // Operation is what Control does to an execution.

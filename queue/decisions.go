@@ -30,6 +30,15 @@ func (r *Redis) Control(ctx context.Context, id string, op engine.Operation, req
 	return c, nil
 }
 
+// Controlled reports whether a token paused, resumed or began to cancel an execution.
+func (r *Redis) Controlled(ctx context.Context, id, token string) (bool, error) {
+	done, err := r.client.HExists(ctx, keysOf(id).redrives, "c:"+token).Result()
+	if err != nil {
+		return false, unreachable(err)
+	}
+	return done, nil
+}
+
 // fences reads ref, attempt, dispatch from i on.
 func fences(id string, reply []any, i int) []engine.Fence {
 	var all []engine.Fence

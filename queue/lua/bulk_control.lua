@@ -1,4 +1,4 @@
--- Holds a bulk operation, lets it go on, or aborts it: what is in flight is waited for, and nothing more is taken.
+-- Holds a bulk operation, lets it go on, or aborts it: what was sent out is waited for, and nothing more is taken or sent out.
 -- KEYS: 1 bulk HASH, 2 looks ZSET
 -- ARGV: 1 id, 2 offset ms, 3 hold|continue|abort, 4 reason
 -- Returns {1} | {-1} gone | {-6, state} not in this state
