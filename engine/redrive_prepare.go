@@ -424,7 +424,8 @@ func reaches(r *workflow.Redrive, task string, rec Record) bool {
 		return false
 	}
 	for _, ref := range r.From { // where tasks were named, only what these hold
-		if ref == task || workflow.Within(ref, task) || strings.HasSuffix(ref, "/") && strings.HasPrefix(task, ref) {
+		within := workflow.Within(ref, task) || strings.HasSuffix(ref, "/") && strings.HasPrefix(task, ref)
+		if ref == task || within && !rec.Continued {
 			return true
 		}
 	}
