@@ -97,7 +97,7 @@ func (e *Engine) actOn(ctx context.Context, b *Bulk, f Flight, overrides *workfl
 	case refused.Kind == KindUnavailable || refused.Code == "execution_busy":
 		return nil, refused
 	}
-	r := &BulkResult{Outcome: OutcomeSkipped, Before: f.Before, Code: refused.Code, Message: refused.Error()}
+	r := &BulkResult{Outcome: OutcomeSkipped, Before: f.Before, Code: refused.Code, Message: shortened(refused.Error(), messageKept)}
 	if refused.Kind != KindConflict && refused.Kind != KindNotFound || slices.Contains(notDone, refused.Code) {
 		r.Outcome = OutcomeFailed
 	}

@@ -73,7 +73,7 @@ func (e *Engine) checkBulk(ctx context.Context, project string, r BulkRequest) (
 			}
 		}
 	}
-	if err := e.namedIDs(ctx, c, r.IDs, a); err != nil {
+	if err := e.namedIDs(ctx, c, project, r.IDs, a); err != nil {
 		return nil, err
 	}
 	if len(c.problems) > 0 {
@@ -149,8 +149,21 @@ func (c *bulkCheck) pace(r BulkRequest, a *bulkAsked) {
 	}
 }
 
+// numbered answers the id of a project's execution, "" where the number is none of them.
+func (e *Engine) numbered(ctx context.Context, project string, number int64) (string, error) {
+	id, err := e.store.FindNumber(ctx, number)
+	if err != nil || id == "" {
+		return "", err
+	}
+	heads, err := e.store.Heads(ctx, []string{id})
+	if err != nil || heads[0] == nil || heads[0].Project != project {
+		return "", err
+	}
+	return id, nil
+}
+
 // namedIDs reads the executions that were named one by one.
-func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, named []string, a *bulkAsked) error {
+func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, project string, named []string, a *bulkAsked) error {
 	const mostShown = 20
 	if len(named) > MaxBulkNamed {
 		c.add("ids", "too_many", fmt.Sprintf("names %d executions", len(named)), fmt.Sprintf("at most %d; a filter takes up to %d", MaxBulkNamed, MaxBulk))
@@ -161,11 +174,9 @@ func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, named []string, a *
 	for i, name := range named {
 		id := strings.TrimSpace(name)
 		if n, err := strconv.ParseInt(id, 10, 64); err == nil && n > 0 {
-			found, err := e.store.FindNumber(ctx, n)
-			if err != nil {
+			if id, err = e.numbered(ctx, project, n); err != nil {
 				return err
 			}
-			id = found
 		}
 		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
 			if wrong++; wrong <= mostShown {

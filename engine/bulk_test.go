@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -261,6 +262,11 @@ func TestABulkRequestIsRefusedWithEveryProblem(t *testing.T) {
 	_, _, err = s.StartBulk(s.ctx(), "default", engine.BulkRequest{Operation: engine.BulkRetry, IDs: []string{"x", "999999"}})
 	require.ErrorContains(t, err, "ids[0]")
 	require.ErrorContains(t, err, "ids[1]")
+	_, _, err = s.PutProject(s.ctx(), engine.Project{Name: "other"})
+	require.NoError(t, err)
+	mine := s.start("name: mine\ntasks: [{ name: a, type: noop }]\n", `{}`)
+	_, _, err = s.StartBulk(s.ctx(), "other", engine.BulkRequest{Operation: engine.BulkRetry, IDs: []string{strconv.FormatInt(mine.Number, 10)}})
+	require.ErrorContains(t, err, "names no execution", "that another project has one of that number is nobody's business")
 	_, err = s.Bulk(s.ctx(), "default", "nothing")
 	refusedAs(t, err, "bulk_not_found")
 }

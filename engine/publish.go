@@ -70,6 +70,7 @@ func (e *Engine) publish(ctx context.Context, n publication) (PublishResult, err
 		return e.wouldPublish(ctx, w, warnings)
 	}
 	stored, created, err := e.store.PutWorkflow(ctx, w, n.after)
+	e.heads.Remove(workflowName{w.Project, w.Name})
 	if err != nil {
 		return PublishResult{}, err
 	}
