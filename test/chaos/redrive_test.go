@@ -96,7 +96,7 @@ func (l *load) inspect(i *infirmary) {
 // mend redrives executions in every way while workers and servers are killed: each redrive has one effect.
 func mend(t *testing.T, redisURL string) {
 	t.Helper()
-	l := newLoad(t, redisURL, 0, form(12*time.Second, 30*time.Second))
+	l := newLoad(t, redisURL, 0, form(20*time.Second, 30*time.Second))
 	l.dynamic = true
 	l.f.Publish(workshopPart)
 	l.f.Publish(workshop)

@@ -155,6 +155,8 @@ func everything(t *testing.T, c redis.UniversalClient) map[string]string {
 			value, err = c.SMembers(ctx, key).Result()
 		case "zset":
 			value, err = c.ZRange(ctx, key, 0, -1).Result()
+		case "stream":
+			value, err = c.XRange(ctx, key, "-", "+").Result()
 		case "none":
 			continue // gone meanwhile
 		default:

@@ -43,6 +43,8 @@ func changed(before, after map[string]string) []string {
 			keys = append(keys, key)
 		}
 	}
+	// That it was asked for is recorded, refused or not.
+	keys = slices.DeleteFunc(keys, func(key string) bool { return strings.HasSuffix(key, ":audit") || strings.HasSuffix(key, ":denied") })
 	slices.Sort(keys)
 	return keys
 }
