@@ -419,6 +419,44 @@ func TestServerWithoutRoomTakesNothing(t *testing.T) {
 	})
 }
 
+// TestAFullServerGivesUpInTime: asynq counts the lease of a job from before it asks, so no call waits longer than one poll, however many hints come.
+func TestAFullServerGivesUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newWakeHook([]string{"q"})
+		f := &fakeAsynq{hook: h, queues: []string{"q"}, asked: map[string]int{}, redis: func(string) error { return nil }}
+		h.While(func() bool { return false })
+		stop := time.AfterFunc(300*time.Millisecond, func() { h.hint([]string{"q"}) })
+		defer stop.Stop()
+		again := time.AfterFunc(900*time.Millisecond, h.Freed)
+		defer again.Stop()
+		start := time.Now()
+		require.ErrorIs(t, f.dequeue(t.Context()), redis.Nil)
+		require.LessOrEqual(t, time.Since(start), h.wait+time.Millisecond)
+		require.Zero(t, f.asked["q"])
+	})
+}
+
+// TestAFullServerWaitsOncePerRound: the weights choose which queue a round begins with, and that one waits for room; the others of the round are passed over.
+func TestAFullServerWaitsOncePerRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newWakeHook([]string{"q.high", "q", "q.low"})
+		f := &fakeAsynq{hook: h, queues: []string{"q.high", "q", "q.low"}, asked: map[string]int{}, redis: func(string) error { return nil }}
+		var room atomic.Bool
+		h.While(room.Load)
+		for range 3 {
+			start := time.Now()
+			require.ErrorIs(t, f.dequeue(t.Context()), redis.Nil)
+			require.LessOrEqual(t, time.Since(start), h.wait+time.Millisecond, "one wait for all three")
+		}
+		time.AfterFunc(h.wait/2, func() {
+			room.Store(true)
+			h.Freed()
+		})
+		require.NoError(t, f.dequeue(t.Context()))
+		require.Equal(t, map[string]int{"q.high": 1}, f.asked, "the one that the round began with")
+	})
+}
+
 func TestOnlyDequeuesAreHeldBack(t *testing.T) {
 	ctx := t.Context()
 	p := "asynq:{q}:"
