@@ -82,6 +82,7 @@ func (p *program) listAudit(c *cli.Context) error {
 		}},
 		{title: "reason", value: func(e e) string { return clip(e.Reason, 60) }},
 		{title: "from", value: func(e e) string { return e.Remote }},
+		{title: "execution", wide: true, value: func(e e) string { return e.Execution }},
 		{title: "dialect", wide: true, value: func(e e) string { return e.Dialect }},
 		{title: "client", wide: true, value: func(e e) string { return clip(e.UserAgent, 40) }},
 		{title: "status", wide: true, value: func(e e) string { return strconv.Itoa(e.Status) }},

@@ -9,7 +9,8 @@ import (
 type AuditEntry struct {
 	ID        string    // by time; of the store
 	At        time.Time // by Redis' clock
-	Project   string    // "" = it concerns no single one
+	Project   string    // "" = it concerns none
+	Execution string    // that it concerns; "" = none, or several
 	Denied    bool      // the door refused it: it stands outside of projects, and pushes no other entry out
 	By        string    // who, as histories name them
 	Key       string    // id of the API key; "" on an open server
@@ -64,13 +65,13 @@ type Audits interface {
 // project or execution, the entry stands outside of projects.
 func (e *Engine) Audit(ctx context.Context, a AuditEntry, execution string) error {
 	if a.Denied {
-		a.Project = ""
+		a.Project, a.Execution = "", ""
 		return e.store.Audit(ctx, a)
 	}
-	if execution != "" && a.Project == "" {
+	if execution != "" {
 		if id, err := e.findID(ctx, execution); err == nil {
 			if x, err := e.store.Execution(ctx, id, false); err == nil {
-				a.Project = x.Project
+				a.Project, a.Execution = x.Project, x.ID
 			}
 		}
 	}

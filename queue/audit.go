@@ -21,7 +21,7 @@ func (r *Redis) Audit(ctx context.Context, a engine.AuditEntry) error {
 		key = deniedKey()
 	}
 	_, err := r.run(ctx, scriptAudit, []string{key}, r.offset(), r.o.AuditEntries, r.o.AuditRetention.Milliseconds(),
-		"project", a.Project, "by", a.By, "key", a.Key, "dialect", a.Dialect, "operation", a.Operation, "method", a.Method, "path", a.Path,
+		"project", a.Project, "execution", a.Execution, "by", a.By, "key", a.Key, "dialect", a.Dialect, "operation", a.Operation, "method", a.Method, "path", a.Path,
 		"reason", a.Reason, "status", a.Status, "code", a.Code, "remote", a.Remote, "user_agent", a.UserAgent, "request_id", a.RequestID)
 	return err
 }
@@ -120,7 +120,7 @@ func decodeAudit(m redis.XMessage) engine.AuditEntry {
 	}
 	at, _, _ := strings.Cut(m.ID, "-")
 	return engine.AuditEntry{
-		ID: m.ID, At: time.UnixMilli(atoi(at)).UTC(), Project: field("project"), By: field("by"), Key: field("key"), Dialect: field("dialect"),
+		ID: m.ID, At: time.UnixMilli(atoi(at)).UTC(), Project: field("project"), Execution: field("execution"), By: field("by"), Key: field("key"), Dialect: field("dialect"),
 		Operation: field("operation"), Method: field("method"), Path: field("path"), Reason: field("reason"), Status: int(atoi(field("status"))),
 		Code: field("code"), Remote: field("remote"), UserAgent: field("user_agent"), RequestID: field("request_id"),
 	}

@@ -47,17 +47,25 @@ func (s *Server) audit(c *gin.Context) {
 		}
 		a := s.auditEntry(c, who)
 		a.Reason = shortened(cmp.Or(said.Reason, said.Note, c.Query("reason")))
-		execution := ""
-		if !a.Denied && a.Dialect == nativeDialect && strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
-			execution = c.Param("id")
-		}
 		// The caller may be gone: what was done is recorded all the same.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), auditWithin)
 		defer cancel()
-		if err := s.options.Engine.Audit(ctx, a, execution); err != nil {
-			s.metrics.unaudited.Inc()
-			s.options.Logger.ErrorContext(ctx, "a call could not be written to the audit", slog.String("request_id", a.RequestID), slog.String("by", a.By),
-				slog.String("operation", a.Operation), slog.String("path", a.Path), slog.String("reason", a.Reason), slog.Int("status", a.Status), slog.Any("error", err))
+		execution, projects := "", []string{a.Project}
+		switch {
+		case a.Denied:
+		case a.Dialect == nativeDialect:
+			if strings.HasPrefix(c.FullPath(), "/v1/executions/:id") {
+				execution = c.Param("id")
+			}
+		case c.GetString(dialectKey) != "":
+			projects, a.Execution = s.touched(ctx, c)
+		}
+		for _, a.Project = range projects {
+			if err := s.options.Engine.Audit(ctx, a, execution); err != nil {
+				s.metrics.unaudited.Inc()
+				s.options.Logger.ErrorContext(ctx, "a call could not be written to the audit", slog.String("request_id", a.RequestID), slog.String("by", a.By),
+					slog.String("operation", a.Operation), slog.String("path", a.Path), slog.String("reason", a.Reason), slog.Int("status", a.Status), slog.Any("error", err))
+			}
 		}
 	}()
 	c.Next()
@@ -85,9 +93,6 @@ func (s *Server) auditEntry(c *gin.Context, who *auth.Principal) engine.AuditEnt
 	switch name := c.GetString(dialectKey); {
 	case name != "":
 		a.Dialect, a.Operation = name, c.Request.Method+" "+c.FullPath()
-		if a.Project == "" {
-			a.Project = compat.Touched(c.Request.Context())
-		}
 	case strings.HasPrefix(c.FullPath(), monitoring.Root):
 		a.Dialect, a.Operation = "monitoring", c.Request.Method+" "+monitoring.Root
 	}
@@ -95,6 +100,18 @@ func (s *Server) auditEntry(c *gin.Context, who *auth.Principal) engine.AuditEnt
 		a.Code = problem.From(err.Err).Code
 	}
 	return a
+}
+
+// touched is what a call to a dialect concerned. An entry stands in each of its projects: who looks after one sees all that was done there.
+func (s *Server) touched(ctx context.Context, c *gin.Context) (projects []string, execution string) {
+	if name := c.GetString(namesKey); name != "" {
+		compat.Named(ctx, s.options.Engine, c.Param(name))
+	}
+	projects, execution = compat.Touched(ctx)
+	if project := c.Param("project"); project != "" {
+		projects = []string{project}
+	}
+	return projects, execution
 }
 
 func shortened(s string) string {

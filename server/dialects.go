@@ -154,8 +154,11 @@ func (s *Server) speak() {
 	s.switchboard = &switchboard{native: s.router, spoken: on, shared: shared}
 }
 
-// dialectKey is where a request keeps the name of its dialect.
-const dialectKey = "dialect"
+// Where a request keeps the name of its dialect, and which parameter of its path names an execution.
+const (
+	dialectKey = "dialect"
+	namesKey   = "names"
+)
 
 // mount makes the handler of a dialect: its routes behind the same doors as the native API, its own errors.
 func (s *Server) mount(d compat.Dialect) http.Handler {
@@ -167,7 +170,7 @@ func (s *Server) mount(d compat.Dialect) http.Handler {
 	})
 	r.NoMethod(methodNotAllowed)
 	for _, route := range d.Routes {
-		handlers := []gin.HandlerFunc{s.admit(d, route.Rule), s.bound, func(c *gin.Context) {
+		handlers := []gin.HandlerFunc{s.admit(d, route), s.bound, func(c *gin.Context) {
 			if err := route.Serve(c); err != nil {
 				fail(c, err)
 			}
@@ -181,9 +184,11 @@ func (s *Server) mount(d compat.Dialect) http.Handler {
 }
 
 // admit finds out who asks and holds the rule of the route against them.
-func (s *Server) admit(d compat.Dialect, rule auth.Rule) gin.HandlerFunc {
+func (s *Server) admit(d compat.Dialect, route compat.Route) gin.HandlerFunc {
+	rule := route.Rule
 	return func(c *gin.Context) {
 		c.Set(ruleKey, rule)
+		c.Set(namesKey, route.Names)
 		if rule.Open {
 			return
 		}

@@ -699,7 +699,10 @@ type AuditEntry struct {
 
 	// Dialect `native` for this API, `monitoring` for the dashboard, else the dialect.
 	Dialect string `json:"dialect"`
-	ID      string `json:"id"`
+
+	// Execution The execution that the call named, else the one that a dialect's call started; left out where there is none, or several.
+	Execution string `json:"execution,omitempty"`
+	ID        string `json:"id"`
 
 	// Key The id of the key; left out on an open server.
 	Key    string `json:"key,omitempty"`
@@ -712,7 +715,7 @@ type AuditEntry struct {
 	// Path What it was about, without the query.
 	Path string `json:"path"`
 
-	// Project Left out when it concerns no single one.
+	// Project Left out when it concerns none. A call that concerns several has an entry in each.
 	Project string `json:"project,omitempty"`
 
 	// Reason That the caller gave.

@@ -57,7 +57,7 @@ func (h audits) list(ctx context.Context, project string, p ListFleetAuditParams
 
 func wireAudit(a engine.AuditEntry) AuditEntry {
 	return AuditEntry{
-		ID: a.ID, At: a.At, Project: a.Project, By: a.By, Key: a.Key, Dialect: a.Dialect, Operation: a.Operation, Method: a.Method, Path: a.Path,
+		ID: a.ID, At: a.At, Project: a.Project, Execution: a.Execution, By: a.By, Key: a.Key, Dialect: a.Dialect, Operation: a.Operation, Method: a.Method, Path: a.Path,
 		Reason: a.Reason, Outcome: AuditEntryOutcome(a.Outcome()), Status: a.Status, Code: a.Code, Remote: a.Remote, UserAgent: a.UserAgent, RequestID: a.RequestID,
 	}
 }

@@ -17,6 +17,7 @@ package compat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,7 +54,10 @@ type Route struct {
 	Path   string // with parameters as gin writes them; one named :project is held against the key's projects
 	Rule   auth.Rule
 	Waits  bool // it ends by itself: no limit of time is put on it
-	Serve  func(c *gin.Context) error
+	// Names is the parameter of the path that names an execution, "" = none: calls that are refused before
+	// it is looked at stand in the audit of its project, too.
+	Names string
+	Serve func(c *gin.Context) error
 }
 
 // Absent is a route for an operation of the other system that is not here: it
@@ -82,18 +86,32 @@ type Executions interface {
 	Execution(ctx context.Context, id string) (*engine.Execution, error)
 }
 
-// Execution reads an execution, by id or number, that the caller may see, and notes its project. Of
+// Execution reads an execution, by id or number, that the caller may see, and notes it for the audit. Of
 // another it answers as if there were none.
 func Execution(ctx context.Context, e Executions, id string) (*engine.Execution, error) {
 	x, err := e.Execution(ctx, id)
+	if err == nil && !auth.From(ctx).Sees(x.Project) {
+		err = engine.NotFound("execution", id)
+	}
+	if IsMissing(err) {
+		note(ctx, func(t *touched) { t.missing = true })
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !auth.From(ctx).Sees(x.Project) {
-		return nil, engine.NotFound("execution", id)
-	}
-	Touch(ctx, x.Project)
+	note(ctx, func(t *touched) {
+		t.touch(x.Project)
+		if !slices.Contains(t.executions, x.ID) {
+			t.executions = append(t.executions, x.ID)
+		}
+	})
 	return x, nil
+}
+
+// IsMissing reports whether the engine says that there is none.
+func IsMissing(err error) bool {
+	refused, ok := errors.AsType[*engine.Error](err)
+	return ok && refused.Kind == engine.KindNotFound
 }
 
 // Answer writes JSON as it is: characters of HTML are not escaped.

@@ -116,8 +116,8 @@ func New(e Engine, o Options) compat.Dialect {
 
 			{Method: post, Path: root + "/workflows/executions/list", Rule: read, Serve: h.listExecutions},
 			{Method: get, Path: root + "/workflows/executions/:execution", Rule: read, Serve: h.getExecution},
-			{Method: post, Path: root + "/workflows/executions/:execution/cancel", Rule: write, Serve: h.cancel},
-			{Method: post, Path: root + "/workflows/executions/:execution/retry", Rule: write, Serve: h.retry},
+			{Method: post, Path: root + "/workflows/executions/:execution/cancel", Rule: write, Names: "execution", Serve: h.cancel},
+			{Method: post, Path: root + "/workflows/executions/:execution/retry", Rule: write, Names: "execution", Serve: h.retry},
 			{Method: post, Path: root + "/workflows/tasks/:task/update", Rule: write, Serve: h.updateTask},
 
 			{Method: get, Path: root + "/workflows/triggers", Rule: read, Serve: h.listTriggers},

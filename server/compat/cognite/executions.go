@@ -60,6 +60,7 @@ func (h *handlers) run(c *gin.Context) error {
 	if err != nil {
 		return usedTwice(err)
 	}
+	compat.Started(ctx, x)
 	return compat.Answer(c.Writer, http.StatusAccepted, view(x, m.record))
 }
 

@@ -99,7 +99,9 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 		return nil, undefined(q)
 	case err != nil:
 		return nil, err
-	case !created && (q.IdempotencyStrategy == "FAIL" || q.IdempotencyStrategy == "FAIL_ON_RUNNING" && !x.Status.Ended()):
+	}
+	compat.Started(ctx, x)
+	if !created && (q.IdempotencyStrategy == "FAIL" || q.IdempotencyStrategy == "FAIL_ON_RUNNING" && !x.Status.Ended()) {
 		return nil, refuse(http.StatusConflict, "Workflow with the idempotency key %s exists already: %s", q.IdempotencyKey, x.ID)
 	}
 	return x, nil

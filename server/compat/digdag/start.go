@@ -160,6 +160,9 @@ func (v *view) start(q *wanted) (*engine.Execution, error) {
 		r.WhenFull = workflow.WhenFullQueue
 	}
 	x, _, err := v.engine.Start(v.ctx, q.w.Project, r)
+	if err == nil {
+		compat.Started(v.ctx, x)
+	}
 	return x, v.refused(q, err)
 }
 

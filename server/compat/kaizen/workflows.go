@@ -85,6 +85,9 @@ func (h *handlers) start(c *gin.Context) (*engine.Execution, time.Duration, erro
 		r.Version = w.Version
 	}
 	x, _, err := h.engine.Start(ctx, project, r)
+	if err == nil {
+		compat.Started(ctx, x)
+	}
 	if r.Timeout == 0 {
 		r.Timeout = usualWait
 	}

@@ -115,6 +115,7 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 	if err != nil {
 		return err
 	}
+	compat.Started(ctx, x)
 	r := &run{x: x}
 	if created {
 		if err := h.introduce(ctx, r, q, k); err != nil {

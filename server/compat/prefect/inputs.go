@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 )
 
 // A run input is a text under a key of a flow run. The schema and the description of an open approval are
@@ -192,7 +193,7 @@ func (h *handlers) filterInputs(c *gin.Context) error {
 	}
 	found := []runInput{}
 	r, err := h.load(c.Request.Context(), id)
-	if gone(err) {
+	if compat.IsMissing(err) {
 		return answer(c, http.StatusOK, found)
 	}
 	if err != nil {

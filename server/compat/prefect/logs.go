@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 )
 
 // levels are Python's numbers of the levels of a log.
@@ -73,7 +74,7 @@ func (h *handlers) createLogs(c *gin.Context) error {
 
 func (h *handlers) log(ctx context.Context, id string, lines []engine.LogLine) error {
 	r, err := h.load(ctx, id)
-	if gone(err) {
+	if compat.IsMissing(err) {
 		return nil
 	}
 	if err != nil {
@@ -136,7 +137,7 @@ func (h *handlers) filterLogs(c *gin.Context) error {
 	}
 	for _, id := range *f.FlowRun.Any {
 		lines, err := h.lines(c.Request.Context(), id, enough, f.wants)
-		if err != nil && !gone(err) {
+		if err != nil && !compat.IsMissing(err) {
 			return err
 		}
 		found = append(found, lines...)

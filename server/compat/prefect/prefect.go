@@ -54,6 +54,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
@@ -115,7 +116,11 @@ func New(e Engine) compat.Dialect {
 	open, reads, writes := auth.Rule{Open: true}, auth.Rule{Scope: engine.ScopeRead}, auth.Rule{Scope: engine.ScopeWrite}
 	var routes []compat.Route
 	at := func(rule auth.Rule, method, path string, serve serve) {
-		routes = append(routes, compat.Route{Method: method, Path: "/api" + path, Rule: rule, Serve: checked(serve)})
+		route := compat.Route{Method: method, Path: "/api" + path, Rule: rule, Serve: checked(serve)}
+		if strings.HasPrefix(path, "/flow_runs/:id") {
+			route.Names = "id"
+		}
+		routes = append(routes, route)
 	}
 	absent := func(method, path, why string) { routes = append(routes, compat.Absent(method, "/api"+path, why)) }
 	at(open, http.MethodGet, "/health", h.health)

@@ -3,7 +3,6 @@ package prefect
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -31,18 +30,13 @@ func (h *handlers) run(c *gin.Context, missing func(id string) refused) (*run, e
 		return nil, notThere
 	}
 	r, err := h.load(c.Request.Context(), id)
-	if gone(err) {
+	if compat.IsMissing(err) {
 		return nil, missing(id)
 	}
 	return r, err
 }
 
 func notFound(string) refused { return noRun }
-
-func gone(err error) bool {
-	var e *engine.Error
-	return errors.As(err, &e) && e.Kind == engine.KindNotFound
-}
 
 func (h *handlers) load(ctx context.Context, id string) (*run, error) {
 	x, err := compat.Execution(ctx, h.engine, id)

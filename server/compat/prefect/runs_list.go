@@ -100,7 +100,7 @@ func (h *handlers) picked(ctx context.Context, q *selection) ([]flowRun, error) 
 		slices.Sort(ids)
 		for _, id := range slices.Backward(slices.Compact(ids)) {
 			x, err := compat.Execution(ctx, h.engine, id)
-			if gone(err) {
+			if compat.IsMissing(err) {
 				continue
 			}
 			if err == nil {
