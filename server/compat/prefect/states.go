@@ -22,21 +22,27 @@ type entry struct {
 
 // past is every state that a flow run was in, oldest first.
 func (h *handlers) past(ctx context.Context, r *run) ([]state, error) {
-	var all []entry
-	for i := range r.said.States {
-		s := r.said.States[i]
-		if i == len(r.said.States)-1 {
-			s = *r.lastSaid()
-		}
-		all = append(all, entry{&s, true})
-	}
+	var said, all []entry
 	if !r.driven() {
 		derived, err := h.fromEvents(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, derived...)
+		all = derived
 	}
+	for i := range r.said.States {
+		s := entry{&r.said.States[i], true}
+		if i == len(r.said.States)-1 {
+			s.state = r.lastSaid()
+		}
+		// Its event knows its place among all that happened in that millisecond.
+		if n := slices.IndexFunc(all, func(e entry) bool { return !e.said && e.Type == s.Type && e.Timestamp.Equal(s.Timestamp.Time) }); n >= 0 {
+			all[n] = s
+		} else {
+			said = append(said, s)
+		}
+	}
+	all = append(said, all...)
 	now := r.state()
 	if now != nil {
 		all = slices.DeleteFunc(all, func(e entry) bool { return e.ID == now.ID })
@@ -113,7 +119,7 @@ func (f *follower) follow(ctx context.Context, e engine.Event) error {
 		is, known := f.approvals[e.Ref]
 		if !known {
 			t, err := f.h.engine.Task(ctx, f.run.x.ID, e.Ref)
-			if err != nil && !gone(err) {
+			if err != nil && !compat.IsMissing(err) {
 				return err
 			}
 			is = err == nil && t.Type == workflow.TypeApproval
@@ -153,7 +159,7 @@ func (h *handlers) states(c *gin.Context) error {
 		return unprocessable(nil, f)
 	}
 	r, err := h.load(c.Request.Context(), id)
-	if gone(err) {
+	if compat.IsMissing(err) {
 		return answer(c, http.StatusOK, []state{})
 	}
 	if err != nil {
