@@ -19,7 +19,9 @@ const (
 	takenAtOnce   = 100
 	actsBetween   = 32 // of one bulk operation, between looks at whether it was held or aborted
 	settledAtOnce = 200
-	bulkTries     = 10 // of an execution that cannot be redriven for a reason that may pass
+	bulkTries     = 10 // of an execution that cannot be acted on for a reason that may pass, in about two minutes
+	bulkAgain     = 250 * time.Millisecond
+	bulkAgainMost = 30 * time.Second
 )
 
 // bulks drives bulk operations. Whatever it does is fenced in the store: two processes that drive one do no harm.
@@ -34,12 +36,14 @@ func (p *Pump) bulks(ctx context.Context) {
 	mine := func(project string) bool { return p.led.Load()&(1<<groupOf(project)) != 0 }
 	for pause := bulkPause; ; {
 		moved, err := d.sweep(ctx, mine)
+		if err != nil && ctx.Err() == nil {
+			p.e.log.Warn("a part of the bulk operations could not be driven; the next look goes on", "error", err)
+		}
 		switch {
-		case err != nil && ctx.Err() == nil:
-			p.e.log.Warn("bulk operations could not be driven; the next look goes on", "error", err)
-			pause = p.e.o.Sweep
 		case moved:
 			pause = min(bulkPause, p.e.o.Sweep)
+		case err != nil:
+			pause = p.e.o.Sweep
 		default:
 			pause = min(2*pause, p.e.o.Sweep)
 		}
@@ -119,18 +123,12 @@ func (d *bulks) step(ctx context.Context, n BulkName) (moved bool, err error) {
 		case b.State == BulkCreating || b.EndedAt != nil:
 			return moved, harmless(d.e.store.DropBulk(ctx, n))
 		}
-		landed, err := d.land(ctx, n, b)
-		if err != nil {
-			return moved || landed > 0, err
-		}
+		landed, stuck := d.land(ctx, n, b)
 		taken, err := d.takeOff(ctx, n, b)
-		if err != nil {
-			return moved || taken > 0, err
+		moved = moved || landed+taken > 0
+		if err = errors.Join(stuck, err); err != nil || landed+taken == 0 {
+			return moved, err
 		}
-		if landed+taken == 0 {
-			return moved, nil
-		}
-		moved = true
 		if taken < takenAtOnce { // what is in flight is not asked for over and over
 			select {
 			case <-ctx.Done():
@@ -182,7 +180,11 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	heads, err := d.e.store.Heads(ctx, ids)
+	heads, unreadable, err := d.e.readHeads(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	open, err := d.e.stillOpen(ctx, n.Project, b.Filter.Fingerprint, ids)
 	if err != nil {
 		return 0, err
 	}
@@ -193,7 +195,10 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	next := make([]BulkEntry, len(ids))
 	for i, id := range ids {
 		next[i] = BulkEntry{Place: from + i, Execution: id}
-		if r := changed(b, id, heads[i]); r != nil {
+		x := heads[i]
+		if unreadable[i] != nil {
+			x = &Execution{Project: b.Project} // it is tried as others are, and its result says why it fails
+		} else if r := changed(b, id, x, open[i]); r != nil {
 			r.Place, r.At = from+i, now
 			next[i].Result = r
 			continue
@@ -203,7 +208,7 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 			return 0, err
 		}
 		next[i].Flight = &Flight{
-			Place: from + i, Execution: id, Token: token, Before: string(heads[i].Status), Epoch: heads[i].Redrives,
+			Place: from + i, Execution: id, Token: token, Before: string(x.Status), Epoch: x.Redrives,
 			Due: now.Add(time.Duration(rand.Float64() * float64(b.Jitter))),
 		}
 	}
@@ -211,8 +216,16 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	return taken, passed(err)
 }
 
+// stillOpen reports which executions are open failures of a group. Without a group all are.
+func (e *Engine) stillOpen(ctx context.Context, project, fingerprint string, ids []string) ([]bool, error) {
+	if fingerprint == "" {
+		return slices.Repeat([]bool{true}, len(ids)), nil
+	}
+	return e.store.StillOpen(ctx, project, fingerprint, ids)
+}
+
 // changed answers why an execution is no longer one that was chosen; nil when it is.
-func changed(b *Bulk, id string, x *Execution) *BulkResult {
+func changed(b *Bulk, id string, x *Execution, open bool) *BulkResult {
 	if x == nil || x.Project != b.Project {
 		return &BulkResult{Outcome: OutcomeSkipped, Code: "execution_not_found", Message: "there is no execution " + id + " any more"}
 	}
@@ -220,6 +233,12 @@ func changed(b *Bulk, id string, x *Execution) *BulkResult {
 		return &BulkResult{
 			Outcome: OutcomeSkipped, Before: string(x.Status), After: string(x.Status), Code: "status_changed",
 			Message: fmt.Sprintf("it is %s by now, and was chosen when it was another one", x.Status),
+		}
+	}
+	if !open {
+		return &BulkResult{
+			Outcome: OutcomeSkipped, Before: string(x.Status), After: string(x.Status), Code: "not_open",
+			Message: "it is no open failure of the group any more: it failed in another way since, or an execution made of it succeeded",
 		}
 	}
 	return nil

@@ -6,19 +6,27 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redrive/redrive/workflow"
 )
 
 // sending is what this process knows of an execution in flight.
 type sending struct {
-	done  bool // the operation was done to it, and its end is looked for
-	tries int  // that failed
-	asked bool // since the last try, and its token was not used
+	done  bool      // the operation was done to it, and its end is looked for
+	asked bool      // since the last try, and its token was not used
+	tries int       // that failed
+	again time.Time // when it is tried again
+}
+
+// stuck is an execution in flight that could not be acted on, or asked about.
+type stuck struct {
+	flight Flight
+	why    error
 }
 
 // land sends out what was taken, looks for the outcomes of what was sent out before, and says how many there were.
-// Of a bulk operation that is held or aborted nothing is sent out.
+// Of a bulk operation that is held or aborted nothing is sent out. An execution that cannot be acted on stops no other one.
 func (d *bulks) land(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	if b.Counts.InFlight == 0 {
 		return 0, nil
@@ -34,34 +42,42 @@ func (d *bulks) land(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	sent := d.sent[n]
 	var out, up []Flight
 	for _, f := range flights {
-		switch {
-		case sent[f.Place].done:
+		switch s := sent[f.Place]; {
+		case s.again.After(now):
+		case s.done:
 			up = append(up, f)
 		case !b.State.goes() || !f.Due.After(now):
 			out = append(out, f)
 		}
 	}
-	var results []BulkResult
+	l := &landing{e: d.e, b: b, sent: sent}
 	if b.State.goes() {
-		results, err = d.act(ctx, n, b, out, sent)
+		err = l.act(ctx, n, out)
 	} else {
-		results, err = d.ground(ctx, b, out, sent)
+		l.ground(ctx, out)
 	}
-	if err != nil {
-		return 0, errors.Join(err, d.settle(ctx, n, results))
+	err = errors.Join(err, l.look(ctx, up))
+	if len(l.results)+len(l.stuck) > 0 {
+		err = errors.Join(err, d.settle(ctx, n, l.results, now))
 	}
-	ended, err := d.look(ctx, b, up)
-	results = append(results, ended...)
+	if err != nil || len(l.stuck) == 0 {
+		return len(l.results), err
+	}
+	over := l.retries(now) // Redis took what the others became, so it is not an outage that these failed for: the try counts
+	if len(over) > 0 {
+		err = d.settle(ctx, n, over, now)
+	}
+	first := l.stuck[0]
+	return len(l.results) + len(over), errors.Join(err, fmt.Errorf("%d executions could not be acted on, among them %s: %w", len(l.stuck), first.flight.Execution, first.why))
+}
+
+// settle keeps results, some at once. Without any, it shows that Redis takes some.
+func (d *bulks) settle(ctx context.Context, n BulkName, results []BulkResult, now time.Time) error {
+	sent := d.sent[n]
 	for i := range results {
 		results[i].At = now
 	}
-	return len(results), errors.Join(err, d.settle(ctx, n, results))
-}
-
-// settle keeps results, some at once.
-func (d *bulks) settle(ctx context.Context, n BulkName, results []BulkResult) error {
-	sent := d.sent[n]
-	for len(results) > 0 {
+	for first := true; first || len(results) > 0; first = false {
 		part := results[:min(settledAtOnce, len(results))]
 		results = results[len(part):]
 		if _, err := d.e.store.SettleBulk(ctx, n, part); err != nil {
@@ -74,112 +90,136 @@ func (d *bulks) settle(ctx context.Context, n BulkName, results []BulkResult) er
 	return nil
 }
 
-// act does what the operation does to each execution, once however often it is asked for: the token sees to that.
-// What goes on has no result yet. It stops when the operation is held or aborted meanwhile.
-func (d *bulks) act(ctx context.Context, n BulkName, b *Bulk, out []Flight, sent map[int]sending) ([]BulkResult, error) {
-	overrides, err := d.e.bulkOverrides(b)
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	var results []BulkResult
-	var errs []error
-	for part := range slices.Chunk(out, actsBetween) {
-		if rec, err := d.e.store.Bulk(ctx, n); err != nil || rec == nil || !rec.State.goes() {
-			errs = append(errs, err)
-			break
-		}
-		parallel(actsAtATime, len(part), func(i int) {
-			f := part[i]
-			r, err := d.e.actOn(ctx, b, f, overrides)
-			mu.Lock()
-			defer mu.Unlock()
-			tries := sent[f.Place].tries
-			switch {
-			case err != nil && ctx.Err() == nil && !unavailable(err) && tries >= bulkTries:
-				r = &BulkResult{Outcome: OutcomeFailed, Before: f.Before, Code: "internal_error", Message: err.Error()}
-			case err != nil:
-				if !unavailable(err) {
-					tries++
-				}
-				sent[f.Place] = sending{tries: tries}
-				errs = append(errs, fmt.Errorf("execution %s: %w", f.Execution, err))
-				return
-			case r == nil:
-				sent[f.Place] = sending{done: true}
-				return
-			}
-			r.Place = f.Place
-			results = append(results, *r)
-		})
-	}
-	return results, errors.Join(errs...)
+// landing is one look at the executions of a bulk operation that are in flight.
+type landing struct {
+	e       *Engine
+	b       *Bulk
+	sent    map[int]sending
+	mu      sync.Mutex // of the rest, and sent
+	results []BulkResult
+	stuck   []stuck
 }
 
-func unavailable(err error) bool {
-	refused, ok := errors.AsType[*Error](err)
-	return ok && refused.Kind == KindUnavailable
+// note keeps what became of an execution: an error, a result, or that it goes on as it is said.
+func (l *landing) note(f Flight, r *BulkResult, goesOn sending, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err != nil:
+		s := l.sent[f.Place]
+		s.asked = false // it may have been done all the same
+		l.sent[f.Place] = s
+		l.stuck = append(l.stuck, stuck{f, err})
+	case r != nil:
+		r.Place = f.Place
+		l.results = append(l.results, *r)
+	default:
+		l.sent[f.Place] = goesOn
+	}
+}
+
+// retries puts off what could not be acted on, and answers the results of what was tried often enough.
+func (l *landing) retries(now time.Time) (over []BulkResult) {
+	for _, s := range l.stuck {
+		tried := l.sent[s.flight.Place]
+		if tried.tries++; tried.tries >= bulkTries {
+			r := BulkResult{Place: s.flight.Place, Outcome: OutcomeFailed, Before: s.flight.Before, Code: "internal_error", Message: shortened(s.why.Error(), messageKept)}
+			if refused, ok := errors.AsType[*Error](s.why); ok {
+				r.Code = refused.Code
+			}
+			over = append(over, r)
+			continue
+		}
+		tried.again = now.Add(min(bulkAgain<<(tried.tries-1), bulkAgainMost))
+		l.sent[s.flight.Place] = tried
+	}
+	return over
+}
+
+// act does what the operation does to each execution, once however often it is asked for: the token sees to that.
+// What goes on has no result yet. It stops when the operation is held or aborted meanwhile.
+func (l *landing) act(ctx context.Context, n BulkName, out []Flight) error {
+	overrides, err := l.e.bulkOverrides(l.b)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(out, actsBetween) {
+		if rec, err := l.e.store.Bulk(ctx, n); err != nil || rec == nil || !rec.State.goes() {
+			return err
+		}
+		parallel(actsAtATime, len(part), func(i int) {
+			r, err := l.e.actOn(ctx, l.b, part[i], overrides)
+			l.note(part[i], r, sending{done: true}, err)
+		})
+	}
+	return nil
 }
 
 // ground sees to what is not known to be sent out when nothing may be sent out any more. What was done to nevertheless,
 // by a process that is gone or a call whose answer was lost, is looked after; the others stay, or are skipped for good.
-func (d *bulks) ground(ctx context.Context, b *Bulk, out []Flight, sent map[int]sending) ([]BulkResult, error) {
-	out = slices.DeleteFunc(out, func(f Flight) bool { return b.State == BulkHeld && sent[f.Place].asked })
-	var mu sync.Mutex
-	var results []BulkResult
-	var errs []error
+func (l *landing) ground(ctx context.Context, out []Flight) {
+	out = slices.DeleteFunc(out, func(f Flight) bool { return l.b.State == BulkHeld && l.sent[f.Place].asked })
 	parallel(actsAtATime, len(out), func(i int) {
-		f := out[i]
-		r, done, err := d.groundOne(ctx, b, f)
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("execution %s: %w", f.Execution, err))
-		case r != nil:
-			r.Place = f.Place
-			results = append(results, *r)
-		default:
-			sent[f.Place] = sending{done: done, tries: sent[f.Place].tries, asked: !done}
-		}
+		r, done, err := l.groundOne(ctx, out[i])
+		l.note(out[i], r, sending{done: done, asked: !done}, err)
 	})
-	return results, errors.Join(errs...)
 }
 
-func (d *bulks) groundOne(ctx context.Context, b *Bulk, f Flight) (r *BulkResult, done bool, err error) {
-	done, err = d.e.doneTo(ctx, b, f)
+func (l *landing) groundOne(ctx context.Context, f Flight) (r *BulkResult, done bool, err error) {
+	done, err = l.e.doneTo(ctx, l.b, f)
 	switch {
 	case err != nil:
-	case done && (b.Operation == BulkPause || b.Operation == BulkResume): // their outcome is that they were done
-		r, err = d.e.actOn(ctx, b, f, nil)
-	case !done && b.State == BulkAborted:
+	case done && (l.b.Operation == BulkPause || l.b.Operation == BulkResume): // their outcome is that they were done
+		r, err = l.e.actOn(ctx, l.b, f, nil)
+	case !done && l.b.State == BulkAborted:
 		r = &BulkResult{Outcome: OutcomeSkipped, Before: f.Before, Code: "aborted", Message: "the bulk operation was aborted before it came to this execution"}
 	}
 	return r, done, err
 }
 
 // look finds the outcomes of what was sent out.
-func (d *bulks) look(ctx context.Context, b *Bulk, up []Flight) ([]BulkResult, error) {
+func (l *landing) look(ctx context.Context, up []Flight) error {
 	ids := make([]string, len(up))
 	for i, f := range up {
-		ids[i] = f.watched(b)
+		ids[i] = f.watched(l.b)
 	}
-	heads, err := d.e.store.Heads(ctx, ids)
+	heads, unreadable, err := l.e.readHeads(ctx, ids)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var results []BulkResult
 	for i, f := range up {
-		r, err := d.e.outcomeOf(ctx, b, f, heads[i])
-		if err != nil {
-			return results, err
+		var r *BulkResult
+		err := unreadable[i]
+		if err == nil {
+			r, err = l.e.outcomeOf(ctx, l.b, f, heads[i])
 		}
-		if r != nil {
-			r.Place = f.Place
-			results = append(results, *r)
+		l.note(f, r, sending{done: true}, err)
+	}
+	return nil
+}
+
+// readHeads reads executions without their values; unreadable says of each why it cannot be read.
+func (e *Engine) readHeads(ctx context.Context, ids []string) (heads []*Execution, unreadable []error, err error) {
+	unreadable = make([]error, len(ids))
+	heads, err = e.store.Heads(ctx, ids)
+	if err == nil || unavailable(err) {
+		return heads, unreadable, err
+	}
+	heads = make([]*Execution, len(ids))
+	for i := range ids {
+		var one []*Execution
+		if one, err = e.store.Heads(ctx, ids[i:i+1]); err == nil {
+			heads[i] = one[0]
+		} else if unreadable[i] = err; unavailable(err) {
+			return nil, nil, err
 		}
 	}
-	return results, nil
+	return heads, unreadable, nil
+}
+
+func unavailable(err error) bool {
+	refused, ok := errors.AsType[*Error](err)
+	return ok && refused.Kind == KindUnavailable
 }
 
 // watched is the execution whose end is the outcome.

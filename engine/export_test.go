@@ -35,6 +35,9 @@ func (e *Engine) SweepSchedules(ctx context.Context) error {
 // BulkDriver is a process that drives bulk operations.
 type BulkDriver struct{ d *bulks }
 
+// BulkTries is how often it is tried to act on an execution.
+const BulkTries = bulkTries
+
 // NewBulkDriver makes one that remembers nothing, as after a restart.
 func (e *Engine) NewBulkDriver() *BulkDriver {
 	return &BulkDriver{&bulks{e: e, sent: map[BulkName]map[int]sending{}}}

@@ -174,6 +174,8 @@ type Failures interface {
 	FailureGroup(ctx context.Context, project, fingerprint string, samples int) (*FailureGroup, error)
 	// OpenFailures answers a page of the ids of the executions that are open failures in a group, the oldest first.
 	OpenFailures(ctx context.Context, project, fingerprint string, page Page) (ids []string, next string, err error)
+	// StillOpen reports which executions are open failures in a group.
+	StillOpen(ctx context.Context, project, fingerprint string, ids []string) ([]bool, error)
 	// JudgeFailures sets the state of a group; ErrGone when there is none.
 	JudgeFailures(ctx context.Context, project, fingerprint string, to FailureState, by, note string) error
 }

@@ -299,6 +299,27 @@ func (r *Redis) OpenFailures(ctx context.Context, project, fingerprint string, p
 	return ids, ids[len(ids)-1], nil
 }
 
+// StillOpen reports which executions are open failures of a group.
+func (r *Redis) StillOpen(ctx context.Context, project, fingerprint string, ids []string) ([]bool, error) {
+	open := make([]bool, len(ids))
+	if len(ids) == 0 {
+		return open, nil
+	}
+	args := make([]any, 0, 2+len(ids))
+	args = append(args, "ZMSCORE", failureKeysOf(project, fingerprint).open)
+	for _, id := range ids {
+		args = append(args, id)
+	}
+	scores, err := r.client.Do(ctx, args...).Slice() // ZMScore of the client says 0 of what is not there, too
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	for i, score := range scores {
+		open[i] = score != nil
+	}
+	return open, nil
+}
+
 // JudgeFailures sets the state of a group.
 func (r *Redis) JudgeFailures(ctx context.Context, project, fingerprint string, to engine.FailureState, by, note string) error {
 	_, err := r.run(ctx, scriptJudge, []string{failureKeysOf(project, fingerprint).group}, r.offset(), string(to), oneLine(by), note)

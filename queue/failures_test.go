@@ -107,6 +107,9 @@ func failureGroups(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Empty(t, ids)
 	require.Empty(t, cursor)
+	open, err := h.StillOpen(ctx, "default", fp, []string{x.ID, z.ID, "none"})
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, true, false}, open)
 
 	h.offset += 72 * time.Hour // more than the trend shows
 	for _, id := range []string{x.ID, y.ID, z.ID, next.ID, last.ID} {
