@@ -210,11 +210,12 @@ func (e *Engine) spread(ctx context.Context, a *Agenda, p *program, ref string) 
 }
 
 func documentOf(a *Agenda) *Document {
-	return &Document{
+	d := &Document{
 		Epoch: a.Epoch, Number: a.Number, Project: a.Project, Workflow: a.Workflow, Version: a.Version,
 		Definition: a.DefinitionHash, Root: a.Root, Path: a.Path, Depth: a.Depth, Parent: a.parentID(), Priority: a.Priority,
-		SessionTime: a.sessionTime(),
 	}
+	d.place(a.Session)
+	return d
 }
 
 // decideTask says whether a task that a worker runs is to run.

@@ -54,8 +54,8 @@ func (e *Engine) bulkRedrive(ctx context.Context, id string, spec *BulkSpec, ove
 		return r, nil, err
 	}
 	scope := workflow.WorkflowScope{ID: x.ID, Number: x.Number, Name: x.Workflow, Version: x.Version, Input: x.Input, Error: x.Error}
-	if at := x.sessionTime(); !at.IsZero() {
-		scope.SessionTime = at.UTC().Format(time.RFC3339)
+	if s := x.Session; s != nil {
+		scope.SessionTime, scope.Session, scope.AttemptName = s.Time.UTC().Format(time.RFC3339), s.Number, s.AttemptName
 	}
 	resolved, bad := overrides.Resolve(scope)
 	if bad != nil {

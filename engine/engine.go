@@ -213,8 +213,8 @@ func (e *Engine) document(ctx context.Context, id string) (*Document, *program, 
 	d := &Document{
 		Epoch: -1, Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version,
 		Definition: x.DefinitionHash, Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority,
-		SessionTime: x.sessionTime(),
 	}
+	d.place(x.Session)
 	p, err := e.program(ctx, d.Project, d.Definition, id)
 	return d, p, err
 }
@@ -230,7 +230,13 @@ func (d *Document) scope(id string) workflow.Scope {
 		ID: id, Number: d.Number, Name: d.Workflow, Version: d.Version, Input: d.Input,
 	}}
 	if !d.SessionTime.IsZero() {
-		s.Workflow.SessionTime = d.SessionTime.UTC().Format(time.RFC3339)
+		s.Workflow.SessionTime, s.Workflow.Session, s.Workflow.AttemptName = d.SessionTime.UTC().Format(time.RFC3339), d.Session, d.AttemptName
 	}
 	return s
+}
+
+func (d *Document) place(p *SessionPlace) {
+	if p != nil {
+		d.SessionTime, d.Session, d.AttemptName = p.Time, p.Number, p.AttemptName
+	}
 }

@@ -176,6 +176,8 @@ type Document struct {
 	Input      json.RawMessage
 
 	SessionTime time.Time // zero = none
+	Session     int64     // its number
+	AttemptName string
 }
 
 // Read is the state of a task that an expression reads.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // PutSchedule makes a schedule, or changes the whole of one. What it changes
@@ -46,7 +48,7 @@ func (e *Engine) putSchedule(ctx context.Context, project, name string, r Schedu
 		return shown, false, err
 	}
 	s.spec = spec
-	if s.times, err = timesOf(spec.Cron, spec.TimeZone); err != nil {
+	if s.times, err = cron.Of(spec.Cron, spec.TimeZone); err != nil {
 		return nil, false, err
 	}
 	s.state.Generation++
@@ -252,7 +254,7 @@ func (e *Engine) NextTicks(ctx context.Context, project, name string, count int)
 		return nil, false, err
 	}
 	for t := s.next(now); !t.IsZero() && len(ticks) < count; t = s.next(t) {
-		ticks = append(ticks, PlannedTick{Time: t, Due: s.due(t).In(s.times.zone)})
+		ticks = append(ticks, PlannedTick{Time: t, Due: s.due(t).In(s.times.Zone())})
 	}
 	return ticks, s.spec.Enabled, nil
 }
@@ -274,7 +276,7 @@ func (s *schedule) show(now time.Time) Schedule {
 	}
 	if s.spec.Enabled {
 		if tick := s.next(later(now, s.state.Cursor)); !tick.IsZero() {
-			shown.Next = &PlannedTick{Time: tick, Due: s.due(tick).In(s.times.zone)}
+			shown.Next = &PlannedTick{Time: tick, Due: s.due(tick).In(s.times.Zone())}
 		}
 	}
 	return shown

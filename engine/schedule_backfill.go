@@ -25,10 +25,10 @@ func (e *Engine) PreviewBackfill(ctx context.Context, project, name string, r Ba
 	if _, err := e.checkBackfill(ctx, s, r, now); err != nil {
 		return nil, err
 	}
-	p := &BackfillPreview{Count: s.times.count(r.From, r.To, maxBackfillTicks), Times: []time.Time{}}
+	p := &BackfillPreview{Count: s.times.Count(r.From, r.To, maxBackfillTicks), Times: []time.Time{}}
 	after := r.From.Add(-time.Nanosecond)
-	p.Last = s.times.last(after, r.To.Add(-time.Nanosecond))
-	for t := s.times.next(after); !t.IsZero() && t.Before(r.To) && len(p.Times) < previewedTimes; t = s.times.next(t) {
+	p.Last = s.times.Last(after, r.To.Add(-time.Nanosecond))
+	for t := s.times.Next(after); !t.IsZero() && t.Before(r.To) && len(p.Times) < previewedTimes; t = s.times.Next(t) {
 		p.Times = append(p.Times, t)
 	}
 	return p, nil
@@ -114,7 +114,7 @@ func (e *Engine) checkBackfill(ctx context.Context, s *schedule, r BackfillReque
 	case r.To.After(now):
 		c.add("to", workflow.CodeOutOfRange, "is in the future", "a time that has passed: ticks to come are the schedule's own")
 	default:
-		b.Count = s.times.count(r.From, r.To, maxBackfillTicks+1)
+		b.Count = s.times.Count(r.From, r.To, maxBackfillTicks+1)
 		if b.Count > maxBackfillTicks {
 			c.add("to", workflow.CodeOutOfRange, fmt.Sprintf("the range holds more than %d ticks", maxBackfillTicks), fmt.Sprintf("at most %d ticks; make several backfills", maxBackfillTicks))
 		}

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // next is the next tick of a backfill, zero when all were started.
 func (b Backfill) next() time.Time {
-	times, err := timesOf(b.Cron, b.TimeZone)
+	times, err := cron.Of(b.Cron, b.TimeZone)
 	if err != nil {
 		return time.Time{} // they were read when the backfill was made
 	}
@@ -17,7 +19,7 @@ func (b Backfill) next() time.Time {
 	if b.Cursor != nil {
 		after = *b.Cursor
 	}
-	if tick := times.next(after); tick.Before(b.To) {
+	if tick := times.Next(after); tick.Before(b.To) {
 		return tick
 	}
 	return time.Time{}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/workflow"
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 const (
@@ -76,7 +77,7 @@ func (e *Engine) checkSchedule(ctx context.Context, s *schedule, r ScheduleReque
 		c.add("labels", "too_many", fmt.Sprintf("has %d entries", len(spec.Labels)), fmt.Sprintf("at most %d: two are set by the schedule itself", maxLabels-2))
 	}
 	if times == nil {
-		times = &cronTimes{every: time.Hour, zone: time.UTC}
+		times = cron.Hourly()
 	}
 	draft := &schedule{record: s.record, spec: spec, times: times}
 	if err := e.checkStarts(ctx, c, draft, spec.Input, "input"); err != nil {
@@ -96,19 +97,19 @@ func inUTC(t *time.Time) *time.Time {
 	return &utc
 }
 
-func (c *scheduleCheck) times(spec ScheduleSpec) *cronTimes {
+func (c *scheduleCheck) times(spec ScheduleSpec) *cron.Times {
 	zone, err := time.LoadLocation(spec.TimeZone)
 	if err != nil || spec.TimeZone == "Local" {
 		c.add("time_zone", workflow.CodeNotAllowed, fmt.Sprintf("%q is no time zone", spec.TimeZone), "a name of the IANA database, as UTC, Europe/Berlin, America/New_York")
 		zone = time.UTC
 	}
 	if spec.Cron == "" {
-		c.add("cron", workflow.CodeRequired, "is required", cronAllowed)
+		c.add("cron", workflow.CodeRequired, "is required", cron.Allowed)
 		return nil
 	}
-	times, err := parseCron(spec.Cron, zone)
+	times, err := cron.Parse(spec.Cron, zone)
 	if err != nil {
-		c.add("cron", "bad_cron", fmt.Sprintf("%q: %v", spec.Cron, err), cronAllowed)
+		c.add("cron", "bad_cron", fmt.Sprintf("%q: %v", spec.Cron, err), cron.Allowed)
 	}
 	return times
 }
@@ -133,7 +134,7 @@ func (e *Engine) checkStarts(ctx context.Context, c *scheduleCheck, s *schedule,
 		c.add("workflow", workflow.CodeRequired, "is required", "the name of a workflow of the project")
 		return nil
 	}
-	sample := s.times.next(time.Unix(0, 0))
+	sample := s.times.Next(time.Unix(0, 0))
 	if len(input) > 0 {
 		if _, problems := workflow.Fill(input, field, s.values(sample), e.o.Limits); len(problems) > 0 {
 			c.problems = append(c.problems, problems...)

@@ -8,8 +8,10 @@ import (
 	"maps"
 	"slices"
 	"time"
+	_ "time/tzdata" // the time zones, for machines and images that have none
 
 	"github.com/redrive/redrive/workflow"
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // The bounds of a schedule.
@@ -31,7 +33,7 @@ type schedule struct {
 	record ScheduleRecord
 	spec   ScheduleSpec
 	state  scheduleState
-	times  *cronTimes
+	times  *cron.Times
 
 	skipped int // ticks, since it was stored
 }
@@ -87,7 +89,7 @@ func openSchedule(rec ScheduleRecord) (*schedule, error) {
 		err = json.Unmarshal(rec.State, &s.state)
 	}
 	if err == nil {
-		s.times, err = timesOf(s.spec.Cron, s.spec.TimeZone)
+		s.times, err = cron.Of(s.spec.Cron, s.spec.TimeZone)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("engine: opening schedule %s of project %s: %w", rec.Name, rec.Project, err)
@@ -95,20 +97,12 @@ func openSchedule(rec ScheduleRecord) (*schedule, error) {
 	return s, nil
 }
 
-func timesOf(expression, zone string) (*cronTimes, error) {
-	location, err := time.LoadLocation(zone)
-	if err != nil {
-		return nil, err
-	}
-	return parseCron(expression, location)
-}
-
 // next is the first tick after t that start_after and end_before let pass.
 func (s *schedule) next(t time.Time) time.Time {
 	if from := s.spec.StartAfter; from != nil && from.After(t) {
 		t = from.Add(-time.Nanosecond)
 	}
-	tick := s.times.next(t)
+	tick := s.times.Next(t)
 	if till := s.spec.EndBefore; !tick.IsZero() && till != nil && !tick.Before(*till) {
 		return time.Time{}
 	}
@@ -123,7 +117,7 @@ func (s *schedule) due(tick time.Time) time.Time {
 	if room <= 0 {
 		return begin
 	}
-	if following := s.times.next(tick); !following.IsZero() {
+	if following := s.times.Next(tick); !following.IsZero() {
 		room = min(room, following.Sub(tick))
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", s.record.Project, s.record.Name, tick.Unix()))
@@ -194,9 +188,9 @@ func (s *schedule) planTicks(now time.Time) bool {
 				s.skipMissed(tick, s.onTime(now), now)
 				continue
 			case CatchUpLast:
-				latest := s.times.last(s.state.Cursor, s.onTime(now).Add(-time.Nanosecond))
+				latest := s.times.Last(s.state.Cursor, s.onTime(now).Add(-time.Nanosecond))
 				if till := s.spec.EndBefore; till != nil && !latest.Before(*till) {
-					latest = s.times.last(s.state.Cursor, till.Add(-time.Nanosecond))
+					latest = s.times.Last(s.state.Cursor, till.Add(-time.Nanosecond))
 				}
 				if tick.Before(latest) {
 					s.skipMissed(tick, latest, now)
@@ -217,7 +211,7 @@ func (s *schedule) onTime(now time.Time) time.Time {
 	if at.Before(s.state.Cursor) {
 		at = s.state.Cursor
 	}
-	for t := s.times.next(at.Add(-time.Nanosecond)); ; t = s.times.next(t) {
+	for t := s.times.Next(at.Add(-time.Nanosecond)); ; t = s.times.Next(t) {
 		if t.IsZero() {
 			return now
 		}
@@ -229,13 +223,13 @@ func (s *schedule) onTime(now time.Time) time.Time {
 
 // skipMissed skips the ticks from one on and before the other.
 func (s *schedule) skipMissed(from, before, now time.Time) {
-	last := s.times.last(from.Add(-time.Nanosecond), before.Add(-time.Nanosecond))
+	last := s.times.Last(from.Add(-time.Nanosecond), before.Add(-time.Nanosecond))
 	if till := s.spec.EndBefore; till != nil && !last.Before(*till) {
 		before = *till
-		last = s.times.last(from.Add(-time.Nanosecond), till.Add(-time.Nanosecond))
+		last = s.times.Last(from.Add(-time.Nanosecond), till.Add(-time.Nanosecond))
 	}
 	s.note(ScheduleTick{
-		Time: last, At: now, Outcome: TickSkipped, Reason: SkippedMissed, Count: s.times.count(from, before, countedMissed),
+		Time: last, At: now, Outcome: TickSkipped, Reason: SkippedMissed, Count: s.times.Count(from, before, countedMissed),
 	})
 	s.state.Cursor = last
 }
@@ -325,7 +319,7 @@ func (s *schedule) order(tick time.Time, key string, input json.RawMessage) orde
 
 // values are what an input may hold.
 func (s *schedule) values(tick time.Time) map[string]string {
-	local := tick.In(s.times.zone)
+	local := tick.In(s.times.Zone())
 	return map[string]string{
 		"schedule.time": local.Format(time.RFC3339), "schedule.date": local.Format(time.DateOnly), "schedule.name": s.record.Name,
 	}

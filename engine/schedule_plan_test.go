@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/redrive/redrive/workflow"
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // player decides for a schedule as a process does, without a store: executions
@@ -30,7 +31,7 @@ func newPlayer(t require.TestingT, spec ScheduleSpec) *player {
 	if spec.TimeZone == "" {
 		spec.TimeZone = "UTC"
 	}
-	times, err := timesOf(spec.Cron, spec.TimeZone)
+	times, err := cron.Of(spec.Cron, spec.TimeZone)
 	require.NoError(t, err)
 	return &player{
 		schedule: &schedule{record: ScheduleRecord{Project: "p", Name: "s", Number: 7}, spec: spec, times: times, state: scheduleState{Cursor: noon}},
@@ -165,7 +166,7 @@ func TestEveryTickIsDecidedOnce(t *testing.T) {
 			}
 		}
 		full := len(p.state.Ticks) == ticksKept
-		for tick := p.times.next(noon); !p.due(tick).After(now); tick = p.times.next(tick) {
+		for tick := p.times.Next(noon); !p.due(tick).After(now); tick = p.times.Next(tick) {
 			if !tick.After(p.state.Cursor) {
 				ticks++
 			}
@@ -240,16 +241,16 @@ func TestJitterIsTheSameAndKeepsTheOrder(t *testing.T) {
 	p := newPlayer(t, ScheduleSpec{Cron: "*/5 * * * *", Jitter: workflow.Duration(time.Hour)})
 	other := newPlayer(t, ScheduleSpec{Cron: "*/5 * * * *", Jitter: workflow.Duration(time.Hour)})
 	spread := map[time.Duration]bool{}
-	for tick, n := p.times.next(noon), 0; n < 50; tick, n = p.times.next(tick), n+1 {
+	for tick, n := p.times.Next(noon), 0; n < 50; tick, n = p.times.Next(tick), n+1 {
 		due := p.due(tick)
 		require.True(t, due.Equal(other.due(tick)))
 		require.False(t, due.Before(tick))
-		require.False(t, due.After(p.times.next(tick)), "never past the next tick")
+		require.False(t, due.After(p.times.Next(tick)), "never past the next tick")
 		spread[due.Sub(tick)/time.Second] = true
 	}
 	require.Greater(t, len(spread), 30)
 	p.spec.Jitter = workflow.Duration(10 * time.Second)
-	for tick, n := p.times.next(noon), 0; n < 50; tick, n = p.times.next(tick), n+1 {
+	for tick, n := p.times.Next(noon), 0; n < 50; tick, n = p.times.Next(tick), n+1 {
 		require.LessOrEqual(t, p.due(tick).Sub(tick), 10*time.Second)
 	}
 }

@@ -9,14 +9,6 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// sessionTime is the session time of an execution; zero when it has no session.
-func (x *Execution) sessionTime() time.Time {
-	if x.Session == nil {
-		return time.Time{}
-	}
-	return x.Session.Time
-}
-
 // checkPlace checks what a start says of its session and its turn.
 func (e *Engine) checkPlace(r *StartRequest, add func(field, code, message, allowed string)) {
 	if r.SessionTime.IsZero() && r.AttemptName != "" {

@@ -141,8 +141,9 @@ func (e *Engine) place(ctx context.Context, x *NewExecution, w *Workflow, r Star
 func (e *Engine) create(ctx context.Context, x NewExecution, p *program) (Settled, bool, error) {
 	d := &Document{
 		Number: x.Number, Project: x.Project, Workflow: x.Workflow, Version: x.Version, Definition: x.DefinitionHash,
-		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input, SessionTime: x.sessionTime(),
+		Root: x.Root, Path: x.Path, Depth: x.Depth, Parent: x.parentID(), Priority: x.Priority, Input: x.Input,
 	}
+	d.place(x.Session)
 	x.Deadline = x.timeout(p)
 	if !x.Waits && x.Parent == nil { // a sub-workflow may not be wanted any more
 		x.Ahead = e.ahead(d, p, x.ID, x.Roots)

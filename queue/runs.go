@@ -56,14 +56,15 @@ func granted(reply []any) *engine.Claimed {
 }
 
 // documentFields are the fields of an execution that a document is made of, in the order of claim.lua.
-var documentFields = []string{"number", "project", "workflow", "version", "definition", "root", "priority", "session_time", "path", "depth", "parent"}
+var documentFields = []string{"number", "project", "workflow", "version", "definition", "root", "priority", "session_time", "path", "depth", "parent", "session", "attempt_name"}
 
 // decodeDocument reads documentFields and the input behind them.
 func decodeDocument(epoch int, doc []any) *engine.Document {
 	return &engine.Document{
 		Epoch: epoch, Number: number(doc, 0), Project: text(doc, 1), Workflow: text(doc, 2), Version: int(number(doc, 3)),
 		Definition: text(doc, 4), Root: text(doc, 5), Priority: int(number(doc, 6)), SessionTime: second(text(doc, 7)),
-		Path: text(doc, 8), Depth: int(number(doc, 9)), Parent: text(doc, 10), Input: raw(text(doc, 11)),
+		Path: text(doc, 8), Depth: int(number(doc, 9)), Parent: text(doc, 10), Session: number(doc, 11), AttemptName: text(doc, 12),
+		Input: raw(text(doc, 13)),
 	}
 }
 

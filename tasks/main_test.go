@@ -12,7 +12,10 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The clock of the regular expressions of scripts runs on for a minute.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2/v2.runClock"))
+}
 
 // run runs one job of a type with the `with` given as JSON.
 func run(t testing.TB, typ Type, with string) (string, *workflow.Error) {

@@ -33,20 +33,24 @@ var scriptSchema = json.RawMessage(`{
   "type": "object", "additionalProperties": false, "required": ["script"],
   "properties": {
     "script": {"type": "string", "minLength": 1, "maxLength": 65536, "description": "JavaScript; the value of its last statement is the output"},
-    "input": {"description": "what the script sees as $ (default null)"}
+    "input": {"description": "what the script sees as $ (default null)"},
+    "libraries": {"type": "array", "items": {"enum": ["moment"]}, "description": "what the script may call: moment is Moment.js"},
+    "time_zone": {"type": "string", "description": "of Date and the libraries, as Europe/Berlin (default: that of the worker)"}
   }
 }`)
 
 type scriptInput struct {
-	Script string          `json:"script"`
-	Input  json.RawMessage `json:"input"`
+	Script    string          `json:"script"`
+	Input     json.RawMessage `json:"input"`
+	Libraries []string        `json:"libraries"`
+	TimeZone  string          `json:"time_zone"`
 }
 
 // scriptType computes a value with JavaScript.
 func scriptType(o Options) Type {
 	run := scriptRunner(o)
 	t := New("script", func(ctx context.Context, job *Job, in scriptInput) (json.RawMessage, error) {
-		return run(ctx, job.IdempotencyKey, in.Script, in.Input)
+		return run(ctx, job.IdempotencyKey, in)
 	})
 	t.Description = "Computes a value from another one with JavaScript, without I/O."
 	t.Input, t.Output = scriptSchema, nil
@@ -57,23 +61,23 @@ func scriptType(o Options) Type {
 func Script(o Options) func(ctx context.Context, script string, input json.RawMessage) (json.RawMessage, error) {
 	run := scriptRunner(o)
 	return func(ctx context.Context, script string, input json.RawMessage) (json.RawMessage, error) {
-		return run(ctx, "", script, input)
+		return run(ctx, "", scriptInput{Script: script, Input: input})
 	}
 }
 
 // scriptRunner runs scripts within the limits; the key decides what their random numbers are.
-func scriptRunner(o Options) func(ctx context.Context, key, script string, input json.RawMessage) (json.RawMessage, error) {
+func scriptRunner(o Options) func(ctx context.Context, key string, in scriptInput) (json.RawMessage, error) {
 	limitMatches()
 	scripts := newScripts()
-	return func(ctx context.Context, key, script string, input json.RawMessage) (json.RawMessage, error) {
+	return func(ctx context.Context, key string, in scriptInput) (json.RawMessage, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, o.ScriptTime, errScriptTime)
 		defer cancel()
-		program, err := scripts.compile(ctx, script)
+		program, err := scripts.compile(ctx, in.Script)
 		if err != nil {
 			return nil, err
 		}
 		r := &scriptRun{vm: scriptMachine(key), memory: o.ScriptMemory}
-		return r.run(ctx, program, input)
+		return r.run(ctx, program, in)
 	}
 }
 
@@ -198,7 +202,7 @@ type scriptRun struct {
 	memory uint64 // bytes that the process may grow by meanwhile
 }
 
-func (r *scriptRun) run(ctx context.Context, program *goja.Program, input json.RawMessage) (output json.RawMessage, err error) {
+func (r *scriptRun) run(ctx context.Context, program *goja.Program, given scriptInput) (output json.RawMessage, err error) {
 	defer context.AfterFunc(ctx, func() { r.vm.Interrupt(context.Cause(ctx)) })()
 	defer r.watch()()
 	defer func() { // what interrupts a script that is called from Go comes as a panic
@@ -210,7 +214,14 @@ func (r *scriptRun) run(ctx context.Context, program *goja.Program, input json.R
 			output, err = nil, scriptError(ctx, stopped)
 		}
 	}()
-	in, err := readValue(r.vm, input)
+	zone, err := scriptZone(given.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	if err := equip(r.vm, zone, given.Libraries); err != nil {
+		return nil, scriptError(ctx, err)
+	}
+	in, err := readValue(r.vm, given.Input)
 	if err != nil {
 		return nil, Fatal(CodeInputInvalid, "with.input: %w", err)
 	}

@@ -96,6 +96,14 @@ func (w *WorkflowScope) raw(field string) json.RawMessage {
 		if w.SessionTime != "" {
 			return appendQuoted(nil, w.SessionTime)
 		}
+	case "session":
+		if w.SessionTime != "" {
+			return strconv.AppendInt(nil, w.Session, 10)
+		}
+	case "attempt_name":
+		if w.AttemptName != "" {
+			return appendQuoted(nil, w.AttemptName)
+		}
 	case "error":
 		return w.Error.raw()
 	case "input":

@@ -89,7 +89,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.DefaultUTCTimeZone(true),
 		cel.OptionalTypes(),
 		ext.Strings(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)), ext.Sets(), ext.Encoders(),
-		ext.Bindings(), ext.TwoVarComprehensions(), ext.Regex(), timeFormat(),
+		ext.Bindings(), ext.TwoVarComprehensions(), ext.Regex(),
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserExpressionSizeLimit(math.MaxInt32),
 		cel.ExpressionNodeLimit(maxExpressionNodes),
@@ -102,7 +102,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return base.Extend(append(options, dig())...)
+	return base.Extend(slices.Concat(options, times(), []cel.EnvOption{dig()})...)
 })
 
 // usage says where an expression stands and what it may read there.

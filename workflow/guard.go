@@ -38,7 +38,7 @@ var guarded = map[string]func(args []ref.Val) float64{
 }
 
 // callCost charges for what a call made where CEL, not knowing the types of its
-// arguments, would charge 1: text by its length, joined lists by theirs.
+// arguments, would charge 1: text by its length, joined lists by theirs, times of cron expressions by the search.
 type callCost struct{}
 
 func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
@@ -50,6 +50,10 @@ func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *ui
 			made += length(a)
 		}
 		made /= 10
+	case types.Timestamp:
+		if function == "time.last" || function == "time.next" {
+			made = 100 // it goes through days
+		}
 	case traits.Lister:
 		if function == operators.Add && length(args[0]) > 1 && length(args[1]) > 1 {
 			made = length(result) / 100

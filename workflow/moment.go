@@ -8,7 +8,56 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/redrive/redrive/workflow/cron"
 )
+
+// times are the functions that compute with times.
+func times() []cel.EnvOption {
+	return []cel.EnvOption{
+		timeFormat(),
+		timeOfCron("time.next", func(c *cron.Times, at time.Time) time.Time { return c.Next(at) }),
+		timeOfCron("time.last", func(c *cron.Times, at time.Time) time.Time {
+			return c.Last(at.AddDate(-lastYears, 0, 0), at.Add(-time.Nanosecond))
+		}),
+	}
+}
+
+// lastYears is how far back the last time of a cron expression may lie: 29 February may be 8 years away.
+const lastYears = 9
+
+// timeOfCron is a function (CRON, ZONE, MOMENT) that answers a time of a cron expression beside a moment.
+func timeOfCron(name string, beside func(c *cron.Times, at time.Time) time.Time) cel.EnvOption {
+	return cel.Function(name, cel.Overload(strings.ReplaceAll(name, ".", "_"), []*cel.Type{cel.StringType, cel.StringType, cel.DynType}, cel.TimestampType,
+		cel.FunctionBinding(func(args ...ref.Val) ref.Val {
+			at, err := momentOf(args[2])
+			if err != nil {
+				return types.NewErr("%s: %v", name, err)
+			}
+			zone, err := zoneOf(string(args[1].(types.String)))
+			if err != nil {
+				return types.NewErr("%s: %v", name, err)
+			}
+			expression := string(args[0].(types.String))
+			times, err := cron.Parse(expression, zone)
+			if err != nil {
+				return types.NewErr("%s: %q %v; allowed: %s", name, clip(expression), err, cron.Allowed)
+			}
+			found := beside(times, at)
+			if year := found.UTC().Year(); year < 1 || year > 9999 || found.IsZero() {
+				return types.NewErr("%s: there is no such time in the years 1 to 9999", name)
+			}
+			return types.Timestamp{Time: found}
+		})))
+}
+
+func zoneOf(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, fmt.Errorf("%q is no time zone; allowed: a name of the IANA database, as UTC or Europe/Berlin", clip(name))
+	}
+	return zone, nil
+}
 
 // timeFormat is time.format(MOMENT, LAYOUT, ZONE): a timestamp, or one as RFC 3339
 // text, as text in a time zone.
@@ -19,10 +68,9 @@ func timeFormat() cel.EnvOption {
 			if err != nil {
 				return types.NewErr("time.format: %v", err)
 			}
-			name := string(args[2].(types.String))
-			zone, err := time.LoadLocation(name)
-			if err != nil || name == "Local" {
-				return types.NewErr("time.format: %q is no time zone; allowed: a name of the IANA database, as UTC or Europe/Berlin", name)
+			zone, err := zoneOf(string(args[2].(types.String)))
+			if err != nil {
+				return types.NewErr("time.format: %v", err)
 			}
 			text, err := formatMoment(at.In(zone), string(args[1].(types.String)))
 			if err != nil {

@@ -120,7 +120,9 @@ type WorkflowScope struct {
 	Number      int64
 	Name        string
 	Version     int
-	SessionTime string // RFC 3339, or empty
+	SessionTime string // RFC 3339, or empty: then there is no session
+	Session     int64  // its number
+	AttemptName string // in the session, or empty
 	Input       json.RawMessage
 	Error       *Error
 

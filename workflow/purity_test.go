@@ -19,7 +19,7 @@ var pure = []string{
 	"maps", "regexp", "slices", "sort", "strconv", "strings", "sync", "time", "unicode", "unicode/utf8",
 }
 
-var libraries = []string{"cel.dev/cel-go/", "github.com/goccy/go-yaml", "github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text/", "github.com/wI2L/jsondiff"}
+var libraries = []string{"cel.dev/cel-go/", "github.com/goccy/go-yaml", "github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text/", "github.com/wI2L/jsondiff", "github.com/redrive/redrive/workflow/cron"}
 
 // impure answers what a file does that the core must not.
 func impure(f *ast.File) (faults []string) {

@@ -12,7 +12,7 @@ import (
 
 // What expressions may read.
 var (
-	workflowReads  = []string{"error", "id", "input", "name", "number", "session_time", "version"}
+	workflowReads  = []string{"attempt_name", "error", "id", "input", "name", "number", "session", "session_time", "version"}
 	taskReads      = []string{"attempt", "error", "output", "status"}
 	iterationReads = []string{"number", "previous"}
 )

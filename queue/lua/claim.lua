@@ -16,8 +16,8 @@ end
 if rec.status ~= 'queued' or not going(x) then return {-2} end
 local reply = {1, now, x.epoch, rec.try, false, rec.given and call('HGET', KEYS[3], 'w:' .. ref) or false}
 if ARGV[8] ~= '' and x.epoch ~= ARGV[8] then
-  reply[5] = call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority', 'session_time', 'path', 'depth', 'parent')
-  reply[5][12] = call('HGET', KEYS[3], 'in')
+  reply[5] = call('HMGET', KEYS[1], 'number', 'project', 'workflow', 'version', 'definition', 'root', 'priority', 'session_time', 'path', 'depth', 'parent', 'session', 'attempt_name')
+  reply[5][14] = call('HGET', KEYS[3], 'in')
 end
 for i = 9, #ARGV do
   local raw = call('HGET', KEYS[2], ARGV[i])

@@ -10,7 +10,7 @@ import (
 // pureImports are the standard packages that the core may use: they compute.
 var pureImports = []string{
 	"bytes", "cmp", "crypto/sha256", "embed", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv", "io", "iter", "maps",
-	"math", "math/big", "reflect", "regexp", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8",
+	"math", "math/big", "math/bits", "reflect", "regexp", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8",
 	"sync", // sync.Once and sync.Pool around compiled values; goroutines are refused below
 }
 

@@ -23,7 +23,7 @@ func TestAnAttempt(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a))
 	require.Regexp(t, `^\d+$`, a["id"])
 	require.Regexp(t, `^\d+$`, a["sessionId"])
-	require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, a["sessionUuid"])
+	require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, a["sessionUuid"])
 	require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`, a["createdAt"])
 	for field, want := range map[string]any{
 		"status": "running", "index": 1.0, "sessionTime": "2023-08-17T18:56:24+09:00", "retryAttemptName": nil, "done": false, "success": false,

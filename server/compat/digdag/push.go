@@ -97,7 +97,7 @@ func (v *view) compile(project string, files map[string]string) ([]*dig.Workflow
 	var all []*dig.Workflow
 	var wrong dig.Problems
 	for _, file := range dig.Files(files) {
-		w, err := dig.Compile(files, file, dig.Options{ProjectID: id})
+		w, err := dig.Compile(files, file, dig.Options{ProjectID: id, Project: project})
 		if problems, ok := errors.AsType[dig.Problems](err); ok {
 			wrong = append(wrong, problems...)
 			continue

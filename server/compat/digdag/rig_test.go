@@ -178,10 +178,15 @@ func (r *rig) push(revision string, files map[string]string) map[string]any {
 // workflow is the id of the newest version of a workflow of the default project.
 func (r *rig) workflow(name string) string {
 	r.t.Helper()
-	p := r.get("/api/projects?name=default")["projects"].([]any)[0].(map[string]any)
-	all := r.get("/api/projects/" + p["id"].(string) + "/workflows?name=" + name)["workflows"].([]any)
+	all := r.get("/api/projects/" + r.projectID() + "/workflows?name=" + name)["workflows"].([]any)
 	require.Len(r.t, all, 1)
 	return all[0].(map[string]any)["id"].(string)
+}
+
+// projectID is the id of the default project.
+func (r *rig) projectID() string {
+	r.t.Helper()
+	return r.get("/api/projects?name=default")["projects"].([]any)[0].(map[string]any)["id"].(string)
 }
 
 // start starts a workflow, and answers the id of the attempt.

@@ -10,6 +10,8 @@ import (
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/compat/digdag/dig"
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // wireSchedule is a schedule as Digdag has it. One that is disabled shows what would be next.
@@ -199,7 +201,7 @@ func (h *handlers) backfill(c *gin.Context) error {
 		made.Attempts = append(made.Attempts, attempt{
 			// It has no id as long as it has not begun; Digdag's own dry run has 0 as well.
 			state: state{Status: "queued", ID: "0", RetryAttemptName: &r.Attempt, Params: object(nil), CreatedAt: instant(time.Now())},
-			Index: 1, Project: shown.Project, Workflow: shown.Workflow, SessionID: "0", SessionUUID: sessionUUID(s.Project, s.Workflow, tick), SessionTime: local(tick, zone),
+			Index: 1, Project: shown.Project, Workflow: shown.Workflow, SessionID: "0", SessionUUID: dig.SessionUUID(s.Project, s.Workflow, tick), SessionTime: local(tick, zone),
 		})
 	}
 	return answer(c, made)
@@ -226,12 +228,13 @@ func (q *backfillRequest) request(s *engine.Schedule, now time.Time) (engine.Bac
 	if q.Count == nil || !from.Before(now) {
 		return r, nil
 	}
+	times, err := cron.Of(s.Cron, s.TimeZone)
+	if err != nil {
+		return r, err
+	}
 	at := from.Add(-time.Nanosecond)
 	for range *q.Count {
-		next, err := engine.CronTime(s.Cron, s.TimeZone, at, true)
-		if err != nil {
-			return r, err
-		}
+		next := times.Next(at)
 		if next.IsZero() || !next.Before(r.To) {
 			return r, nil
 		}
@@ -243,10 +246,12 @@ func (q *backfillRequest) request(s *engine.Schedule, now time.Time) (engine.Bac
 
 // ticksOf are the sessions of a backfill.
 func ticksOf(s *engine.Schedule, r engine.BackfillRequest) (ticks []time.Time, err error) {
+	times, err := cron.Of(s.Cron, s.TimeZone)
+	if err != nil {
+		return nil, err
+	}
 	for at := r.From.Add(-time.Nanosecond); len(ticks) <= maxBackfill; {
-		if at, err = engine.CronTime(s.Cron, s.TimeZone, at, true); err != nil {
-			return nil, err
-		}
+		at = times.Next(at)
 		if at.IsZero() || !at.Before(r.To) {
 			return ticks, nil
 		}

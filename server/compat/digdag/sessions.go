@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat/digdag/dig"
 )
 
 // session is a session as Digdag has it.
@@ -26,7 +27,7 @@ func (v *view) session(project string, s *engine.Session) (session, error) {
 	}
 	made := session{
 		ID: strconv.FormatInt(s.Number, 10), Project: named{Name: project}, Workflow: named{Name: s.Workflow},
-		SessionUUID: sessionUUID(project, s.Workflow, s.Time), SessionTime: local(s.Time, o.Zone),
+		SessionUUID: dig.SessionUUID(project, s.Workflow, s.Time), SessionTime: local(s.Time, o.Zone),
 	}
 	if made.Project.ID, err = v.projectID(project); err != nil {
 		return made, err
@@ -35,7 +36,7 @@ func (v *view) session(project string, s *engine.Session) (session, error) {
 		return made, err
 	}
 	if s.Last != nil {
-		last := stateOf(s.Last)
+		last := stateOf(s.Last, o)
 		made.LastAttempt = &last
 	}
 	return made, nil

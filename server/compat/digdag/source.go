@@ -1,7 +1,9 @@
 package digdag
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat/digdag/dig"
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // mark begins a file in the source of a workflow: YAML has no comment there, so no file of Digdag's does.
@@ -54,19 +57,52 @@ func unpack(source string) (files map[string]string, main string) {
 // opened is a version of a workflow as Digdag sees it.
 type opened struct {
 	*dig.Workflow
-	Zone *time.Location
-	Dig  bool // a workflow file made it
+	Zone  *time.Location
+	Dig   bool        // a workflow file made it
+	times *cron.Times // of its schedule; nil = it has none
+}
+
+// params are those of an attempt. Where the workflow has a schedule, Digdag adds the times beside that of the session.
+func (o *opened) params(x *engine.Execution) json.RawMessage {
+	params := object(x.Input)
+	if o.times == nil {
+		return params
+	}
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(params, &given); err != nil {
+		return params
+	}
+	at, _ := place(x)
+	text := bytes.Clone(bytes.TrimSuffix(bytes.TrimSpace(params), []byte("}")))
+	for _, add := range []struct {
+		name string
+		time time.Time
+	}{{"last_session_time", o.times.Last(at.AddDate(-9, 0, 0), at.Add(-time.Nanosecond))}, {"next_session_time", o.times.Next(at)}} {
+		if _, there := given[add.name]; there || add.time.IsZero() {
+			continue
+		}
+		if len(given) > 0 {
+			text = append(text, ',')
+		}
+		given[add.name] = nil
+		text = fmt.Appendf(text, "%q:%q", add.name, local(add.time, o.Zone))
+	}
+	return append(text, '}')
 }
 
 // open reads what Digdag needs to know of a version. One that was published natively has no workflow
 // file: its config is its definition, its time zone UTC.
 func open(w *engine.Workflow, projectID string) *opened {
 	if files, main := unpack(w.Source); main != "" {
-		made, err := dig.Compile(files, main, dig.Options{ProjectID: projectID})
+		made, err := dig.Compile(files, main, dig.Options{ProjectID: projectID, Project: w.Project})
 		if err == nil && made.Name == w.Name {
-			zone, err := time.LoadLocation(made.TimeZone)
+			o := &opened{Workflow: made, Dig: true}
+			o.Zone, err = time.LoadLocation(made.TimeZone)
+			if s := made.Schedule; s != nil && err == nil {
+				o.times, err = cron.Parse(s.Cron, o.Zone)
+			}
 			if err == nil {
-				return &opened{made, zone, true}
+				return o
 			}
 		}
 	}
@@ -74,8 +110,8 @@ func open(w *engine.Workflow, projectID string) *opened {
 	if len(config) == 0 {
 		config = json.RawMessage("{}")
 	}
-	return &opened{&dig.Workflow{
+	return &opened{Zone: time.UTC, Workflow: &dig.Workflow{
 		Name: w.Name, TimeZone: "UTC", Config: config,
 		Root: &dig.Task{Suffix: "+" + w.Name, Group: true, Config: json.RawMessage("{}"), Export: json.RawMessage("{}")},
-	}, time.UTC, false}
+	}}
 }

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/google/uuid"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/compat/digdag/dig"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -183,7 +183,7 @@ func (v *view) attempt(x *engine.Execution) (attempt, error) {
 	if err != nil {
 		return attempt{}, err
 	}
-	a := attempt{state: stateOf(x), Index: 1, Project: named{Name: x.Project}, Workflow: named{Name: x.Workflow}}
+	a := attempt{state: stateOf(x, o), Index: 1, Project: named{Name: x.Project}, Workflow: named{Name: x.Workflow}}
 	if a.Project.ID, err = v.projectID(x.Project); err != nil {
 		return a, err
 	}
@@ -194,7 +194,7 @@ func (v *view) attempt(x *engine.Execution) (attempt, error) {
 	if x.Session != nil {
 		a.Index = x.Session.Attempt
 	}
-	a.SessionID, a.SessionUUID, a.SessionTime = strconv.FormatInt(number, 10), sessionUUID(x.Project, x.Workflow, at), local(at, o.Zone)
+	a.SessionID, a.SessionUUID, a.SessionTime = strconv.FormatInt(number, 10), dig.SessionUUID(x.Project, x.Workflow, at), local(at, o.Zone)
 	return a, nil
 }
 
@@ -210,17 +210,19 @@ func (v *view) attempts(all []engine.Execution) ([]attempt, error) {
 	return made, nil
 }
 
-// place is the session of an execution. One without has a time of its own, and the number 0.
+// place is the session of an execution. One without has the number 0, and the time that a require> handed on, or that
+// of its creation.
 func place(x *engine.Execution) (time.Time, int64) {
-	if x.Session == nil {
+	if x.Session != nil {
+		return x.Session.Time, x.Session.Number
+	}
+	var handed struct {
+		SessionTime time.Time `json:"session_time"`
+	}
+	if x.Parent == nil || json.Unmarshal(x.Input, &handed) != nil || handed.SessionTime.IsZero() {
 		return x.CreatedAt.Truncate(time.Second), 0
 	}
-	return x.Session.Time, x.Session.Number
-}
-
-// sessionUUID is the same for all attempts of a session.
-func sessionUUID(project, name string, at time.Time) string {
-	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("redrive:session:"+project+":"+name+":"+strconv.FormatInt(at.Unix(), 10))).String()
+	return handed.SessionTime.Truncate(time.Second), 0
 }
 
 // statuses are Treasure Data's, of which Digdag's are a part.
@@ -229,12 +231,12 @@ var statuses = map[workflow.ExecutionStatus]string{
 	workflow.ExecutionSucceeded: "success", workflow.ExecutionFailed: "error", workflow.ExecutionTimedOut: "error", workflow.ExecutionCanceled: "killed",
 }
 
-func stateOf(x *engine.Execution) state {
+func stateOf(x *engine.Execution, o *opened) state {
 	s := state{
 		Status: statuses[x.Status], ID: strconv.FormatInt(x.Number, 10), RetryAttemptName: attemptName(x), Done: x.Status.Ended(),
 		Success:         x.Status == workflow.ExecutionSucceeded,
 		CancelRequested: x.Status == workflow.ExecutionCanceling || x.Status == workflow.ExecutionCanceled,
-		Params:          object(x.Input), CreatedAt: instant(x.CreatedAt),
+		Params:          o.params(x), CreatedAt: instant(x.CreatedAt),
 	}
 	if s.Done {
 		s.FinishedAt = instantOf(x.EndedAt)

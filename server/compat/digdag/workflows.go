@@ -210,11 +210,13 @@ func (h *handlers) truncate(c *gin.Context) error {
 	case "day":
 		at = time.Date(y, m, d, 0, 0, 0, 0, o.Zone)
 	case "schedule", "next_schedule":
-		if o.Schedule == nil {
+		if o.times == nil {
 			return refuse("mode is %q, and the workflow has no schedule; allowed: second, minute, hour, day", mode)
 		}
-		if at, err = engine.CronTime(o.Schedule.Cron, o.TimeZone, at, mode == "next_schedule"); err != nil {
-			return err
+		if mode == "schedule" {
+			at = o.times.Last(time.Unix(0, 0), at)
+		} else {
+			at = o.times.Next(at)
 		}
 	default:
 		return refuse("mode is %q; allowed: second, minute, hour, day, schedule, next_schedule", mode)

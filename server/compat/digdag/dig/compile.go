@@ -15,6 +15,7 @@ import (
 // Options are what a compilation needs to know beside the files.
 type Options struct {
 	ProjectID string
+	Project   string // its name
 }
 
 // Workflow is a compiled workflow file.
@@ -33,9 +34,10 @@ type Task struct {
 	Suffix   string // of its full name, behind that of the task around it: +load, ^sub; "" = it is that task
 	Native   string // name of the native task; "" = the workflow itself
 	Helper   string // name of the native task that computes its templates; "" = none
-	Loop     bool   // its instances are those of a for_each>, or with Names nil of a loop>
+	Loop     bool   // its instances are those of a for_each>, with Range of a for_range>, else with Names nil of a loop>
 	Parallel bool   // of a loop: its turns do not wait for one another
 	Names    []string
+	Range    bool   // of a loop: it is a for_range>
 	Inside   string // what stands between its name and those of the tasks in it: ^sub, or nothing
 	Group    bool
 	Config   json.RawMessage
@@ -69,6 +71,8 @@ type compiler struct {
 	problems Problems
 	out      *Workflow
 	size     int // tasks so far
+
+	variables map[string]string // of the session
 }
 
 // place is where in the files something stands, and what it may use there.

@@ -2,6 +2,7 @@ package dig
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -129,6 +130,9 @@ func TestVariables(t *testing.T) {
 		"the session is nobody's": {"_export: {session_date: no}\n+a: {echo>: '${attempt_id}'}", `"${workflow.number}"`},
 		"constants":               {"+a: {echo>: '${task_name} ${project_id} ${timezone}'}", `"${\"+w+a\"} ${\"7\"} ${\"UTC\"}"`},
 		"nothing":                 {"+a: {echo>: 'a${}b${ }c'}", `"abc"`},
+		"ids":                     {"+a: {echo>: '${session_id} ${retry_attempt_name}'}", `"${workflow.session} ${(workflow.attempt_name in [null, \"schedule-w\"] ? \"\" : workflow.attempt_name)}"`},
+		"the time before":         {"timezone: Asia/Tokyo\nschedule: {daily>: '07:00:00'}\n+a: {echo>: '${last_session_date}'}", `"${time.format(time.last(\"0 0 * * *\", \"Asia/Tokyo\", (workflow.session_time == null ? workflow.input.session_time : workflow.session_time)), \"%F\", \"Asia/Tokyo\")}"`},
+		"the time behind":         {"schedule: {minutes_interval>: 10}\n+a: {echo>: '${next_session_unixtime}'}", `"${int(timestamp(time.next(\"@every 10m\", \"UTC\", (workflow.session_time == null ? workflow.input.session_time : workflow.session_time))))}"`},
 		"no end":                  {"+a: {echo>: 'a${b'}", `"a$${b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,6 +178,24 @@ _export: {n: 2, twice: "${n * 2}", list: [1, 2]}
 	require.False(t, shown, full)
 }
 
+func TestMomentIsThereForThoseWhoCallIt(t *testing.T) {
+	_, d := compiled(t, `
+timezone: Asia/Tokyo
++a: {echo>: '${moment(session_time).format("YYYY")}'}
++b: {echo>: '${new Date(session_time).getDay()}'}
++c: {echo>: '${1 + 1}'}
++d: {_export: {moment: 7}, echo>: '${moment + 1}'}
+`)
+	for name, want := range map[string]string{"a-vars": `["moment"] Asia/Tokyo`, "b-vars": `[] Asia/Tokyo`, "c-vars": `[] `, "d-vars": `[] `} {
+		var with struct {
+			Libraries []string
+			TimeZone  string `json:"time_zone"`
+		}
+		require.NoError(t, json.Unmarshal(task(t, d, name).With, &with))
+		require.Equal(t, want, fmt.Sprintf("%q %s", with.Libraries, with.TimeZone), name)
+	}
+}
+
 func TestLoops(t *testing.T) {
 	w, d := compiled(t, `
 +each:
@@ -192,6 +214,10 @@ func TestLoops(t *testing.T) {
   loop>: ${n}
   _do:
     +a: {echo>: "${i}"}
++steps:
+  for_range>: {from: -10, to: "${last}", step: 10}
+  _do:
+    +s: {for_range>: {from: 0, to: 9, slices: 2}, _do: {echo>: "${range.from} ${range.index}"}}
 `)
 	each := task(t, d, "each")
 	require.Equal(t, 1, each.ForEach.MaxParallel)
@@ -208,6 +234,8 @@ func TestLoops(t *testing.T) {
 		"each[0-apple.1-eat].in[2]": "+w+each^sub+for-0=fruit=0=apple&1=verb=1=eat+in^sub+loop-2",
 		"one[1-a~20very~20long]":    "+w+one^sub+for-0=x=1=a+very+l",
 		"two[0].a":                  "+w+two^sub+loop-0+a",
+		"steps[-10.0]":              "+w+steps^sub+range-from=-10&to=0",
+		"steps[-10.0].s[5.9]":       "+w+steps^sub+range-from=-10&to=0+s^sub+range-from=5&to=9",
 		"native.other":              "+w+native+other",
 	} {
 		full, _, shown := w.FullName(ref)
@@ -294,7 +322,7 @@ func TestSchedules(t *testing.T) {
 
 func TestWhatCannotRunIsRefused(t *testing.T) {
 	for source, want := range map[string]string{
-		"+a:\n  py>: tasks.run\n":                                             "w.dig:1: task +w+a: operator py>: is not available (allowed: call>, echo>, fail>, for_each>, http>, if>, loop>, require>, sh>, wait>)",
+		"+a:\n  py>: tasks.run\n":                                             "w.dig:1: task +w+a: operator py>: is not available (allowed: call>, echo>, fail>, for_each>, for_range>, http>, if>, loop>, require>, sh>, wait>)",
 		"+g:\n  +a:\n    echo>: 1\n    color: red\n":                          "w.dig:4: task +w+g+a: operator echo>: color: cannot be used (allowed: _background, _after, _retry, _export, _disable)",
 		"+a:\n  echo>: 1\n  sh>: ls\n":                                        "w.dig:3: task +w+a: operator echo>: sh>: is a second operator (allowed: one operator in a task)",
 		"+a:\n  echo>: 1\n  +b:\n    echo>: 1\n":                              "+b: a task with an operator holds no tasks",
@@ -311,9 +339,16 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 		"_export: 1\n+a: {echo>: 1}":                                          "_export is a number (allowed: an object",
 		"+a: {_retry: many, echo>: 1}":                                        "_retry cannot be this (allowed: how often it is tried again, 0 to 999",
 		"+a: {_retry: {limit: 1, jitter: 1}, echo>: 1}":                       "_retry has jitter",
-		"+a: {echo>: '${session_uuid}'}":                                      "${session_uuid}: there is no session_uuid: sessions have numbers here (allowed: attempt_id, project_id",
-		"+a: {echo>: '${moment(session_time).format()}'}":                     "there is no moment: there is no moment.js",
-		"+a: {echo>: '${last_session_time}'}":                                 "the sessions before and after are not known inside an execution",
+		"+a: {echo>: '${task_id}'}":                                           "${task_id}: there is no task_id: tasks have names here (allowed: attempt_id, project_id",
+		"+a: {echo>: '${moment}'}":                                            "there is no moment: it is a function, to be called as moment(session_time)",
+		"+a: {echo>: '${last_session_time}'}":                                 "there is no last_session_time: the workflow has no schedule",
+		"+a: {echo>: '${moment(next_session_date).format()}'}":                "there is no next_session_date: the workflow has no schedule",
+		"+a: {echo>: '${last_executed_session_date}'}":                        "there is no last_executed_session_date: which session ran before is not known inside an execution; last_session_date is the time before in the schedule",
+		"+a: {for_range>: 3, _do: {echo>: 1}}":                                "this is a number (allowed: from, to, and step or slices",
+		"+a: {for_range>: {from: 1, to: 2}, _do: {echo>: 1}}":                 "what the range is made of is not clear (allowed: from, to, and step or slices",
+		"+a: {for_range>: {from: 1, to: 2, step: 1, slices: 1}, _do: {}}":     "what the range is made of is not clear",
+		"+a: {for_range>: {from: 1, to: 2, step: 0}, _do: {}}":                "step: cannot be this (allowed: a whole number",
+		"+a: {for_range>: {from: 1, to: 2, step: 1, by: 0}, _do: {}}":         "by: cannot be used",
 		"_export: {a: '${b}', b: '${a}'}\n+a: {echo>: '${a}'}":                "a variable refers to itself",
 		"_export: {a: ['${b}'], b: ['${a}']}\n+a: {echo>: '${a}'}":            "a variable refers to itself",
 		"+a: {loop>: 1, _do: {echo>: '${task_name}'}}":                        "${task_name}: is not known in a loop",

@@ -147,6 +147,8 @@ type scripts struct {
 	templates []string
 	variables map[string]string // name -> CEL, "" = computed
 	computed  [][2]string       // name and template of variables that are computed, in their order
+	moment    bool              // Moment.js is called
+	dates     bool              // Date may be
 }
 
 // script has a template computed before the task, and answers where its value is found.
@@ -175,8 +177,14 @@ func (c *compiler) collect(t *place, template string, depth int) {
 			if _, known := t.helper.variables[word]; known || literals[word] || depth > maxNested {
 				continue
 			}
-			_, no := unknown[word]
-			if no && (word != "moment" || strings.Contains(p.script, "moment(")) || c.isSet(t, word) {
+			switch {
+			case c.isSet(t, word):
+				c.give(t, word, depth)
+			case word == "moment":
+				t.helper.moment = true
+			case word == "Date":
+				t.helper.dates = true
+			case c.unknown(word) != "":
 				c.give(t, word, depth)
 			}
 		}
@@ -210,7 +218,7 @@ func (c *compiler) give(t *place, word string, depth int) {
 
 // isSet reports whether a word is a variable of the session, a loop or an _export.
 func (c *compiler) isSet(t *place, word string) bool {
-	if _, ok := session[word]; ok || word == "task_name" || word == "project_id" {
+	if _, ok := c.session()[word]; ok || word == "task_name" || word == "project_id" {
 		return true
 	}
 	for s := t.scope; s != nil; s = s.parent {
@@ -264,8 +272,8 @@ func computes(template string) string {
 	return b.String()
 }
 
-// with is the input of the task that computes.
-func (h *scripts) with() json.RawMessage {
+// with is the input of the task that computes. Dates are those of the workflow's time zone.
+func (h *scripts) with(zone string) json.RawMessage {
 	variables := &value{kind: object}
 	names := make([]string, 0, len(h.variables))
 	for name, cel := range h.variables {
@@ -283,6 +291,12 @@ func (h *scripts) with() json.RawMessage {
 	made := &value{kind: object}
 	made.put("script", &value{kind: text, text: escaped(h.text())})
 	made.put("input", input)
+	if h.moment {
+		made.put("libraries", &value{kind: list, items: []*value{{kind: text, text: "moment"}}})
+	}
+	if h.moment || h.dates {
+		made.put("time_zone", &value{kind: text, text: zone})
+	}
 	return raw(made)
 }
 

@@ -123,6 +123,47 @@ func (c *compiler) loop(t *place, config, command *value, task *Task) (workflow.
 	return c.over(t, config, task, over)
 }
 
+// forRange goes through a range of numbers in steps, or in so many slices.
+func (c *compiler) forRange(t *place, config, command *value, task *Task) (workflow.Task, map[string]string) {
+	const allowed = "from, to, and step or slices: {from: 0, to: 10, step: 3}"
+	if command.kind != object {
+		c.wrong(t, allowed, "this is %s", command.kind)
+		return workflow.Task{}, nil
+	}
+	numbers := map[string]string{}
+	for i, key := range command.keys {
+		item, least := command.items[i], 1
+		if key == "from" || key == "to" {
+			least = -1 << 53
+		}
+		n, ok := whole(item, least, 1<<53)
+		switch {
+		case !slices.Contains([]string{"from", "to", "step", "slices"}, key):
+			c.wrong(t, allowed, "%s: cannot be used", key)
+		case ok:
+			numbers[key] = strconv.Itoa(n)
+		case item.kind == text && strings.Contains(item.text, "${"):
+			numbers[key] = "int(" + c.cel(t, item, 0) + ")"
+		default:
+			c.wrong(t, "a whole number, of steps and slices one from 1 on, or ${...}", "%s: cannot be this", key)
+		}
+	}
+	if command.get("from") == nil || command.get("to") == nil || (command.get("step") == nil) == (command.get("slices") == nil) {
+		c.wrong(t, allowed, "what the range is made of is not clear")
+	}
+	step := numbers["step"]
+	if slices := numbers["slices"]; slices != "" {
+		step = "cel.bind(n, " + slices + ", (t - f + n - 1) / n)"
+	}
+	items := fmt.Sprintf(`cel.bind(f, %s, cel.bind(t, %s, cel.bind(s, %s, lists.range(f < t ? (t - f + s - 1) / s : 0).map(i, {"from": f + i * s, "to": math.least(f + i * s + s, t), "index": i}))))`,
+		numbers["from"], numbers["to"], step)
+	task.Range = true
+	over := c.turns(t, []string{"range"}, []string{items})
+	at := over.set["range"]
+	over.key = fmt.Sprintf(`"%%d.%%d".format([%s.from, %s.to])`, at, at)
+	return c.over(t, config, task, over)
+}
+
 // over compiles a loop: a group for each of its turns.
 func (c *compiler) over(t *place, config *value, task *Task, o turns) (workflow.Task, map[string]string) {
 	task.Group, task.Loop = true, true
@@ -212,7 +253,7 @@ func (c *compiler) require(t *place, config, command *value, _ *Task) (workflow.
 		c.wrong(t, "an object, as params: {name: value}", "params: cannot be this")
 	}
 	if input.get("session_time") == nil {
-		input.put("session_time", &value{kind: text, text: "${" + strings.NewReplacer("MOMENT", moment, "ZONE", literal(c.out.TimeZone)).Replace(session["session_time"]) + "}"})
+		input.put("session_time", &value{kind: text, text: "${" + c.session()["session_time"] + "}"})
 	}
 	task := made(workflow.TypeWorkflow, "name", &value{kind: text, text: name}, "input", input)
 	if truth(config.get("ignore_failure")) {

@@ -55,7 +55,7 @@ func (c *compiler) environment(t *place, config *value, command string) *value {
 		own = nil
 	}
 	for _, word := range slices.Compact(slices.Sorted(slices.Values(shells.FindAllString(command, -1)))) {
-		if _, no := unknown[word]; no || own.get(word) != nil || !c.isSet(t, word) || word == "task_name" && t.scope.inLoop() {
+		if own.get(word) != nil || !c.isSet(t, word) || word == "task_name" && t.scope.inLoop() {
 			continue
 		}
 		if found, ok := c.lookup(t, []step{{key: word}}); ok && (found.cel != "" || found.value.kind != object && found.value.kind != list) {

@@ -109,8 +109,12 @@ func (t *Task) helps(native string) bool {
 	return false
 }
 
-// turn is the name of a turn of a loop, by its native key: +loop-0, or +for-0=fruit=1=orange.
+// turn is the name of a turn of a loop, by its native key: +loop-0, +range-from=0&to=10, or +for-0=fruit=1=orange.
 func (t *Task) turn(key string) string {
+	if t.Range {
+		from, to, _ := strings.Cut(key, ".")
+		return "+range-from=" + from + "&to=" + to
+	}
 	if len(t.Names) == 0 {
 		return "+loop-" + key
 	}

@@ -17,16 +17,17 @@ type operator struct {
 
 func operators() map[string]operator {
 	return map[string]operator{
-		"sh>":       {[]string{"shell", "_env"}, (*compiler).sh},
-		"echo>":     {nil, (*compiler).echo},
-		"fail>":     {nil, (*compiler).fail},
-		"wait>":     {[]string{"blocking", "poll_interval"}, (*compiler).wait},
-		"http>":     {httpParams, (*compiler).http},
-		"if>":       {[]string{"_do", "_else_do"}, (*compiler).branch},
-		"for_each>": {[]string{"_do", "_parallel"}, (*compiler).forEach},
-		"loop>":     {[]string{"_do", "_parallel"}, (*compiler).loop},
-		"call>":     {nil, (*compiler).call},
-		"require>":  {[]string{"session_time", "params", "ignore_failure", "rerun_on", "project_name"}, (*compiler).require},
+		"sh>":        {[]string{"shell", "_env"}, (*compiler).sh},
+		"echo>":      {nil, (*compiler).echo},
+		"fail>":      {nil, (*compiler).fail},
+		"wait>":      {[]string{"blocking", "poll_interval"}, (*compiler).wait},
+		"http>":      {httpParams, (*compiler).http},
+		"if>":        {[]string{"_do", "_else_do"}, (*compiler).branch},
+		"for_each>":  {[]string{"_do", "_parallel"}, (*compiler).forEach},
+		"for_range>": {[]string{"_do", "_parallel"}, (*compiler).forRange},
+		"loop>":      {[]string{"_do", "_parallel"}, (*compiler).loop},
+		"call>":      {nil, (*compiler).call},
+		"require>":   {[]string{"session_time", "params", "ignore_failure", "rerun_on", "project_name"}, (*compiler).require},
 	}
 }
 
@@ -94,7 +95,7 @@ func (c *compiler) operator(t *place, config *value, task *Task, names *naming, 
 	}
 	task.Helper = at.helper.name
 	made.Needs = []string{task.Helper}
-	computes := workflow.Task{Name: task.Helper, Description: "Computes what stands in ${...} of " + t.full + ".", Type: "script", With: at.helper.with()}
+	computes := workflow.Task{Name: task.Helper, Description: "Computes what stands in ${...} of " + t.full + ".", Type: "script", With: at.helper.with(c.out.TimeZone)}
 	return []workflow.Task{computes, made}, stores
 }
 

@@ -53,40 +53,6 @@ func (s *scope) storedUnder(name string) string {
 	return ""
 }
 
-// session are Digdag's variables of the session, as CEL; ZONE is the workflow's time zone.
-var session = map[string]string{
-	"session_time":         `time.format(MOMENT, "%FT%T%:z", ZONE)`,
-	"session_date":         `time.format(MOMENT, "%F", ZONE)`,
-	"session_date_compact": `time.format(MOMENT, "%Y%m%d", ZONE)`,
-	"session_local_time":   `time.format(MOMENT, "%F %T", ZONE)`,
-	"session_tz_offset":    `time.format(MOMENT, "%z", ZONE)`,
-	"session_unixtime":     `int(timestamp(MOMENT))`,
-	"attempt_id":           `workflow.number`,
-	"timezone":             `ZONE`,
-}
-
-// moment is the session time; of an execution without a session what its input says, as a require> hands on.
-const moment = `(workflow.session_time == null ? workflow.input.session_time : workflow.session_time)`
-
-// unknown are variables of Digdag that are not here, with why.
-var unknown = map[string]string{
-	"session_uuid": "sessions have numbers here", "session_id": "it is not known inside an execution", "task_id": "tasks have names here",
-	"retry_attempt_name": "it is not known inside an execution", "moment": "there is no moment.js; session_date, session_date_compact and Date are there",
-	"last_session_time": "", "last_session_date": "", "last_session_date_compact": "", "last_session_local_time": "", "last_session_tz_offset": "", "last_session_unixtime": "",
-	"next_session_time": "", "next_session_date": "", "next_session_date_compact": "", "next_session_local_time": "", "next_session_tz_offset": "", "next_session_unixtime": "",
-	"last_executed_session_time": "", "last_executed_session_unixtime": "",
-}
-
-// allowedVariables names what may be used instead.
-func allowedVariables() string {
-	names := []string{"task_name", "project_id"}
-	for name := range session {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ") + ", what _export, a loop, http> or the params of the attempt set"
-}
-
 // meant is what a path means: a value of a file, or CEL.
 type meant struct {
 	value *value
@@ -94,18 +60,11 @@ type meant struct {
 }
 
 // lookup finds what a path means. Runtime variables cannot be set by anybody else;
-// then the nearest level counts, and at last the params of the attempt.
+// then the nearest level counts, and at last the params of the attempt, which have no name of Digdag's.
 func (c *compiler) lookup(t *place, path []step) (meant, bool) {
 	name := path[0].key
 	if cel, ok := c.runtime(t, name); ok {
 		return meant{cel: reach(cel, path[1:])}, true
-	}
-	if why, ok := unknown[name]; ok {
-		if why == "" {
-			why = "the sessions before and after are not known inside an execution"
-		}
-		c.wrong(t, allowedVariables(), "${%s}: there is no %s: %s", name, name, why)
-		return meant{}, false
 	}
 	dotted := dots(path)
 	for s := t.scope; s != nil; s = s.parent {
@@ -121,6 +80,10 @@ func (c *compiler) lookup(t *place, path []step) (meant, bool) {
 			return found, true
 		}
 	}
+	if why := c.unknown(name); why != "" {
+		c.wrong(t, c.allowedVariables(), "${%s}: there is no %s: %s", name, name, why)
+		return meant{}, false
+	}
 	return meant{cel: reach("workflow.input", path)}, true
 }
 
@@ -134,8 +97,8 @@ func (c *compiler) runtime(t *place, name string) (string, bool) {
 	case "project_id":
 		return literal(c.options.ProjectID), true
 	}
-	cel, ok := session[name]
-	return strings.NewReplacer("MOMENT", moment, "ZONE", literal(c.out.TimeZone)).Replace(cel), ok
+	cel, ok := c.session()[name]
+	return cel, ok
 }
 
 func dots(path []step) string {

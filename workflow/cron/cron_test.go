@@ -1,4 +1,4 @@
-package engine
+package cron
 
 import (
 	"strings"
@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-func cronIn(t testing.TB, expression, zone string) *cronTimes {
+func cronIn(t testing.TB, expression, zone string) *Times {
 	t.Helper()
-	c, err := timesOf(expression, zone)
+	c, err := Of(expression, zone)
 	require.NoError(t, err)
 	return c
 }
@@ -58,7 +58,7 @@ func TestNextTimes(t *testing.T) {
 		times := cronIn(t, c.cron, c.zone)
 		now := instant(t, c.after)
 		for want := range strings.FieldsSeq(c.want) {
-			now = times.next(now)
+			now = times.Next(now)
 			require.Equal(t, want, now.Format(time.RFC3339), c.what)
 		}
 	}
@@ -70,7 +70,7 @@ func TestCronIsRefused(t *testing.T) {
 		"*/0 * * * *", "0 0 30 2 *", "0 0 31 4,6 *", ", * * * *", "@often", "@every", "@every 0s", "@every 500ms", "@every 1.5s", "@every -5m",
 		"TZ=UTC * * * * *", "CRON_TZ=Europe/Berlin 0 0 * * *", "TZ=x", "-1 * * * *",
 	} {
-		_, err := timesOf(bad, "UTC")
+		_, err := Of(bad, "UTC")
 		require.Error(t, err, bad)
 	}
 }
@@ -83,12 +83,12 @@ func TestNextIsTheNext(t *testing.T) {
 		expression := rapid.SampledFrom([]string{"*", "*/7", "0", "15,45", "59"}).Draw(r, "minute") + " " +
 			rapid.SampledFrom([]string{"*", "*/2", "0", "1-3", "2", "23"}).Draw(r, "hour") + " * * " +
 			rapid.SampledFrom([]string{"*", "0,6", "1-5"}).Draw(r, "day")
-		times, err := timesOf(expression, rapid.SampledFrom(zones).Draw(r, "zone"))
+		times, err := Of(expression, rapid.SampledFrom(zones).Draw(r, "zone"))
 		if err != nil {
 			r.Fatal(err)
 		}
 		start := instant(t, rapid.SampledFrom(starts).Draw(r, "start")).Add(time.Duration(rapid.IntRange(0, 30*3600).Draw(r, "after")) * time.Second)
-		got := times.next(start)
+		got := times.Next(start)
 		if !got.After(start) {
 			r.Fatalf("%q: %s is not after %s", expression, got, start)
 		}
@@ -104,13 +104,13 @@ func TestNextIsTheNext(t *testing.T) {
 }
 
 // shows reports whether the clocks show a time at m that the expression names.
-func shows(c *cronTimes, m time.Time) bool {
+func shows(c *Times, m time.Time) bool {
 	l := m.In(c.zone)
 	day := time.Date(l.Year(), l.Month(), l.Day(), 0, 0, 0, 0, time.UTC)
 	return l.Second() == 0 && c.onDay(day) && c.spec.Hour&(1<<uint(l.Hour())) != 0 && c.spec.Minute&(1<<uint(l.Minute())) != 0
 }
 
-func shownBefore(c *cronTimes, m time.Time) bool {
+func shownBefore(c *Times, m time.Time) bool {
 	const clock = "2006-01-02T15:04"
 	for back := 30 * time.Minute; back <= 2*time.Hour; back += 30 * time.Minute {
 		if m.Add(-back).In(c.zone).Format(clock) == m.In(c.zone).Format(clock) {
@@ -120,7 +120,7 @@ func shownBefore(c *cronTimes, m time.Time) bool {
 	return false
 }
 
-func endsGap(c *cronTimes, m time.Time) bool {
+func endsGap(c *Times, m time.Time) bool {
 	_, before := m.Add(-time.Second).In(c.zone).Zone()
 	_, after := m.In(c.zone).Zone()
 	return after > before && !c.real
@@ -128,7 +128,7 @@ func endsGap(c *cronTimes, m time.Time) bool {
 
 func TestLastIsTheLatestNext(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		c, err := timesOf(rapid.SampledFrom([]string{"* * * * *", "@hourly", "0 3 * * 1", "0 0 1 1 *", "@every 7m"}).Draw(r, "cron"), "Europe/Berlin")
+		c, err := Of(rapid.SampledFrom([]string{"* * * * *", "@hourly", "0 3 * * 1", "0 0 1 1 *", "@every 7m"}).Draw(r, "cron"), "Europe/Berlin")
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -136,14 +136,14 @@ func TestLastIsTheLatestNext(t *testing.T) {
 		till := after.Add(time.Duration(rapid.IntRange(0, 3*86_400).Draw(r, "till")) * time.Second)
 		var want time.Time
 		n := 0
-		for m := c.next(after); !m.After(till); m = c.next(m) {
+		for m := c.Next(after); !m.After(till); m = c.Next(m) {
 			want = m
 			n++
 		}
-		if got := c.last(after, till); !got.Equal(want) {
+		if got := c.Last(after, till); !got.Equal(want) {
 			r.Fatalf("want %s, got %s", want, got)
 		}
-		if got := c.count(after.Add(time.Nanosecond), till.Add(time.Nanosecond), 100); got != min(n, 100) {
+		if got := c.Count(after.Add(time.Nanosecond), till.Add(time.Nanosecond), 100); got != min(n, 100) {
 			r.Fatalf("want %d times, got %d", n, got)
 		}
 	})
@@ -155,13 +155,13 @@ func FuzzCron(f *testing.F) {
 		f.Add(seed, "Europe/Berlin")
 	}
 	f.Fuzz(func(t *testing.T, expression, zone string) {
-		c, err := timesOf(expression, zone)
+		c, err := Of(expression, zone)
 		if err != nil {
 			return
 		}
 		now := time.Unix(1_790_000_000, 0)
 		for range 5 {
-			next := c.next(now)
+			next := c.Next(now)
 			if next.IsZero() {
 				return
 			}

@@ -1,4 +1,5 @@
-package engine
+// Package cron computes the times that a cron expression names in a time zone.
+package cron
 
 import (
 	"fmt"
@@ -6,19 +7,18 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // the time zones, for machines and images that have none
 
 	"github.com/robfig/cron/v3"
 )
 
-// cronTimes are the times that a cron expression names in a time zone. It reads
+// Times are the times that a cron expression names in a time zone. It reads
 // no clock: the same question has the same answer anywhere.
 //
 // Where clocks are put forward, a time that is left out is moved to the moment
 // right after the gap; where they are put back, a time that comes twice counts
 // the first time. An expression for every hour follows real hours instead: it
 // leaves the gap out and runs in both of the doubled hours.
-type cronTimes struct {
+type Times struct {
 	spec  *cron.SpecSchedule // nil for @every
 	every time.Duration      // counted from 1970-01-01T00:00:00Z
 	zone  *time.Location
@@ -31,10 +31,11 @@ const (
 	horizon  = 9 * 366 // days: 29 February may be 8 years away
 )
 
-const cronAllowed = "minute hour day-of-month month day-of-week, as 30 2 * * 1-5, or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m"
+// Allowed says what an expression may be.
+const Allowed = "minute hour day-of-month month day-of-week, as 30 2 * * 1-5, or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m"
 
-// parseCron reads five fields or a descriptor.
-func parseCron(expression string, zone *time.Location) (*cronTimes, error) {
+// Parse reads five fields or a descriptor.
+func Parse(expression string, zone *time.Location) (*Times, error) {
 	if strings.Contains(expression, "TZ=") {
 		return nil, fmt.Errorf("names a time zone, which belongs into time_zone")
 	}
@@ -47,10 +48,10 @@ func parseCron(expression string, zone *time.Location) (*cronTimes, error) {
 		if asked, err := time.ParseDuration(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(expression), "@every"))); err != nil || asked != p.Delay {
 			return nil, fmt.Errorf("@every takes whole seconds, at least one")
 		}
-		return &cronTimes{every: p.Delay, zone: zone}, nil
+		return &Times{every: p.Delay, zone: zone}, nil
 	case *cron.SpecSchedule:
-		c := &cronTimes{spec: p, zone: zone, real: p.Hour&allHours == allHours}
-		if c.next(time.Unix(0, 0)).IsZero() {
+		c := &Times{spec: p, zone: zone, real: p.Hour&allHours == allHours}
+		if c.Next(time.Unix(0, 0)).IsZero() {
 			return nil, fmt.Errorf("names a time that never comes")
 		}
 		return c, nil
@@ -58,8 +59,8 @@ func parseCron(expression string, zone *time.Location) (*cronTimes, error) {
 	return nil, fmt.Errorf("is of a kind that is not known")
 }
 
-// next is the first time after t, zero when there is none.
-func (c *cronTimes) next(t time.Time) time.Time {
+// Next is the first time after t, zero when there is none.
+func (c *Times) Next(t time.Time) time.Time {
 	if c.spec == nil {
 		step := int64(c.every / time.Second)
 		n := t.Unix() / step
@@ -81,7 +82,7 @@ func (c *cronTimes) next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-func (c *cronTimes) onDay(day time.Time) bool {
+func (c *Times) onDay(day time.Time) bool {
 	if c.spec.Month&(1<<uint(day.Month())) == 0 {
 		return false
 	}
@@ -93,7 +94,7 @@ func (c *cronTimes) onDay(day time.Time) bool {
 }
 
 // inDay is the first time after t on a day, which is given as its midnight in UTC.
-func (c *cronTimes) inDay(day, t time.Time) time.Time {
+func (c *Times) inDay(day, t time.Time) time.Time {
 	before, after := c.offset(day.Add(-24*time.Hour)), c.offset(day.Add(48*time.Hour))
 	if before != after {
 		return c.inChange(day, t)
@@ -115,13 +116,13 @@ func (c *cronTimes) inDay(day, t time.Time) time.Time {
 	return time.Time{}
 }
 
-func (c *cronTimes) offset(t time.Time) time.Duration {
+func (c *Times) offset(t time.Time) time.Duration {
 	_, seconds := t.In(c.zone).Zone()
 	return time.Duration(seconds) * time.Second
 }
 
 // inChange is inDay near a day on which the clocks change.
-func (c *cronTimes) inChange(day, t time.Time) time.Time {
+func (c *Times) inChange(day, t time.Time) time.Time {
 	var all []time.Time
 	for h := range 24 {
 		for m := range 60 {
@@ -140,7 +141,7 @@ func (c *cronTimes) inChange(day, t time.Time) time.Time {
 }
 
 // instants are the moments at which the clocks show a time, which is given as if it were UTC.
-func (c *cronTimes) instants(shown time.Time) []time.Time {
+func (c *Times) instants(shown time.Time) []time.Time {
 	before, after := c.offset(shown.Add(-24*time.Hour)), c.offset(shown.Add(24*time.Hour))
 	first, second := shown.Add(-before), shown.Add(-after)
 	one, two := c.offset(first) == before, c.offset(second) == after
@@ -158,15 +159,15 @@ func (c *cronTimes) instants(shown time.Time) []time.Time {
 	return []time.Time{moved}
 }
 
-// last is the latest time after one and not after the other, zero when there is none.
-func (c *cronTimes) last(after, till time.Time) time.Time {
+// Last is the latest time after one and not after the other, zero when there is none.
+func (c *Times) Last(after, till time.Time) time.Time {
 	for back := time.Hour; ; back *= 2 {
 		from := till.Add(-back)
 		if from.Before(after) || back > 20*366*24*time.Hour {
 			from = after
 		}
 		var found time.Time
-		for t := c.next(from); !t.IsZero() && !t.After(till); t = c.next(t) {
+		for t := c.Next(from); !t.IsZero() && !t.After(till); t = c.Next(t) {
 			found = t
 		}
 		if !found.IsZero() || from.Equal(after) {
@@ -175,24 +176,26 @@ func (c *cronTimes) last(after, till time.Time) time.Time {
 	}
 }
 
-// count counts the times from one on and before the other, up to most.
-func (c *cronTimes) count(from, before time.Time, most int) int {
+// Count counts the times from one on and before the other, up to most.
+func (c *Times) Count(from, before time.Time, most int) int {
 	n := 0
-	for t := c.next(from.Add(-time.Nanosecond)); !t.IsZero() && t.Before(before) && n < most; t = c.next(t) {
+	for t := c.Next(from.Add(-time.Nanosecond)); !t.IsZero() && t.Before(before) && n < most; t = c.Next(t) {
 		n++
 	}
 	return n
 }
 
-// CronTime is the latest time of a cron expression that is not after a time, or
-// the first one after it; zero when there is none.
-func CronTime(expression, zone string, at time.Time, following bool) (time.Time, error) {
-	times, err := timesOf(expression, zone)
+// Of reads an expression and the name of a time zone.
+func Of(expression, zone string) (*Times, error) {
+	location, err := time.LoadLocation(zone)
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
-	if following {
-		return times.next(at), nil
-	}
-	return times.last(time.Unix(0, 0), at), nil
+	return Parse(expression, location)
 }
+
+// Hourly are the whole hours.
+func Hourly() *Times { return &Times{every: time.Hour, zone: time.UTC} }
+
+// Zone is the time zone that the expression is read in.
+func (c *Times) Zone() *time.Location { return c.zone }
