@@ -25,12 +25,12 @@ func (h *handlers) bulkSetState(c *gin.Context) error {
 		return refused{http.StatusUnprocessableEntity, detail{"Invalid limit: must be between 0 and 50."}}
 	}
 	ctx := c.Request.Context()
-	all, err := h.picked(ctx, &selection{Runs: q.Runs, Limit: &limit})
+	found, err := h.first(ctx, &selection{Runs: q.Runs}, limit)
 	if err != nil {
 		return err
 	}
 	results := []bulkOutcome{}
-	for _, w := range cut(all, 0, limit) {
+	for _, w := range found {
 		o, err := h.setOne(ctx, w.ID, &q.setStateRequest)
 		if err != nil {
 			return err

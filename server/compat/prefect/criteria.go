@@ -4,8 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -165,20 +165,113 @@ var statusesOf = map[string][]workflow.ExecutionStatus{
 	cancelling: {workflow.ExecutionCanceling, workflow.ExecutionRunning},
 }
 
-// narrowed is what the engine can narrow by; the rest is looked at one by one.
-func (f *runFilter) narrowed() engine.ExecutionFilter {
-	var e engine.ExecutionFilter
+// statuses are those that wanted flow runs may have as executions; nil = any.
+func (f *runFilter) statuses() []workflow.ExecutionStatus {
 	if f == nil || f.Operator == "or_" || f.State == nil || f.State.Operator == "or_" || f.State.Type == nil || f.State.Type.Any == nil {
-		return e
+		return nil
 	}
+	all := []workflow.ExecutionStatus{}
 	for _, kind := range *f.State.Type.Any {
 		for _, s := range statusesOf[kind] {
-			if !slices.Contains(e.Status, s) {
-				e.Status = append(e.Status, s)
+			if !slices.Contains(all, s) {
+				all = append(all, s)
 			}
 		}
 	}
-	return e
+	return all
+}
+
+// counted are the states whose flow runs are all executions of some statuses, and those all of them.
+var counted = map[string]workflow.ExecutionStatus{completed: workflow.ExecutionSucceeded, cancelled: workflow.ExecutionCanceled}
+
+// countable answers the statuses whose executions are what is wanted, no more and no less.
+func (q *selection) countable() (statuses []workflow.ExecutionStatus, exactly bool) {
+	if q.Flows != nil && *q.Flows != (flowFilter{}) || q.Deployments != nil && *q.Deployments != (deploymentFilter{}) {
+		return nil, false
+	}
+	f := runFilter{}
+	if q.Runs != nil {
+		f = *q.Runs
+	}
+	state := f.State
+	f.State, f.Operator = nil, ""
+	if f != (runFilter{}) {
+		return nil, false
+	}
+	if state == nil || *state == (stateFilter{}) {
+		return workflow.ExecutionStatuses, true
+	}
+	if state.Name != nil || state.Type == nil || state.Type.Any == nil || state.Type.Not != nil {
+		return nil, false
+	}
+	for _, kind := range *state.Type.Any {
+		s, known := counted[kind]
+		if !known {
+			return nil, false
+		}
+		if !slices.Contains(statuses, s) {
+			statuses = append(statuses, s)
+		}
+	}
+	return statuses, true
+}
+
+// begun is how long before it was made a flow run may have been said to start.
+const begun = 24 * time.Hour
+
+// until is when the executions that are wanted were made at the latest; zero = whenever.
+func (q *selection) until() time.Time {
+	last := q.End.Time
+	if f := q.Runs; f != nil && f.Operator != "or_" {
+		for _, c := range []*criterion{f.Start, f.End, f.Expected} {
+			if c != nil && c.Operator != "or_" && c.Before != nil && (last.IsZero() || c.Before.Before(last)) {
+				last = c.Before.Time
+			}
+		}
+	}
+	if last.IsZero() {
+		return last
+	}
+	return last.Add(begun)
+}
+
+// named are the native names of the workflows that a request names, and of no others; ok is false where it may want others.
+func (q *selection) named(all []known) (names []string, ok bool) {
+	id := func(k known) string { return flowID(k.Project, k.Name) }
+	name := func(k known) string { return k.flowName }
+	deployed := func(k known) string {
+		if k.deployment == nil {
+			return ""
+		}
+		return *k.deployment
+	}
+	try := func(c *criterion, of func(known) string) {
+		if c == nil || c.Operator == "or_" || c.Any == nil {
+			return
+		}
+		found := []string{}
+		missing := slices.Clone(*c.Any)
+		for _, k := range all {
+			if slices.Contains(*c.Any, of(k)) {
+				found = append(found, k.Name)
+				missing = slices.DeleteFunc(missing, func(v string) bool { return v == of(k) })
+			}
+		}
+		if len(missing) == 0 && (!ok || len(found) < len(names)) { // what is missing may be one that is published no more
+			names, ok = found, true
+		}
+	}
+	if f := q.Flows; f != nil && f.Operator != "or_" {
+		try(f.ID, id)
+		try(f.Name, name)
+	}
+	if f := q.Deployments; f != nil && f.Operator != "or_" {
+		try(f.ID, deployed)
+	}
+	if f := q.Runs; f != nil && f.Operator != "or_" {
+		try(f.DeploymentID, deployed)
+	}
+	return names, ok
 }
 
 // ids are the flow runs that are named; known is false where any may be meant.

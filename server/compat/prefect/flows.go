@@ -59,10 +59,13 @@ func (k known) flow() flow {
 	return flow{ID: id, Created: at, Updated: at, Name: k.flowName, Tags: []string{}, Labels: map[string]string{}}
 }
 
+// mostFlows is how many workflows of a project are looked at.
+const mostFlows = 10_000
+
 // known answers the workflows of the caller's project that are wanted.
 func (h *handlers) known(ctx context.Context, wanted func(known) bool) ([]known, error) {
 	var all []known
-	for cursor, seen := "", 0; seen < scanned; {
+	for cursor, seen := "", 0; seen < mostFlows; {
 		page, next, err := h.engine.Workflows(ctx, compat.Project(ctx), engine.Page{Cursor: cursor, Limit: 1000})
 		if err != nil {
 			return nil, err

@@ -9,7 +9,7 @@
 //	PATCH  /flow_runs/{id}                        yes   name, tags, flow_version, infrastructure_pid, retries; parameters do not change
 //	DELETE /flow_runs/{id}                        no    executions go when their retention is over
 //	POST   /flow_runs/bulk_delete                 no    the same
-//	POST   /flow_runs/filter                      yes   of the newest 10,000
+//	POST   /flow_runs/filter                      yes   the newest of those that the engine can narrow to
 //	POST   /flow_runs/paginate                    yes   the same, by page
 //	POST   /flow_runs/count                       yes   the same, counted
 //	POST   /flow_runs/history                     yes   the same, by intervals
@@ -59,6 +59,7 @@ import (
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/workflow"
 )
 
 // Name is the dialect's name.
@@ -68,6 +69,7 @@ const Name = "prefect"
 type Reader interface {
 	Execution(ctx context.Context, id string) (*engine.Execution, error)
 	Executions(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error)
+	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
 	History(ctx context.Context, id string, page engine.Page) ([]engine.Event, string, error)
 	Logs(ctx context.Context, id string, f engine.LogFilter, page engine.Page) ([]engine.LogEntry, string, error)
 	Gates(ctx context.Context, id string) ([]engine.Gate, error)

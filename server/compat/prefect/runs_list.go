@@ -2,7 +2,6 @@ package prefect
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -10,14 +9,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
 )
 
-const (
-	scanned  = 10_000 // executions that are looked at for one list, the newest ones
-	mostRuns = 200    // in one answer
-)
+const mostRuns = 200 // in one answer
 
 var sorts = []string{
 	"ID_DESC", "START_TIME_ASC", "START_TIME_DESC", "EXPECTED_START_TIME_ASC", "EXPECTED_START_TIME_DESC",
@@ -82,59 +77,6 @@ func (q *selection) limit() int {
 	return *q.Limit
 }
 
-// picked are the flow runs that are wanted, newest first, as the scan finds them.
-func (h *handlers) picked(ctx context.Context, q *selection) ([]flowRun, error) {
-	found, now := []flowRun{}, time.Now()
-	add := func(x *engine.Execution) error {
-		r, err := h.complete(ctx, x)
-		if err != nil {
-			return err
-		}
-		w := r.wire(now)
-		if q.Runs.matches(r, &w) && q.Flows.matches(w.FlowID, x.Workflow, w.DeploymentID) && q.Deployments.matches(w.DeploymentID) {
-			found = append(found, w)
-		}
-		return nil
-	}
-	if ids, known := q.Runs.ids(); known {
-		slices.Sort(ids)
-		for _, id := range slices.Backward(slices.Compact(ids)) {
-			x, err := compat.Execution(ctx, h.engine, id)
-			if compat.IsMissing(err) {
-				continue
-			}
-			if err == nil {
-				err = add(x)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		return found, nil
-	}
-	enough := scanned // in the order of the list, a page needs no more
-	if q.Sort == "" || q.Sort == "ID_DESC" {
-		enough = q.Offset + q.limit()
-	}
-	filter := q.Runs.narrowed()
-	for cursor, seen := "", 0; seen < scanned && len(found) < enough; {
-		page, next, err := h.engine.Executions(ctx, compat.Project(ctx), filter, engine.Page{Cursor: cursor, Limit: 1000})
-		if err != nil {
-			return nil, err
-		}
-		for i := range page {
-			if err := add(&page[i]); err != nil {
-				return nil, err
-			}
-		}
-		if next == "" {
-			break
-		}
-		cursor, seen = next, seen+max(len(page), 1)
-	}
-	return found, nil
-}
-
 func sortRuns(all []flowRun, by string) {
 	at := func(t *moment, last time.Time) time.Time {
 		if t == nil {
@@ -160,25 +102,16 @@ func sortRuns(all []flowRun, by string) {
 	}
 }
 
-// selected reads a request, and the flow runs that it wants, in their order.
-func (h *handlers) selected(c *gin.Context, s *shape, q *selection) ([]flowRun, error) {
-	if err := read(c.Request, s, q); err != nil {
-		return nil, err
-	}
-	if err := q.check(); err != nil {
+// asked reads a request for some flow runs.
+func asked(c *gin.Context, s *shape) (*selection, error) {
+	var q selection
+	if err := read(c.Request, s, &q); err != nil {
 		return nil, err
 	}
 	if q.Page != nil {
 		q.Offset = (*q.Page - 1) * q.limit()
 	}
-	if s != filterShape { // the others count all
-		q.Sort = cmp.Or(q.Sort, sorts[len(sorts)-1])
-	}
-	all, err := h.picked(c.Request.Context(), q)
-	if err == nil {
-		sortRuns(all, q.Sort)
-	}
-	return all, err
+	return &q, q.check()
 }
 
 func cut(all []flowRun, offset, limit int) []flowRun {
@@ -187,21 +120,40 @@ func cut(all []flowRun, offset, limit int) []flowRun {
 }
 
 func (h *handlers) filter(c *gin.Context) error {
-	var q selection
-	all, err := h.selected(c, filterShape, &q)
+	q, err := asked(c, filterShape)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, cut(all, q.Offset, q.limit()))
+	found, err := h.first(c.Request.Context(), q, q.Offset+q.limit())
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, cut(found, q.Offset, q.limit()))
 }
 
+// count counts what is wanted. Where the engine has the number, nothing is read for it.
 func (h *handlers) count(c *gin.Context) error {
-	var q selection
-	all, err := h.selected(c, countShape, &q)
+	q, err := asked(c, countShape)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, len(all))
+	ctx := c.Request.Context()
+	if statuses, exactly := q.countable(); exactly {
+		counts, err := h.engine.StatusCounts(ctx, compat.Project(ctx))
+		if err != nil {
+			return err
+		}
+		n := int64(0)
+		for _, s := range statuses {
+			n += counts[s]
+		}
+		return answer(c, http.StatusOK, n)
+	}
+	n := 0
+	if err := h.all(ctx, q, func(flowRun) { n++ }); err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, n)
 }
 
 type pageOfRuns struct {
@@ -213,17 +165,24 @@ type pageOfRuns struct {
 }
 
 func (h *handlers) paginate(c *gin.Context) error {
-	var q selection
-	all, err := h.selected(c, paginateShape, &q)
+	q, err := asked(c, paginateShape)
 	if err != nil {
 		return err
 	}
-	page := pageOfRuns{Results: cut(all, q.Offset, q.limit()), Count: len(all), Limit: q.limit(), Page: 1}
+	page := pageOfRuns{Limit: q.limit(), Page: 1}
+	best := newest{q: q, most: q.Offset + q.limit()}
+	if err := h.all(c.Request.Context(), q, func(w flowRun) {
+		page.Count++
+		best.add(w)
+	}); err != nil {
+		return err
+	}
+	page.Results = cut(best.sorted(), q.Offset, q.limit())
 	if q.Page != nil {
 		page.Page = *q.Page
 	}
 	if page.Limit > 0 {
-		page.Pages = (len(all) + page.Limit - 1) / page.Limit
+		page.Pages = (page.Count + page.Limit - 1) / page.Limit
 	}
 	return answer(c, http.StatusOK, page)
 }
@@ -247,8 +206,7 @@ const mostBuckets = 500
 
 // history counts flow runs by state and by when they were to start.
 func (h *handlers) history(c *gin.Context) error {
-	var q selection
-	all, err := h.selected(c, historyShape, &q)
+	q, err := asked(c, historyShape)
 	if err != nil {
 		return err
 	}
@@ -260,10 +218,10 @@ func (h *handlers) history(c *gin.Context) error {
 	for at := q.Start.Time; at.Before(q.End.Time) && len(buckets) < mostBuckets; at = at.Add(step) {
 		buckets = append(buckets, bucket{Start: moment{at}, End: moment{at.Add(step)}, States: []tallied{}})
 	}
-	for _, w := range all {
+	err = h.all(c.Request.Context(), q, func(w flowRun) {
 		i := int(w.ExpectedStartTime.Sub(q.Start.Time) / step)
 		if w.StateType == nil || w.ExpectedStartTime.Before(q.Start.Time) || i >= len(buckets) {
-			continue
+			return
 		}
 		of := &buckets[i].States
 		n := slices.IndexFunc(*of, func(t tallied) bool { return t.Type == *w.StateType && t.Name == *w.StateName })
@@ -273,6 +231,9 @@ func (h *handlers) history(c *gin.Context) error {
 		}
 		t := &(*of)[n]
 		t.Runs, t.RunTime, t.Lateness = t.Runs+1, t.RunTime+w.EstimatedRunTime, t.Lateness+w.EstimatedStartTimeDelta
+	})
+	if err != nil {
+		return err
 	}
 	return answer(c, http.StatusOK, buckets)
 }

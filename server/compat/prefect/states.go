@@ -172,8 +172,10 @@ func (h *handlers) states(c *gin.Context) error {
 	return answer(c, http.StatusOK, all)
 }
 
-// around is how far the clock that named an execution and Redis' may differ.
-const around = 10 * time.Second
+const (
+	around    = 10 * time.Second // how far the clock that named an execution and Redis' may differ
+	mostPages = 10               // that are looked through for what was made in that time
+)
 
 // getState finds a state by its id, which tells when its execution was made.
 func (h *handlers) getState(c *gin.Context) error {
@@ -185,7 +187,7 @@ func (h *handlers) getState(c *gin.Context) error {
 	id, ctx := uuid.MustParse(text), c.Request.Context()
 	made := timeOf(id)
 	f := engine.ExecutionFilter{Since: made.Add(-around), Until: made.Add(around)}
-	for cursor, pages := "", 0; pages < scanned/1000; pages++ {
+	for cursor, pages := "", 0; pages < mostPages; pages++ {
 		found, next, err := h.engine.Executions(ctx, compat.Project(ctx), f, engine.Page{Cursor: cursor, Limit: 1000})
 		if err != nil {
 			return err
