@@ -214,6 +214,9 @@ func (e *Engine) presentValues(ctx context.Context, id string, pairs []pairing, 
 	}
 	values, err := e.store.TaskValues(ctx, id, refs, attempts, true)
 	for i, v := range values {
+		if t := side(pairs[at[i]]); !t.rec.Begun() {
+			v = TaskValue{Output: v.Output}
+		}
 		all[at[i]] = v
 	}
 	return all, err

@@ -328,6 +328,10 @@ type Record struct {
 	Final bool `json:"-"`
 }
 
+// Begun reports whether its attempt is of now. A task that a redrive reset, and that waits, or was skipped or canceled before
+// its turn, still counts its former attempts: what the last one took and why it failed is history.
+func (r Record) Begun() bool { return r.Dispatch > 0 }
+
 // SpreadMark in front of a ref on an agenda: its successors are still to be released.
 const SpreadMark = ">"
 

@@ -136,6 +136,9 @@ func (e *Engine) readTasks(ctx context.Context, x *Execution, all []placed) ([]T
 	tasks := make([]Task, len(all))
 	for i, t := range all {
 		rec := t.rec
+		if !rec.Begun() {
+			values[i] = TaskValue{Output: values[i].Output}
+		}
 		tasks[i] = Task{
 			Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Needs: t.SiblingRefs(t.Needs), Status: rec.Status, Reason: rec.Reason,
 			Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: t.Retry.MaxAttempts,

@@ -243,6 +243,31 @@ func TestSemantics10ConditionsAreEvaluatedAgain(t *testing.T) {
 	s.ends(x, workflow.ExecutionSucceeded)
 }
 
+func TestSemantics10WhatIsSkippedNowShowsNothingOfItsFormerAttempt(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.run = failing("may")
+	x := s.start(`
+name: stale
+tasks:
+  - { name: may, if: "${workflow.input.v > 5}", type: noop, with: { v: "${workflow.input.v}" }, on_failure: continue }
+  - { name: ok, type: noop }
+  - { name: join, needs: [may, ok], type: noop, with: ["${tasks.may.status}", "${tasks.may.error == null}"] }
+`, `{"v": 9}`)
+	s.settle()
+	s.gave(x, "join", `["failed",false]`)
+	s.rerun(x, input(`{"v": 1}`))
+	s.gave(x, "join", `["skipped",true]`)
+	may := s.task(x, "may")
+	require.Equal(t, []any{workflow.TaskSkipped, 1}, []any{may.Status, may.Attempt})
+	require.Nil(t, may.Error)
+	require.Empty(t, may.Input)
+	former, _, err := s.Attempts(s.ctx(), x.ID, "may", engine.Page{})
+	require.NoError(t, err)
+	require.Equal(t, "boom", former[0].Error.Code, "what happened stays readable")
+	require.JSONEq(t, `{"v": 9}`, string(former[0].Input))
+}
+
 func TestSemantics11WaitsRearmInFull(t *testing.T) {
 	t.Parallel()
 	const nap = "name: w\ntasks: [{ name: nap, type: wait, with: { duration: 1h } }, { name: after, needs: [nap], type: noop }]"

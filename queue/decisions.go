@@ -128,9 +128,7 @@ func (r *Redis) Values(ctx context.Context, id string, refs []string, withInput 
 	}
 	reads := make([]engine.Read, len(refs))
 	for i, ref := range refs {
-		rec := recs[ref]
-		reads[i] = engine.Read{Status: rec.Status, Attempt: rec.Attempt, Output: raw(text(v, 1+2*i))}
-		if reads[i].Error, err = decodeError(text(v, 2+2*i)); err != nil {
+		if reads[i], err = readOf(recs[ref], text(v, 1+2*i), text(v, 2+2*i)); err != nil {
 			return nil, nil, nil, err
 		}
 	}

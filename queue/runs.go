@@ -76,8 +76,18 @@ func decodeRead(reply []any, i int) (engine.Read, error) {
 			return engine.Read{}, fmt.Errorf("queue: the record of a task cannot be read: %w", err)
 		}
 	}
-	failure, err := decodeError(text(reply, i+2))
-	return engine.Read{Status: rec.Status, Attempt: rec.Attempt, Output: raw(text(reply, i+1)), Error: failure}, err
+	return readOf(rec, text(reply, i+1), text(reply, i+2))
+}
+
+// readOf is what expressions see of a task whose attempt left this output and error.
+func readOf(rec engine.Record, output, failure string) (engine.Read, error) {
+	r := engine.Read{Status: rec.Status, Attempt: rec.Attempt, Output: raw(output)}
+	if !rec.Begun() {
+		return r, nil
+	}
+	var err error
+	r.Error, err = decodeError(failure)
+	return r, err
 }
 
 func decodeError(s string) (*workflow.Error, error) {
