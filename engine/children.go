@@ -187,12 +187,12 @@ func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 	}
 	x, err := e.store.Execution(ctx, u.rec.Child, true)
 	if errors.Is(err, ErrGone) {
-		values, err := e.store.TaskValues(ctx, u.a.ID, []string{u.at.Ref}, []int{u.rec.Attempt}, true)
+		input, err := e.asked(ctx, u)
 		if err != nil {
 			return err
 		}
 		var child workflow.Child
-		if err := json.Unmarshal(values[0].Input, &child); err != nil {
+		if err := json.Unmarshal(input, &child); err != nil {
 			return fmt.Errorf("engine: what %s of %s asks for cannot be read: %w", u.at.Ref, u.a.ID, err)
 		}
 		return e.makeChild(ctx, u, child)
@@ -210,12 +210,28 @@ func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 		if output == nil {
 			output = json.RawMessage("null")
 		}
+		if u.at.WantsID() {
+			input, err := e.asked(ctx, u)
+			if err != nil {
+				return err
+			}
+			output = u.at.ChildOutput(input, output, x.ID)
+		}
 		if bad := u.at.CheckOutput(output); bad != nil {
 			return e.failControl(ctx, u, bad, false, CloseAlways)
 		}
 		return e.closeTask(ctx, u, Close{To: workflow.TaskSucceeded, Output: output})
 	}
 	return e.failControl(ctx, u, childFailure(x), false, CloseAlways)
+}
+
+// asked is the input that a task was begun with.
+func (e *Engine) asked(ctx context.Context, u *undecided) (json.RawMessage, error) {
+	values, err := e.store.TaskValues(ctx, u.a.ID, []string{u.at.Ref}, []int{u.rec.Attempt}, true)
+	if err != nil {
+		return nil, err
+	}
+	return values[0].Input, nil
 }
 
 func childFailure(x *Execution) *workflow.Error {

@@ -15,7 +15,8 @@ var controlInputs = map[string]json.RawMessage{
 	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),
 	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
-		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "label": {"type": "string"}, "definition": {"type": "object"}, "input": {}}}`),
+		"name": {"type": "string", "minLength": 1}, "version": {"type": "integer", "minimum": 1}, "label": {"type": "string"}, "definition": {"type": "object"}, "input": {},
+		"id_field": {"type": "string", "minLength": 1}}}`),
 }
 
 // Gate is what a wait or an approval waits for, from its resolved input.
@@ -103,6 +104,33 @@ type Child struct {
 	Label      string          `json:"label,omitempty"`      // of a version, where none is given
 	Definition json.RawMessage `json:"definition,omitempty"` // instead of a name
 	Input      json.RawMessage `json:"input,omitempty"`
+	IDField    string          `json:"id_field,omitempty"` // of the output, which holds the id of the execution there; "" = none
+}
+
+// ChildOutput is the output of a task of type workflow: that of its execution, and in it the id of that where the task's
+// input asks for it. A field of that name which the execution gave stays; what is no object has no place for one.
+func (n *Node) ChildOutput(input, output json.RawMessage, id string) json.RawMessage {
+	var c Child
+	if json.Unmarshal(input, &c) != nil || c.IDField == "" {
+		return output
+	}
+	fields := map[string]json.RawMessage{}
+	if json.Unmarshal(output, &fields) != nil {
+		return output
+	}
+	if _, given := fields[c.IDField]; given {
+		return output
+	}
+	own := appendQuoted(append(appendQuoted([]byte{'{'}, c.IDField), ':'), id)
+	if len(fields) == 0 {
+		return append(own, '}')
+	}
+	return append(append(own, ','), bytes.TrimSpace(output)[1:]...) // the rest of it byte for byte
+}
+
+// WantsID reports whether the output may be asked to hold the id of the execution, before the input is resolved.
+func (n *Node) WantsID() bool {
+	return len(n.Task.With) > 0 && (n.Task.With[0] == '"' || bytes.Contains(n.Task.With, []byte(`"id_field"`)))
 }
 
 // Child reads the resolved input of a task of type workflow. The code of the error is input_invalid.

@@ -218,6 +218,21 @@ func TestConductorInlineSubWorkflow(t *testing.T) {
 		require.Equal(t, object{"n": 50.0}, w.Output)
 		require.Equal(t, []string{"w work CANCELED", "w work COMPLETED"}, c.get(inner.WorkflowID).lines())
 	}
+	// What comes behind reads which workflow it was, in a loop and behind it, too; without outputParameters it is in the output of all.
+	c.defines("child", `{"name":"n","taskReferenceName":"n","type":"INLINE","inputParameters":{"expression":"({m: 1})","evaluatorType":"javascript"}}`, `"outputParameters":{"m":"${n.output.result.m}"}`)
+	const sub = `{"name":"s","taskReferenceName":"sub","type":"SUB_WORKFLOW","subWorkflowParam":{"name":"child"}}`
+	c.defines("reader", sub+`,{"name":"v","taskReferenceName":"v","type":"SET_VARIABLE","inputParameters":{"id":"${sub.output.subWorkflowId}","all":"${sub.output}"}},
+	  {"name":"l","taskReferenceName":"l","type":"DO_WHILE","loopCondition":"$.l.iteration < 2","loopOver":[{"name":"s","taskReferenceName":"in","type":"SUB_WORKFLOW","subWorkflowParam":{"name":"child"}}]}`,
+		`"outputParameters":{"id":"${workflow.variables.id}","all":"${workflow.variables.all}","last":"${in.output.subWorkflowId}"}`)
+	w := c.ends(c.begin("reader", `{}`), "COMPLETED")
+	id, last := w.task("sub").SubWorkflowID, w.task("in__2").SubWorkflowID
+	require.Equal(t, object{"id": id, "all": object{"subWorkflowId": id, "m": 1.0}, "last": last}, w.Output)
+	require.Equal(t, object{"subWorkflowId": id, "m": 1.0}, w.task("sub").OutputData)
+	require.NotEqual(t, w.task("in__1").SubWorkflowID, last)
+	c.defines("only", sub)
+	w = c.ends(c.begin("only", `{}`), "COMPLETED")
+	require.Equal(t, object{"subWorkflowId": w.task("sub").SubWorkflowID, "m": 1.0}, w.Output)
+
 	bad := c.ends(c.begin("given", `{"flow":{"name":"bad","tasks":[{"name":"k","taskReferenceName":"k","type":"KAFKA_PUBLISH"}]}}`), "FAILED")
 	require.Contains(t, bad.ReasonForIncompletion, "cannot be translated")
 	found := decode[object](t, c.must("GET", "/workflow/search?query=workflowType='Order+Flow'+AND+version=3", ""))

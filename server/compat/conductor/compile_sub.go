@@ -12,6 +12,9 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
+// subWorkflowID is where the output of a SUB_WORKFLOW has the id of the workflow that ran.
+const subWorkflowID = "subWorkflowId"
+
 // subWorkflow compiles a SUB_WORKFLOW: by name and label, or with a definition of its own.
 func (c *compiler) subWorkflow(p *place, at cursor, r reader) cursor {
 	t := p.task
@@ -28,7 +31,7 @@ func (c *compiler) subWorkflow(p *place, at cursor, r reader) cursor {
 	}
 	input := c.input(t, r)
 	delete(input, "subWorkflowParam")
-	with := map[string]any{"input": input}
+	with := map[string]any{"input": input, "id_field": subWorkflowID}
 	switch definition := param.Definition.(type) {
 	case nil:
 		if param.Name == "" {

@@ -213,7 +213,7 @@ func nativeInput(n node, t map[string]any, old, given json.RawMessage) json.RawM
 func wireOutput(n node, raw json.RawMessage, child string) json.RawMessage {
 	if len(raw) == 0 || string(raw) == "null" {
 		if child != "" {
-			return encoded(map[string]string{"subWorkflowId": child})
+			return encoded(map[string]string{subWorkflowID: child})
 		}
 		if n.Type != "INLINE" || len(raw) == 0 {
 			return json.RawMessage("{}")
@@ -232,8 +232,8 @@ func wireOutput(n node, raw json.RawMessage, child string) json.RawMessage {
 		return encoded(map[string]any{"evaluationResult": []string{value}, "selectedCase": value})
 	case "SUB_WORKFLOW":
 		result := fields(asObject(raw))
-		if child != "" {
-			result["subWorkflowId"] = encoded(child)
+		if _, given := result[subWorkflowID]; !given && child != "" {
+			result[subWorkflowID] = encoded(child)
 		}
 		return encoded(result)
 	case "TERMINATE":
