@@ -195,6 +195,7 @@ func (s *session) printTask(task client.Task) error {
 		{title: "effects", wide: true, value: func(t t) string { return t.Effects }},
 		{title: "input", value: func(t t) string { return indented(t.Input) }},
 		{title: "output", value: func(t t) string { return indented(t.Output) }},
+		{title: "progress", value: func(t t) string { return indented(t.Progress) }},
 	}, func(t t) string { return t.Ref })
 }
 
@@ -225,5 +226,6 @@ func (p *program) listAttempts(c *cli.Context) error {
 		{title: "reason", value: func(a a) string { return clip(a.Reason, 40) }},
 		{title: "error", value: func(a a) string { return clip(errorText(a.Error), 70) }},
 		{title: "output", wide: true, value: func(a a) string { return clip(compact(a.Output), 60) }},
+		{title: "progress", wide: true, value: func(a a) string { return clip(compact(a.Progress), 60) }},
 	}, func(a a) string { return strconv.Itoa(a.Attempt) })
 }

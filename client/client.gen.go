@@ -669,7 +669,10 @@ type Attempt struct {
 	Input JSON `json:"input"`
 
 	// Output Any JSON value.
-	Output   JSON       `json:"output"`
+	Output JSON `json:"output"`
+
+	// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+	Progress Progress   `json:"progress,omitempty"`
 	Queue    string     `json:"queue"`
 	QueuedAt *time.Time `json:"queued_at"`
 
@@ -1556,6 +1559,9 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+type Progress = json.RawMessage
+
 // Project defines model for Project.
 type Project struct {
 	CreatedAt   time.Time `json:"created_at"`
@@ -1761,6 +1767,9 @@ type RemoteFailRequest struct {
 
 // RemoteHeartbeatRequest defines model for RemoteHeartbeatRequest.
 type RemoteHeartbeatRequest struct {
+	// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+	Progress Progress `json:"progress,omitempty"`
+
 	// Token The token of the run, as poll answered it.
 	Token Token `json:"token"`
 }
@@ -2065,7 +2074,10 @@ type Task struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
 	// Output Any JSON value.
-	Output   JSON       `json:"output"`
+	Output JSON `json:"output"`
+
+	// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+	Progress Progress   `json:"progress,omitempty"`
 	Queue    string     `json:"queue"`
 	QueuedAt *time.Time `json:"queued_at"`
 	Reason   string     `json:"reason,omitempty"`
@@ -3580,7 +3592,7 @@ type ClientInterface interface {
 
 	// HeartbeatRemoteWithBody Extend the lease of a run
 	//
-	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3589,7 +3601,7 @@ type ClientInterface interface {
 
 	// HeartbeatRemote Extend the lease of a run
 	//
-	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5251,7 +5263,7 @@ func (c *Transport) FailRemote(ctx context.Context, execution RemoteExecution, r
 
 // HeartbeatRemoteWithBody Extend the lease of a run
 //
-// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5270,7 +5282,7 @@ func (c *Transport) HeartbeatRemoteWithBody(ctx context.Context, execution Remot
 
 // HeartbeatRemote Extend the lease of a run
 //
-// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10505,7 +10517,7 @@ type ClientWithResponsesInterface interface {
 
 	// HeartbeatRemoteWithBodyWithResponse Extend the lease of a run
 	//
-	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10514,7 +10526,7 @@ type ClientWithResponsesInterface interface {
 
 	// HeartbeatRemoteWithResponse Extend the lease of a run
 	//
-	// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15288,7 +15300,7 @@ func (c *ClientWithResponses) FailRemoteWithResponse(ctx context.Context, execut
 
 // HeartbeatRemoteWithBodyWithResponse Extend the lease of a run
 //
-// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15303,7 +15315,7 @@ func (c *ClientWithResponses) HeartbeatRemoteWithBodyWithResponse(ctx context.Co
 
 // HeartbeatRemoteWithResponse Extend the lease of a run
 //
-// Send it three times per lease. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

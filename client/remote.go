@@ -38,6 +38,16 @@ func (c *Client) HeartbeatRemote(ctx context.Context, run RemoteRun) (*Heartbeat
 	return beat, err
 }
 
+// ProgressRemote is HeartbeatRemote with what the run has given so far: it is shown with the attempt, also when that fails.
+func (c *Client) ProgressRemote(ctx context.Context, run RemoteRun, progress any) (*Heartbeat, error) {
+	raw, err := json.Marshal(progress)
+	if err != nil {
+		return nil, fmt.Errorf("client: the progress of %s is no JSON: %w", run.Ref, err)
+	}
+	beat, _, err := read[Heartbeat](c.api.HeartbeatRemote(ctx, run.Execution, run.Ref, RemoteHeartbeatRequest{Token: run.Token, Progress: raw}))
+	return beat, err
+}
+
 // CompleteRemote reports the output of a run. It may be called again when the answer got lost.
 func (c *Client) CompleteRemote(ctx context.Context, run RemoteRun, output any) (*RemoteResult, error) {
 	raw, err := json.Marshal(output)

@@ -63,7 +63,7 @@ func (e *Engine) CompareExecutions(ctx context.Context, a, b string) (*Compared,
 		return nil, NotFound("execution", b)
 	}
 	c := &Compared{A: x.side(), B: y.side()}
-	from, to := TaskValue{x.Input, x.Output, x.Error}, TaskValue{y.Input, y.Output, y.Error}
+	from, to := TaskValue{Input: x.Input, Output: x.Output, Error: x.Error}, TaskValue{Input: y.Input, Output: y.Output, Error: y.Error}
 	if err := c.values(from, to); err != nil {
 		return nil, err
 	}

@@ -155,6 +155,7 @@ type Task struct {
 	Input         json.RawMessage     `json:"input"`
 	Output        json.RawMessage     `json:"output"`
 	Error         *workflow.Error     `json:"error"`
+	Progress      json.RawMessage     `json:"progress,omitempty"` // what its attempt gave before it ended
 	Queue         string              `json:"queue"`
 	Worker        string              `json:"worker,omitempty"`
 	Effects       workflow.Effects    `json:"effects"`
@@ -176,6 +177,7 @@ type Attempt struct {
 	Input     json.RawMessage     `json:"input"`
 	Output    json.RawMessage     `json:"output"`
 	Error     *workflow.Error     `json:"error"`
+	Progress  json.RawMessage     `json:"progress,omitempty"` // what it gave before it ended
 	Worker    string              `json:"worker,omitempty"`
 	Dispatch  int                 `json:"dispatch"` // the last delivery
 	Queue     string              `json:"queue"`

@@ -231,10 +231,11 @@ type Why string
 
 // The reasons for another dispatch.
 const (
-	WhyRelease Why = "release" // a draining worker handed it back
-	WhyExpire  Why = "expire"  // its lease ran out
-	WhyVanish  Why = "vanish"  // its job is gone from asynq
-	WhyDecline Why = "decline" // the worker that got it has no such task type
+	WhyRelease  Why = "release"  // a draining worker handed it back
+	WhyPostpone Why = "postpone" // a remote worker handed it back until later
+	WhyExpire   Why = "expire"   // its lease ran out
+	WhyVanish   Why = "vanish"   // its job is gone from asynq
+	WhyDecline  Why = "decline"  // the worker that got it has no such task type
 )
 
 // Runs is the life of one delivery, fenced by (attempt, dispatch). Each answers
@@ -410,6 +411,7 @@ func (k TimerKind) Known() bool {
 type TaskValue struct {
 	Input, Output json.RawMessage
 	Error         *workflow.Error
+	Progress      json.RawMessage // what it gave before it ended
 }
 
 // History reads what is kept of an execution.

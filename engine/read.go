@@ -142,7 +142,7 @@ func (e *Engine) readTasks(ctx context.Context, x *Execution, all []placed) ([]T
 		tasks[i] = Task{
 			Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Needs: t.SiblingRefs(t.Needs), Status: rec.Status, Reason: rec.Reason,
 			Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: t.Retry.MaxAttempts,
-			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error,
+			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Progress: values[i].Progress,
 			Queue: t.Queue, Worker: rec.Worker, Effects: t.Effects, QueuedAt: at(rec.Queued), StartedAt: at(rec.Started),
 			EndedAt: at(rec.Ended), NextAttemptAt: at(rec.Due), Redrive: rec.Redrive, Size: rec.Size, Child: rec.Child,
 		}
@@ -198,7 +198,7 @@ func (e *Engine) readAttempts(ctx context.Context, x *Execution, t workflow.Plac
 	for i, rec := range recs {
 		all[i] = Attempt{
 			Attempt: rec.Attempt, Redrive: rec.Redrive, Status: rec.Status, Reason: rec.Reason, Worker: rec.Worker, Dispatch: rec.Dispatch,
-			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Queue: t.Queue,
+			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Progress: values[i].Progress, Queue: t.Queue,
 			QueuedAt: at(rec.Queued), StartedAt: at(rec.Started), EndedAt: at(rec.Ended),
 		}
 	}

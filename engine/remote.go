@@ -27,6 +27,8 @@ type Remote interface {
 	// Beat extends the lease of a run and answers how long it holds now. ErrStale, ErrGone;
 	// ErrMoved when the time of the attempt is up.
 	Beat(ctx context.Context, f Fence, lease time.Duration) (holds time.Duration, canceled bool, err error)
+	// Progress keeps what a run, or a task that waits, has given so far, in place of what it gave before. ErrStale, ErrGone, ErrValuesFull.
+	Progress(ctx context.Context, f Fence, progress json.RawMessage) error
 	// Touch keeps a worker that announced itself alive for ttl at least.
 	Touch(ctx context.Context, id string, ttl time.Duration) error
 	// RemoteSecret is what tokens are signed with, the same in every process.

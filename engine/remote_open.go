@@ -35,6 +35,17 @@ func (e *Engine) RemoteToken(ctx context.Context, f Fence) (string, error) {
 	}.seal(secret)
 }
 
+// RemoteTake claims an attempt that waits to be handed out, for a protocol whose reports may be on what nobody was given.
+// nil where it does not wait any more, or cannot start now.
+func (e *Engine) RemoteTake(ctx context.Context, f Fence, worker string) (*RemoteRun, error) {
+	recs, err := e.store.States(ctx, []Fence{f})
+	if err != nil || recs[0].Attempt != f.Attempt || recs[0].Status != workflow.TaskQueued {
+		return nil, err
+	}
+	f.Dispatch = recs[0].Dispatch
+	return e.handOut(ctx, Poll{Worker: worker, Lease: RemoteLease}, f), nil
+}
+
 // RemotePostpone hands a remote run back: the same attempt is delivered again after the
 // delay, and no try is used. KindConflict stale when the run is over.
 func (e *Engine) RemotePostpone(ctx context.Context, id, ref, token string, delay time.Duration) error {
@@ -46,7 +57,7 @@ func (e *Engine) RemotePostpone(ctx context.Context, id, ref, token string, dela
 		return e.reported(t, e.redispatch(ctx, t.Fence, WhyRelease))
 	}
 	delay = min(delay, maxSilence)
-	next, relay, err := e.store.Redispatch(ctx, t.Fence, WhyRelease, delay)
+	next, relay, err := e.store.Redispatch(ctx, t.Fence, WhyPostpone, delay)
 	if errors.Is(err, ErrStale) {
 		e.metrics.fenced("postpone")
 	}

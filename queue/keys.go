@@ -26,7 +26,7 @@ func shardOf(id string) int {
 type executionKeys struct {
 	execution string // HASH status, epoch, counts (the revision, then a counter per task status), what it runs
 	tasks     string // HASH ref -> record (JSON)
-	values    string // HASH in, in#<n> (before redrive n+1), out, error, failure, d:<hash> (a definition of its own), o:<ref>, w:<ref> (an input that a redrive gave), i:<ref>#<n>, e:<ref>#<n>, m:<ref> (an item), k:<ref> (the keys of a for_each): users' JSON, opaque, from 4 KiB on compressed; bytes: how many all have
+	values    string // HASH in, in#<n> (before redrive n+1), out, error, failure, d:<hash> (a definition of its own), o:<ref>, w:<ref> (an input that a redrive gave), i:<ref>#<n>, e:<ref>#<n>, p:<ref>#<n> (what it gave so far), m:<ref> (an item), k:<ref> (the keys of a for_each): users' JSON, opaque, from 4 KiB on compressed; bytes: how many all have
 	attempts  string // HASH <ref>#<n> -> record of an attempt that another one followed
 	preds     string // HASH "<ref> <pred>" -> 1 while the predecessor is open, #<ref> -> how many are
 	open      string // SET refs that Go has to decide

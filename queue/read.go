@@ -167,19 +167,19 @@ func (r *Redis) executions(ctx context.Context, ids []string, withValues bool) (
 	return all, nil
 }
 
-// TaskValues reads input, output and error of attempts of tasks: refs[i] at attempts[i].
+// TaskValues reads input, output, error and progress of attempts of tasks: refs[i] at attempts[i].
 func (r *Redis) TaskValues(ctx context.Context, id string, refs []string, attempts []int, current bool) ([]engine.TaskValue, error) {
 	if len(refs) == 0 {
 		return nil, nil
 	}
-	fields := make([]string, 0, 3*len(refs))
+	fields := make([]string, 0, 4*len(refs))
 	for i, ref := range refs {
 		place := ref + "#" + strconv.Itoa(attempts[i])
 		out := "o:" + place
 		if current {
 			out = "o:" + ref
 		}
-		fields = append(fields, "i:"+place, out, "e:"+place)
+		fields = append(fields, "i:"+place, out, "e:"+place, "p:"+place)
 	}
 	v, err := r.client.HMGet(ctx, keysOf(id).values, fields...).Result()
 	if err != nil {
@@ -187,8 +187,8 @@ func (r *Redis) TaskValues(ctx context.Context, id string, refs []string, attemp
 	}
 	all := make([]engine.TaskValue, len(refs))
 	for i := range refs {
-		all[i] = engine.TaskValue{Input: raw(text(v, 3*i)), Output: raw(text(v, 3*i+1))}
-		if all[i].Error, err = decodeError(text(v, 3*i+2)); err != nil {
+		all[i] = engine.TaskValue{Input: raw(text(v, 4*i)), Output: raw(text(v, 4*i+1)), Progress: raw(text(v, 4*i+3))}
+		if all[i].Error, err = decodeError(text(v, 4*i+2)); err != nil {
 			return nil, err
 		}
 	}

@@ -139,6 +139,13 @@ func (r *Redis) Beat(ctx context.Context, f engine.Fence, lease time.Duration) (
 	return time.Duration(number(reply, 1)) * time.Millisecond, number(reply, 0) == 2, err
 }
 
+// Progress keeps what a run, or a task that waits, has given so far.
+func (r *Redis) Progress(ctx context.Context, f engine.Fence, progress json.RawMessage) error {
+	k := keysOf(f.Execution)
+	_, err := r.run(ctx, scriptProgress, []string{k.execution, k.tasks, k.values}, f.Ref, f.Attempt, f.Dispatch, stored(progress))
+	return err
+}
+
 // Touch keeps a remote worker that announced itself alive for ttl.
 func (r *Redis) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	now, err := r.Time(ctx)

@@ -42,6 +42,7 @@ func remoteWork(t *testing.T, h *house) {
 	beat, err := h.RemoteHeartbeat(ctx, x.ID, "a", runs[0].Token)
 	require.NoError(t, err)
 	require.Equal(t, engine.Beat{Lease: 30 * time.Second}, beat)
+	require.NoError(t, h.RemoteProgress(ctx, x.ID, "a", runs[0].Token, json.RawMessage(`{"rows":1}`)))
 	_, err = h.RemoteComplete(ctx, x.ID, "a", runs[0].Token, json.RawMessage(`[]`))
 	require.NoError(t, err)
 	runs, err = h.Poll(ctx, ask)

@@ -81,6 +81,7 @@ var (
 	scriptWithdraw   = script("withdraw")
 	scriptHandOut    = script("hand_out")
 	scriptBeat       = script("beat")
+	scriptProgress   = script("progress")
 	scriptMemo       = script("memo", "lib_memo")
 	scriptBundle     = script("bundle")
 	scriptName       = script("name")

@@ -424,6 +424,12 @@ func (f *fake) GiveBack(_ context.Context, runs []engine.RemoteRun) {
 	}
 }
 
+func (f *fake) RemoteProgress(_ context.Context, id, ref, token string, progress json.RawMessage) error {
+	defer f.lock()()
+	f.last = progress
+	return f.report(id, ref, token)
+}
+
 func (f *fake) RemoteHeartbeat(_ context.Context, id, ref, token string) (engine.Beat, error) {
 	defer f.lock()()
 	return engine.Beat{Canceled: token == "canceled", Lease: 30 * time.Second}, f.report(id, ref, token)

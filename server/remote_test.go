@@ -31,6 +31,8 @@ func TestReportsReachTheEngine(t *testing.T) {
 	run := "/v1/remote/" + idDefault + "/each%5Beu%5D.load"
 	w := r.do(call{method: "POST", path: run + "/heartbeat", key: "rdr_write", body: `{"token":"t"}`})
 	require.JSONEq(t, `{"canceled":false,"lease":"30s"}`, w.Body.String())
+	r.do(call{method: "POST", path: run + "/heartbeat", key: "rdr_write", body: `{"token":"t","progress":{"rows":1}}`})
+	require.Equal(t, json.RawMessage(`{"rows":1}`), r.fake.seen())
 	w = r.do(call{method: "POST", path: run + "/complete", key: "rdr_write", body: `{"token":"t","output":{"n":12345678901234567890}}`})
 	require.JSONEq(t, `{"status":"succeeded","error":null}`, w.Body.String())
 	require.Equal(t, json.RawMessage(`{"n":12345678901234567890}`), r.fake.seen())

@@ -39,7 +39,7 @@ local plain = string.match(raw, '^{"status":"queued",("attempt":"%d+","dispatch"
 if plain and string.find(ARGV[6], '^[%w.:_-]+$') then
   raw = '{"status":"running","worker":"' .. ARGV[6] .. '","started":"' .. at .. '",' .. plain
 else
-  rec.worker, rec.started, rec.reason = ARGV[6], at, nil
+  rec.worker, rec.started, rec.reason, rec.due = ARGV[6], at, nil, nil
   raw = cjson.encode(rec)
 end
 call('HSET', KEYS[2], ref, raw)

@@ -669,7 +669,10 @@ type Attempt struct {
 	Input JSON `json:"input"`
 
 	// Output Any JSON value.
-	Output   JSON       `json:"output"`
+	Output JSON `json:"output"`
+
+	// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+	Progress Progress   `json:"progress,omitempty"`
 	Queue    string     `json:"queue"`
 	QueuedAt *time.Time `json:"queued_at"`
 
@@ -1556,6 +1559,9 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+type Progress = json.RawMessage
+
 // Project defines model for Project.
 type Project struct {
 	CreatedAt   time.Time `json:"created_at"`
@@ -1761,6 +1767,9 @@ type RemoteFailRequest struct {
 
 // RemoteHeartbeatRequest defines model for RemoteHeartbeatRequest.
 type RemoteHeartbeatRequest struct {
+	// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+	Progress Progress `json:"progress,omitempty"`
+
 	// Token The token of the run, as poll answered it.
 	Token Token `json:"token"`
 }
@@ -2065,7 +2074,10 @@ type Task struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
 	// Output Any JSON value.
-	Output   JSON       `json:"output"`
+	Output JSON `json:"output"`
+
+	// Progress What the attempt has given so far, any JSON value. It stays when the attempt fails; expressions do not read it. Left out where there is none.
+	Progress Progress   `json:"progress,omitempty"`
 	Queue    string     `json:"queue"`
 	QueuedAt *time.Time `json:"queued_at"`
 	Reason   string     `json:"reason,omitempty"`

@@ -22,6 +22,7 @@ type Remote interface {
 	// back with GiveBack when it does not reach the worker.
 	Poll(ctx context.Context, q engine.Poll) ([]engine.RemoteRun, error)
 	GiveBack(ctx context.Context, runs []engine.RemoteRun)
+	RemoteProgress(ctx context.Context, id, ref, token string, progress json.RawMessage) error
 	RemoteHeartbeat(ctx context.Context, id, ref, token string) (engine.Beat, error)
 	RemoteComplete(ctx context.Context, id, ref, token string, output json.RawMessage) (engine.RemoteResult, error)
 	RemoteFail(ctx context.Context, id, ref, token string, failure workflow.Error) (engine.RemoteResult, error)

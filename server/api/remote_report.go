@@ -13,8 +13,13 @@ import (
 // POST /v1/remote/{execution}/{ref}/fail
 // POST /v1/remote/{execution}/{ref}/log
 
-// HeartbeatRemote extends the lease of a run.
+// HeartbeatRemote keeps what a run has given so far, and extends its lease.
 func (h remote) HeartbeatRemote(ctx context.Context, r HeartbeatRemoteRequestObject) (HeartbeatRemoteResponseObject, error) {
+	if len(r.Body.Progress) > 0 {
+		if err := h.engine.RemoteProgress(ctx, r.Execution, r.Ref, r.Body.Token, r.Body.Progress); err != nil {
+			return nil, err
+		}
+	}
 	beat, err := h.engine.RemoteHeartbeat(ctx, r.Execution, r.Ref, r.Body.Token)
 	if err != nil {
 		return nil, err

@@ -113,7 +113,7 @@ func wireTask(t engine.Task) Task {
 	return Task{
 		Ref: t.Ref, Name: t.Name, Type: t.Type, Needs: each(t.Needs, same), Status: TaskStatus(t.Status), Reason: t.Reason,
 		Attempt: t.Attempt, Dispatch: t.Dispatch, Try: t.Try, MaxAttempts: t.MaxAttempts,
-		Input: t.Input, Output: t.Output, Error: wireError(t.Error), Queue: t.Queue, Worker: t.Worker,
+		Input: t.Input, Output: t.Output, Error: wireError(t.Error), Progress: t.Progress, Queue: t.Queue, Worker: t.Worker,
 		Effects: string(t.Effects), QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
 		NextAttemptAt: t.NextAttemptAt, Redrive: t.Redrive, Size: t.Size, Child: t.Child,
 	}
@@ -124,7 +124,7 @@ func same[T any](v T) T { return v }
 func wireAttempt(a engine.Attempt) Attempt {
 	return Attempt{
 		Attempt: a.Attempt, Redrive: a.Redrive, Status: TaskStatus(a.Status), Input: a.Input, Output: a.Output,
-		Error: wireError(a.Error), Worker: a.Worker, Dispatch: a.Dispatch, Queue: a.Queue,
+		Error: wireError(a.Error), Reason: a.Reason, Progress: a.Progress, Worker: a.Worker, Dispatch: a.Dispatch, Queue: a.Queue,
 		QueuedAt: a.QueuedAt, StartedAt: a.StartedAt, EndedAt: a.EndedAt,
 	}
 }

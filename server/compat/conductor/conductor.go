@@ -90,7 +90,10 @@ type Operations interface {
 type Remote interface {
 	Poll(ctx context.Context, q engine.Poll) ([]engine.RemoteRun, error)
 	GiveBack(ctx context.Context, runs []engine.RemoteRun)
+	RemoteTake(ctx context.Context, f engine.Fence, worker string) (*engine.RemoteRun, error)
 	RemoteToken(ctx context.Context, f engine.Fence) (string, error)
+	Progress(ctx context.Context, f engine.Fence, progress json.RawMessage) error
+	RemoteProgress(ctx context.Context, id, ref, token string, progress json.RawMessage) error
 	RemoteHeartbeat(ctx context.Context, id, ref, token string) (engine.Beat, error)
 	RemotePostpone(ctx context.Context, id, ref, token string, delay time.Duration) error
 	RemoteComplete(ctx context.Context, id, ref, token string, output json.RawMessage) (engine.RemoteResult, error)

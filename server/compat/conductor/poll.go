@@ -128,6 +128,13 @@ func (h *handlers) handed(ctx context.Context, runs []engine.RemoteRun, worker s
 		a := engine.Attempt{
 			Attempt: r.Attempt, Status: workflow.TaskRunning, Input: r.Input, Worker: worker, Dispatch: r.Dispatch, StartedAt: &started,
 		}
+		if r.Dispatch > 1 { // it was handed out before
+			t, err := h.engine.Task(ctx, r.Execution, r.Ref)
+			if err != nil {
+				return nil, err
+			}
+			a.Progress, a.QueuedAt = t.Progress, t.QueuedAt
+		}
 		w := wireTask(x, k, n, engine.Task{Ref: r.Ref, Attempt: r.Attempt, Queue: r.At.Queue}, a)
 		w.WorkflowInstanceID, w.WorkflowType = top.ID, top.Workflow
 		w.ResponseTimeout, w.CorrelationID, w.WorkflowPriority = int64(silence/time.Second), x.CorrelationID, wirePriority(x)

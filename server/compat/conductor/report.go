@@ -1,12 +1,14 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -108,7 +110,9 @@ func (h *handlers) visible(ctx context.Context, id string) (engine.Fence, *engin
 func (h *handlers) settle(ctx context.Context, f engine.Fence, r *taskResult) error {
 	token, err := h.engine.RemoteToken(ctx, f)
 	if stale(err) {
-		return h.settleByHand(ctx, f, r)
+		if token, err = h.take(ctx, f, r); err == nil && token == "" {
+			return h.settleByHand(ctx, f, r)
+		}
 	}
 	if err != nil {
 		return err
@@ -119,6 +123,12 @@ func (h *handlers) settle(ctx context.Context, f engine.Fence, r *taskResult) er
 		}
 	}
 	id, ref := f.Execution, f.Ref
+	if err := h.keepProgress(r, func(p json.RawMessage) error { return h.engine.RemoteProgress(ctx, id, ref, token, p) }); err != nil {
+		if stale(err) {
+			return nil
+		}
+		return err
+	}
 	switch {
 	case r.ExtendLease:
 		_, err = h.engine.RemoteHeartbeat(ctx, id, ref, token)
@@ -130,6 +140,39 @@ func (h *handlers) settle(ctx context.Context, f engine.Fence, r *taskResult) er
 		_, err = h.engine.RemoteFail(ctx, id, ref, token, *failureOf(r))
 	}
 	if stale(err) {
+		return nil
+	}
+	return err
+}
+
+// take claims an attempt that no worker was given, or that one handed back, for the report that ends it. "" = it does not wait for a worker.
+func (h *handlers) take(ctx context.Context, f engine.Fence, r *taskResult) (string, error) {
+	if r.ExtendLease || r.Status == "IN_PROGRESS" {
+		return "", nil
+	}
+	t, err := h.engine.Task(ctx, f.Execution, f.Ref)
+	if isMissing(err) || err == nil && !strings.HasPrefix(t.Type, typePrefix) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	run, err := h.engine.RemoteTake(ctx, f, cmp.Or(r.WorkerID, auth.From(ctx).Name, Name))
+	if err != nil || run == nil {
+		return "", err
+	}
+	return run.Token, nil
+}
+
+// keepProgress keeps the output of a report that does not complete its task. A failure is not lost for an output that is too large.
+func (h *handlers) keepProgress(r *taskResult, keep func(json.RawMessage) error) error {
+	progress := given(r.Output)
+	if len(progress) == 0 || r.ExtendLease || r.Status == "COMPLETED" {
+		return nil
+	}
+	err := keep(progress)
+	if refused, ok := errors.AsType[*engine.Error](err); ok && refused.Kind == engine.KindInvalid && r.Status != "IN_PROGRESS" {
+		r.Reason = strings.TrimSpace(r.Reason + " (its outputData was not kept: " + refused.Problems[0].Message + ")")
 		return nil
 	}
 	return err
@@ -169,7 +212,16 @@ func (h *handlers) settleByHand(ctx context.Context, f engine.Fence, r *taskResu
 		return err
 	}
 	next := t.Status == workflow.TaskRetrying && f.Attempt == t.Attempt+1
-	if t.Status.Ended() || t.Attempt != f.Attempt && !next || r.ExtendLease || r.Status == "IN_PROGRESS" {
+	if t.Status.Ended() || t.Attempt != f.Attempt && !next || r.ExtendLease {
+		return nil
+	}
+	if !next {
+		f.Dispatch = t.Dispatch
+		if err := h.keepProgress(r, func(p json.RawMessage) error { return h.engine.Progress(ctx, f, p) }); err != nil && !stale(err) {
+			return err
+		}
+	}
+	if r.Status == "IN_PROGRESS" {
 		return nil
 	}
 	hand := engine.HandRequest{By: auth.From(ctx).By(), To: workflow.TaskSucceeded, Output: output(r.Output)}

@@ -114,7 +114,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		return h.openJoin(x, k, n, id, t, all), nil
 	}
 	attempts := []engine.Attempt{{
-		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Worker: t.Worker,
+		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Progress: t.Progress, Worker: t.Worker,
 		Dispatch: t.Dispatch, QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
 	}}
 	taken := t.Status == workflow.TaskPending || t.Status == workflow.TaskCanceled || t.Status == workflow.TaskSkipped
@@ -235,6 +235,12 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 	}
 	w.InputData = wireInput(n, k.task(n.Ref), a.Input)
 	w.OutputData = wireOutput(n, a.Output, w.SubWorkflowID)
+	if a.Output == nil && a.Progress != nil {
+		w.OutputData = asObject(a.Progress)
+	}
+	if t.Status == workflow.TaskQueued && a.Attempt == t.Attempt && t.NextAttemptAt != nil { // its worker wants it again later
+		w.CallbackAfterSeconds = max(int64(time.Until(*t.NextAttemptAt).Round(time.Second).Seconds()), 0)
+	}
 	return w
 }
 

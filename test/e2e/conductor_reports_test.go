@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestConductorReportsKeepTheirOutput(t *testing.T) {
+	f := start(t)
+	c := conductor{t, f}
+	c.must("POST", "/metadata/taskdefs", `[{"name":"crawl","retryCount":1,"retryDelaySeconds":0}]`)
+	c.defines("Crawl", `{"name":"crawl","taskReferenceName":"c","type":"SIMPLE"},{"name":"ask","taskReferenceName":"h","type":"HUMAN"}`, `"outputParameters":{"c":"${c.output}","h":"${h.output}"}`)
+	id := c.begin("Crawl", `{}`)
+	task := c.poll("crawl")
+	require.Empty(t, task.OutputData)
+	c.report(task, "IN_PROGRESS", `,"outputData":{"pages":1}`)
+	again := c.poll("crawl")
+	require.Equal(t, []any{task.TaskID, object{"pages": 1.0}}, []any{again.TaskID, again.OutputData})
+	require.Equal(t, object{"pages": 1.0}, c.get(id).task("c").OutputData)
+	c.report(task, "IN_PROGRESS", `,"callbackAfterSeconds":1,"outputData":{"pages":2}`)
+	now := decode[conductorTask](t, c.must("GET", "/tasks/"+task.TaskID, ""))
+	require.Equal(t, object{"pages": 2.0}, now.OutputData)
+	again = c.poll("crawl")
+	require.Equal(t, []any{task.TaskID, object{"pages": 2.0}}, []any{again.TaskID, again.OutputData})
+	c.report(task, "IN_PROGRESS", `,"callbackAfterSeconds":3000`)
+	now = decode[conductorTask](t, c.must("GET", "/tasks/"+task.TaskID, ""))
+	require.Equal(t, []any{"SCHEDULED", object{"pages": 2.0}}, []any{now.Status, now.OutputData})
+	require.InDelta(t, 3000, now.CallbackAfterSeconds, 60)
+	c.report(task, "FAILED", `,"outputData":{"pages":3},"reasonForIncompletion":"no answer"`) // while it waits to be delivered again
+
+	second := c.poll("crawl")
+	require.Equal(t, []any{task.TaskID, 1}, []any{second.RetriedTaskID, second.RetryCount})
+	require.Empty(t, second.OutputData)
+	c.report(second, "FAILED_WITH_TERMINAL_ERROR", `,"outputData":{"pages":4},"reasonForIncompletion":"gone"`)
+	c.report(task, "IN_PROGRESS", `,"outputData":{"pages":99}`) // of an attempt that is over
+	w := c.ends(id, "FAILED")
+	require.Equal(t, []string{"c crawl FAILED", "c crawl FAILED_WITH_TERMINAL_ERROR"}, w.lines())
+	require.Equal(t, []any{object{"pages": 3.0}, "no answer", object{"pages": 4.0}, "gone"},
+		[]any{w.Tasks[0].OutputData, w.Tasks[0].ReasonForIncompletion, w.Tasks[1].OutputData, w.Tasks[1].ReasonForIncompletion})
+
+	c.must("POST", "/workflow/"+id+"/retry", "")
+	third := c.poll("crawl")
+	c.report(third, "IN_PROGRESS", `,"outputData":{"pages":5}`)
+	c.complete(c.poll("crawl"), `{"done":true}`)
+	w = c.awaitTask(id, "h", "IN_PROGRESS")
+	require.Equal(t, object{"done": true}, w.task("c").OutputData)
+	c.must("POST", "/tasks/"+id+"/h/IN_PROGRESS", `{"draft":"x"}`)
+	require.Equal(t, object{"draft": "x"}, c.get(id).task("h").OutputData)
+	c.must("POST", "/tasks/"+id+"/h/COMPLETED", `{"text":"y"}`)
+	require.Equal(t, object{"c": object{"done": true}, "h": object{"text": "y"}}, c.ends(id, "COMPLETED").Output)
+}
