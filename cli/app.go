@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -31,6 +32,7 @@ type program struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+	http     *http.Client // nil = the usual one
 
 	played string       // of a command that the demo plays: its server
 	shown  *client.Plan // last

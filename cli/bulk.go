@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -153,12 +154,15 @@ func chosenText(b client.Bulk) string {
 	add("fingerprint", f.Fingerprint)
 	add("label", f.Label)
 	add("correlation", f.CorrelationID)
-	if f.Since != nil {
-		add("since", absolute(*f.Since))
+	moment := func(name string, at *time.Time, ago string) {
+		if d, err := time.ParseDuration(ago); err == nil {
+			add(name, absolute(b.CreatedAt.Add(-d)))
+		} else if at != nil {
+			add(name, absolute(*at))
+		}
 	}
-	if f.Until != nil {
-		add("until", absolute(*f.Until))
-	}
+	moment("since", f.Since, f.SinceAgo)
+	moment("until", f.Until, f.UntilAgo)
 	return strings.Join(parts, ", ")
 }
 

@@ -48,12 +48,13 @@ func (p *program) bulkOf(c *cli.Context, operation client.BulkOperation, fingerp
 			next: "See what it would do with --dry-run, and say --yes to do it.",
 		}
 	}
-	preview, err := s.api.PreviewBulk(c.Context, s.project, request)
+	dry, yes := c.Bool("dry-run"), c.Bool("yes")
+	preview, err := s.previewBulk(c.Context, request, yes && !dry)
 	if err != nil {
 		return fieldsOf(err)
 	}
 	people := s.format == formatTable || s.format == formatWide
-	if c.Bool("dry-run") {
+	if dry {
 		if !people {
 			return printOne(s.printer, *preview, nil, func(b client.BulkPreview) string { return strconv.Itoa(b.Count) })
 		}
@@ -61,12 +62,14 @@ func (p *program) bulkOf(c *cli.Context, operation client.BulkOperation, fingerp
 		fmt.Fprintln(p.out, "\nNothing was done.")
 		return nil
 	}
-	s.printPreview(p.err, request, preview)
-	if preview.Count == 0 {
-		return nil
+	if preview != nil {
+		s.printPreview(p.err, request, preview)
 	}
-	if !c.Bool("yes") {
-		if yes, err := p.confirm(c.Context, fmt.Sprintf("%s %s? [y/N] ", operation, executions(preview.Count))); err != nil || !yes {
+	if !yes {
+		if preview.Count == 0 && !preview.AtLeast {
+			return nil
+		}
+		if yes, err := p.confirm(c.Context, fmt.Sprintf("%s %s? [y/N] ", operation, previewed(preview))); err != nil || !yes {
 			fmt.Fprintln(p.err, "Nothing was done.")
 			return err
 		}
@@ -83,6 +86,32 @@ func (p *program) bulkOf(c *cli.Context, operation client.BulkOperation, fingerp
 		return s.printBulk(*b)
 	}
 	return s.followBulk(c.Context, b)
+}
+
+// previewPatience is how long a preview may take that nobody decides by.
+const previewPatience = 15 * time.Second
+
+// previewBulk answers what would be done; nil where that is only told, and cannot be had in time.
+func (s *session) previewBulk(ctx context.Context, r client.BulkRequest, decided bool) (*client.BulkPreview, error) {
+	if !decided {
+		return s.api.PreviewBulk(ctx, s.project, r)
+	}
+	short, cancel := context.WithTimeout(ctx, previewPatience)
+	defer cancel()
+	preview, err := s.api.PreviewBulk(short, s.project, r)
+	if err == nil || ctx.Err() != nil || !passing(err) {
+		return preview, err
+	}
+	fmt.Fprintf(s.err, "There is no preview (%s). It goes on without.\n", oneLine(err.Error()))
+	return nil, nil
+}
+
+// previewed says how many executions a preview counted.
+func previewed(p *client.BulkPreview) string {
+	if p.AtLeast {
+		return "at least " + executions(p.Count)
+	}
+	return executions(p.Count)
 }
 
 func executions(n int) string {
@@ -173,16 +202,25 @@ func (p *program) bulkFilter(c *cli.Context) (client.BulkFilter, error) {
 		}
 		f.Status = append(f.Status, client.ExecutionStatus(status))
 	}
-	for name, field := range map[string]**time.Time{"since": &f.Since, "until": &f.Until} {
-		text := c.String(name)
+	for _, of := range []struct {
+		name string
+		at   **time.Time
+		ago  *string
+	}{{"since", &f.Since, &f.SinceAgo}, {"until", &f.Until, &f.UntilAgo}} {
+		text := c.String(of.name)
 		if text == "" {
 			continue
 		}
-		t, err := parseTime(p.now(), text)
-		if err != nil {
-			return f, usagef("--%s %s: want a time as 2026-01-31T08:00:00Z, or a duration as 48h", name, text)
+		// So long ago is said as it is: the same command later is the same request.
+		if d, err := time.ParseDuration(text); err == nil && d > 0 {
+			*of.ago = text
+			continue
 		}
-		*field = &t
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return f, usagef("--%s %s: want a time as 2026-01-31T08:00:00Z, or a duration as 48h", of.name, text)
+		}
+		*of.at = &t
 	}
 	return f, nil
 }
@@ -232,9 +270,12 @@ func parsePart(text string) (float64, error) {
 
 // printPreview writes how many executions there are, of which kind, and what would be done to the first ones.
 func (s *session) printPreview(w io.Writer, r client.BulkRequest, p *client.BulkPreview) {
-	fmt.Fprintf(w, "%s of %s\n", s.style.bold(string(r.Operation)), executions(p.Count))
+	fmt.Fprintf(w, "%s of %s\n", s.style.bold(string(r.Operation)), previewed(p))
 	for _, g := range p.Groups {
 		fmt.Fprintf(w, "  %8s  %s v%d  %s\n", grouped(g.Count), g.Workflow, g.Version, s.style.status(string(g.Status)))
+	}
+	if p.AtLeast {
+		fmt.Fprintln(w, s.style.paint(yellow, "! There may be more than were counted here in a few seconds, and all of them are meant."))
 	}
 	if p.Missing > 0 {
 		fmt.Fprintln(w, s.style.paint(yellow, fmt.Sprintf("! %s of the ids name nothing that is there", grouped(p.Missing))))

@@ -33,10 +33,9 @@ func answer(status int, body any) (*http.Response, error) {
 func watched(ctx context.Context, t *testing.T, first client.Bulk, server answering) (code int, out, told string, took time.Duration) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	p := &program{out: &stdout, err: &stderr, now: time.Now}
-	api, err := client.New("http://redrive.test", client.Options{HTTPClient: &http.Client{Transport: server}})
+	p := &program{out: &stdout, err: &stderr, now: time.Now, http: &http.Client{Transport: server}}
+	s, err := p.sessionAt("http://redrive.test", "", "default", formatTable)
 	require.NoError(t, err)
-	s := &session{program: p, printer: &printer{out: &stdout, format: formatTable, now: time.Now()}, api: api, project: "default"}
 	begin := time.Now()
 	code, text := explain(s.followBulk(ctx, &first))
 	return code, stdout.String(), stderr.String() + text, time.Since(begin)

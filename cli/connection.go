@@ -59,7 +59,7 @@ func (p *program) connect(c *cli.Context, allowed ...string) (*session, error) {
 }
 
 func (p *program) sessionAt(server, key, project, format string) (*session, error) {
-	api, err := client.New(server, client.Options{APIKey: key, UserAgent: "redrive-cli/" + p.version})
+	api, err := client.New(server, client.Options{APIKey: key, HTTPClient: p.http, UserAgent: "redrive-cli/" + p.version})
 	if err != nil {
 		return nil, usagef("--server %s: %w", server, err)
 	}

@@ -873,11 +873,17 @@ type BulkFilter struct {
 	// Since Created at or after this time.
 	Since *time.Time `json:"since,omitempty"`
 
+	// SinceAgo A duration, as 48h, instead of since: created in so long before the operation is made. The same request again is the same, for an idempotency_key.
+	SinceAgo string `json:"since_ago,omitempty"`
+
 	// Status Left out, those in which the operation is possible: of a retry failed and timed_out, of a resume paused, of a pause queued and running, of a cancel these three; of a rerun all.
 	Status []ExecutionStatus `json:"status,omitempty"`
 
 	// Until Created before this time, and before the operation in any case.
 	Until *time.Time `json:"until,omitempty"`
+
+	// UntilAgo A duration, as 2h, instead of until: created earlier than so long before the operation is made.
+	UntilAgo string `json:"until_ago,omitempty"`
 
 	// Version Of the workflow.
 	Version int `json:"version,omitempty"`
@@ -940,7 +946,10 @@ type BulkOutcome string
 
 // BulkPreview defines model for BulkPreview.
 type BulkPreview struct {
-	// Count How many executions there are.
+	// AtLeast Counting took more than a few seconds and was ended: count, missing and those of the groups are the least that there are. An operation takes all of them.
+	AtLeast bool `json:"at_least"`
+
+	// Count How many executions there are, as far as they were counted.
 	Count int `json:"count"`
 
 	// Groups The largest first.
@@ -3181,7 +3190,7 @@ type ClientInterface interface {
 
 	// StartBulkWithBody Do something to many executions
 	//
-	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3190,7 +3199,7 @@ type ClientInterface interface {
 
 	// StartBulk Do something to many executions
 	//
-	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3206,7 +3215,7 @@ type ClientInterface interface {
 
 	// AbortBulkWithBody Abort a bulk operation
 	//
-	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3215,7 +3224,7 @@ type ClientInterface interface {
 
 	// AbortBulk Abort a bulk operation
 	//
-	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3231,7 +3240,7 @@ type ClientInterface interface {
 
 	// PauseBulkWithBody Hold a bulk operation
 	//
-	// No more executions are taken; what is in flight goes on.
+	// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3240,7 +3249,7 @@ type ClientInterface interface {
 
 	// PauseBulk Hold a bulk operation
 	//
-	// No more executions are taken; what is in flight goes on.
+	// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4342,7 +4351,7 @@ func (c *Transport) ListBulk(ctx context.Context, project ProjectName, params *L
 
 // StartBulkWithBody Do something to many executions
 //
-// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4361,7 +4370,7 @@ func (c *Transport) StartBulkWithBody(ctx context.Context, project ProjectName, 
 
 // StartBulk Do something to many executions
 //
-// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4397,7 +4406,7 @@ func (c *Transport) GetBulk(ctx context.Context, project ProjectName, bulk BulkI
 
 // AbortBulkWithBody Abort a bulk operation
 //
-// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4416,7 +4425,7 @@ func (c *Transport) AbortBulkWithBody(ctx context.Context, project ProjectName, 
 
 // AbortBulk Abort a bulk operation
 //
-// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4452,7 +4461,7 @@ func (c *Transport) ListBulkItems(ctx context.Context, project ProjectName, bulk
 
 // PauseBulkWithBody Hold a bulk operation
 //
-// No more executions are taken; what is in flight goes on.
+// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4471,7 +4480,7 @@ func (c *Transport) PauseBulkWithBody(ctx context.Context, project ProjectName, 
 
 // PauseBulk Hold a bulk operation
 //
-// No more executions are taken; what is in flight goes on.
+// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10060,7 +10069,7 @@ type ClientWithResponsesInterface interface {
 
 	// StartBulkWithBodyWithResponse Do something to many executions
 	//
-	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10069,7 +10078,7 @@ type ClientWithResponsesInterface interface {
 
 	// StartBulkWithResponse Do something to many executions
 	//
-	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+	// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10087,7 +10096,7 @@ type ClientWithResponsesInterface interface {
 
 	// AbortBulkWithBodyWithResponse Abort a bulk operation
 	//
-	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10096,7 +10105,7 @@ type ClientWithResponsesInterface interface {
 
 	// AbortBulkWithResponse Abort a bulk operation
 	//
-	// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+	// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10114,7 +10123,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseBulkWithBodyWithResponse Hold a bulk operation
 	//
-	// No more executions are taken; what is in flight goes on.
+	// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10123,7 +10132,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseBulkWithResponse Hold a bulk operation
 	//
-	// No more executions are taken; what is in flight goes on.
+	// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -14537,7 +14546,7 @@ func (c *ClientWithResponses) ListBulkWithResponse(ctx context.Context, project 
 
 // StartBulkWithBodyWithResponse Do something to many executions
 //
-// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14552,7 +14561,7 @@ func (c *ClientWithResponses) StartBulkWithBodyWithResponse(ctx context.Context,
 
 // StartBulkWithResponse Do something to many executions
 //
-// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
+// Freezes the executions that `filter` chooses, up to 1,000,000, or those of `ids`, up to 100,000, and works them off. It goes on over restarts, and each execution is touched once. With `dry_run` (as a parameter or in the body) it only answers how many there are, of which kind, and the plans of the first five; it counts for a few seconds, and where these are not enough `at_least` says that there may be more. With an `idempotency_key` that was used in the last 24 hours the answer is the operation of then; the same key with another body is refused with 422.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14582,7 +14591,7 @@ func (c *ClientWithResponses) GetBulkWithResponse(ctx context.Context, project P
 
 // AbortBulkWithBodyWithResponse Abort a bulk operation
 //
-// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14597,7 +14606,7 @@ func (c *ClientWithResponses) AbortBulkWithBodyWithResponse(ctx context.Context,
 
 // AbortBulkWithResponse Abort a bulk operation
 //
-// No more executions are taken, ever; those that are pending stay as they are. What is in flight goes on, and its outcome is still recorded.
+// Nothing more is taken, or sent out, ever. What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`, and what was sent out goes on: its outcome is still recorded.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14627,7 +14636,7 @@ func (c *ClientWithResponses) ListBulkItemsWithResponse(ctx context.Context, pro
 
 // PauseBulkWithBodyWithResponse Hold a bulk operation
 //
-// No more executions are taken; what is in flight goes on.
+// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14642,7 +14651,7 @@ func (c *ClientWithResponses) PauseBulkWithBodyWithResponse(ctx context.Context,
 
 // PauseBulkWithResponse Hold a bulk operation
 //
-// No more executions are taken; what is in flight goes on.
+// Nothing more is taken, or sent out: what was sent out goes on, and what was taken and not sent out yet stays in flight as it is until the operation is resumed or aborted.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

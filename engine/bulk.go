@@ -14,12 +14,13 @@ import (
 )
 
 const (
-	bulkSamples   = 5           // of which a preview shows plans
-	abandonedBulk = time.Minute // after which one is removed whose executions somebody began to name
-	listedItems   = 500         // of a snapshot in one trip
+	previewTime   = 3 * time.Second // in which a preview counts
+	bulkSamples   = 5               // of which a preview shows plans
+	abandonedBulk = time.Minute     // after which one is removed whose executions somebody began to name
+	listedItems   = 500             // of a snapshot in one trip
 )
 
-// PreviewBulk answers what a bulk operation would do, and does nothing.
+// PreviewBulk answers what a bulk operation would do, and does nothing. It counts for a while only: AtLeast says that there may be more.
 func (e *Engine) PreviewBulk(ctx context.Context, project string, r BulkRequest) (*BulkPreview, error) {
 	a, err := e.checkBulk(ctx, project, r)
 	if err != nil {
@@ -31,19 +32,20 @@ func (e *Engine) PreviewBulk(ctx context.Context, project string, r BulkRequest)
 	}
 	p := &BulkPreview{}
 	groups := map[BulkGroup]int{}
-	err = e.chosen(ctx, project, a, now, func(x *Execution) {
-		p.Count++
-		groups[BulkGroup{Workflow: x.Workflow, Version: x.Version, Status: x.Status}]++
-		if len(p.Samples) < bulkSamples {
-			p.Samples = append(p.Samples, BulkSample{Execution: x.ID, Status: x.Status})
+	whole, err := e.chosen(ctx, project, a, now, time.Now().Add(e.previewTime), func(page []*Execution, missing int) {
+		for _, x := range page {
+			groups[BulkGroup{Workflow: x.Workflow, Version: x.Version, Status: x.Status}]++
+			if len(p.Samples) < bulkSamples {
+				p.Samples = append(p.Samples, BulkSample{Execution: x.ID, Status: x.Status})
+			}
 		}
+		p.Count += len(page)
+		p.Missing += missing
 	})
 	if err != nil {
 		return nil, err
 	}
-	if a.spec.Named > 0 {
-		p.Missing = a.spec.Named - p.Count
-	}
+	p.AtLeast = !whole
 	for g, n := range groups {
 		g.Count = n
 		p.Groups = append(p.Groups, g)
@@ -68,42 +70,47 @@ func (e *Engine) PreviewBulk(ctx context.Context, project string, r BulkRequest)
 	return p, nil
 }
 
-// chosen walks the executions that a request means.
-func (e *Engine) chosen(ctx context.Context, project string, a *bulkAsked, now time.Time, f func(*Execution)) error {
-	if a.spec.Named > 0 {
-		for part := range slices.Chunk(a.ids, listedItems) {
-			heads, err := e.store.Heads(ctx, part)
-			if err != nil {
-				return err
-			}
-			for _, x := range heads {
-				if x != nil && x.Project == project {
-					f(x)
-				}
-			}
-		}
-		return nil
-	}
+// chosen walks the executions that a request means, page by page, and reports whether it came to the end before the time was up.
+func (e *Engine) chosen(ctx context.Context, project string, a *bulkAsked, now, until time.Time, f func(page []*Execution, missing int)) (whole bool, err error) {
 	n := 0
 	for cursor := ""; ; {
-		found, next, err := e.choose(ctx, project, a.spec.Filter, now, cursor)
+		page, missing, next, err := e.chosenPage(ctx, project, a, now, cursor)
 		if err != nil {
-			return err
+			return false, err
 		}
-		for _, x := range found {
-			f(x)
-		}
-		n += len(found)
-		if n > MaxBulk {
-			return Invalid("bulk_invalid", "the bulk operation cannot be made", workflow.Problem{
+		f(page, missing)
+		if n += len(page); n > MaxBulk {
+			return false, Invalid("bulk_invalid", "the bulk operation cannot be made", workflow.Problem{
 				Field: "filter", Code: "too_many", Message: tooManyChosen, Allowed: fmt.Sprintf("at most %d: narrow it, by time for example, and make several bulk operations", MaxBulk),
 			})
 		}
-		if next == "" {
-			return nil
+		if next == "" || !time.Now().Before(until) {
+			return next == "", nil
 		}
 		cursor = next
 	}
+}
+
+// chosenPage answers some of the executions that a request means, and how many of the named ones are not there.
+func (e *Engine) chosenPage(ctx context.Context, project string, a *bulkAsked, now time.Time, cursor string) (page []*Execution, missing int, next string, err error) {
+	if a.spec.Named == 0 {
+		page, next, err = e.choose(ctx, project, a.spec.Filter, now, cursor)
+		return page, 0, next, err
+	}
+	from, err := seq(cursor)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	to := min(int(from)+listedItems, len(a.ids))
+	heads, err := e.store.Heads(ctx, a.ids[from:to])
+	if err != nil {
+		return nil, 0, "", err
+	}
+	page = slices.DeleteFunc(heads, func(x *Execution) bool { return x == nil || x.Project != project })
+	if to < len(a.ids) {
+		next = strconv.Itoa(to)
+	}
+	return page, to - int(from) - len(page), next, nil
 }
 
 var tooManyChosen = fmt.Sprintf("chooses more than %d executions", MaxBulk)

@@ -90,12 +90,12 @@ func (c *bulkCheck) add(field, code, message, allowed string) {
 
 func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
 	f := r.Filter
-	narrow := len(f.Status) > 0 || f.Workflow != "" || f.CorrelationID != "" || f.LabelKey != "" || !f.Since.IsZero() || f.Fingerprint != ""
+	narrow := len(f.Status) > 0 || f.Workflow != "" || f.CorrelationID != "" || f.LabelKey != "" || !f.Since.IsZero() || f.SinceAgo != 0 || f.Fingerprint != ""
 	switch {
-	case len(r.IDs) > 0 && (narrow || f.Version != 0 || !f.Until.IsZero()):
+	case len(r.IDs) > 0 && (narrow || f.Version != 0 || !f.Until.IsZero() || f.UntilAgo != 0):
 		c.add("filter", "conflict", "is given beside ids", "one of them: a filter chooses executions, ids name them")
 	case len(r.IDs) == 0 && !narrow:
-		c.add("filter", "required", "names nothing", "at least one of status, workflow, correlation_id, label, since or fingerprint; or ids")
+		c.add("filter", "required", "names nothing", "at least one of status, workflow, correlation_id, label, since, since_ago or fingerprint; or ids")
 	}
 	if f.Fingerprint != "" && !workflow.ValidFingerprint(f.Fingerprint) {
 		c.add("filter.fingerprint", "format", strconv.Quote(f.Fingerprint)+" is none", "the fingerprint of a group of failures")
@@ -106,6 +106,11 @@ func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
 		c.add("filter.until", "out_of_range", "is not after since", "a time after since")
 	}
+	c.ago("since", f.Since, f.SinceAgo)
+	c.ago("until", f.Until, f.UntilAgo)
+	if f.SinceAgo > 0 && f.UntilAgo >= f.SinceAgo {
+		c.add("filter.until_ago", "out_of_range", "is not after since_ago", "less than since_ago")
+	}
 	for _, s := range f.Status {
 		if !slices.Contains(workflow.ExecutionStatuses, s) {
 			c.add("filter.status", "not_allowed", strconv.Quote(string(s))+" is none", "a status of executions")
@@ -113,6 +118,15 @@ func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
 	}
 	if len(f.Status) == 0 && len(r.IDs) == 0 {
 		spec.Filter.Status = bulkStatuses[r.Operation]
+	}
+}
+
+func (c *bulkCheck) ago(field string, at time.Time, ago time.Duration) {
+	switch {
+	case ago < 0:
+		c.add("filter."+field+"_ago", "out_of_range", "is "+ago.String(), "more than 0s")
+	case ago > 0 && !at.IsZero():
+		c.add("filter."+field+"_ago", "conflict", "is given beside "+field, "one of them")
 	}
 }
 
@@ -149,17 +163,25 @@ func (c *bulkCheck) pace(r BulkRequest, a *bulkAsked) {
 	}
 }
 
-// numbered answers the id of a project's execution, "" where the number is none of them.
-func (e *Engine) numbered(ctx context.Context, project string, number int64) (string, error) {
-	id, err := e.store.FindNumber(ctx, number)
-	if err != nil || id == "" {
-		return "", err
+// numbered answers the ids of those names that are numbers of a project's executions.
+func (e *Engine) numbered(ctx context.Context, project string, names []string) (map[string]string, error) {
+	var numbers []int64
+	for _, name := range names {
+		if n, err := strconv.ParseInt(strings.TrimSpace(name), 10, 64); err == nil && n > 0 {
+			numbers = append(numbers, n)
+		}
 	}
-	heads, err := e.store.Heads(ctx, []string{id})
-	if err != nil || heads[0] == nil || heads[0].Project != project {
-		return "", err
+	ids := make(map[string]string, len(numbers))
+	for part := range slices.Chunk(numbers, listedItems) {
+		found, err := e.store.Numbered(ctx, project, part)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range found {
+			ids[strconv.FormatInt(part[i], 10)] = id
+		}
 	}
-	return id, nil
+	return ids, nil
 }
 
 // namedIDs reads the executions that were named one by one.
@@ -169,14 +191,16 @@ func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, project string, nam
 		c.add("ids", "too_many", fmt.Sprintf("names %d executions", len(named)), fmt.Sprintf("at most %d; a filter takes up to %d", MaxBulkNamed, MaxBulk))
 		return nil
 	}
+	numbers, err := e.numbered(ctx, project, named)
+	if err != nil {
+		return err
+	}
 	seen := make(map[string]bool, len(named))
 	wrong := 0
 	for i, name := range named {
 		id := strings.TrimSpace(name)
-		if n, err := strconv.ParseInt(id, 10, 64); err == nil && n > 0 {
-			if id, err = e.numbered(ctx, project, n); err != nil {
-				return err
-			}
+		if found, is := numbers[id]; is {
+			id = found
 		}
 		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
 			if wrong++; wrong <= mostShown {
@@ -196,26 +220,32 @@ func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, project string, nam
 	return nil
 }
 
-// executions is the filter as the lists know it.
-func (f BulkFilter) executions(until time.Time) ExecutionFilter {
+// executions is the filter, of an operation that is made then, as the lists know it.
+func (f BulkFilter) executions(made time.Time) ExecutionFilter {
 	out := ExecutionFilter{
 		Status: f.Status, Workflow: f.Workflow, Version: f.Version, CorrelationID: f.CorrelationID,
 		LabelKey: f.LabelKey, LabelValue: f.LabelValue, Since: f.Since, Until: f.Until,
 	}
-	if out.Until.IsZero() || out.Until.After(until) {
-		out.Until = until // what begins later was not meant
+	if f.SinceAgo > 0 {
+		out.Since = made.Add(-f.SinceAgo)
+	}
+	if f.UntilAgo > 0 {
+		out.Until = made.Add(-f.UntilAgo)
+	}
+	if out.Until.IsZero() || out.Until.After(made) {
+		out.Until = made // what begins later was not meant
 	}
 	return out
 }
 
 // choose answers a page of the executions that a filter means, oldest first. What is a part of another execution goes on
 // with that one, and is chosen only where its workflow is named.
-func (e *Engine) choose(ctx context.Context, project string, f BulkFilter, until time.Time, cursor string) ([]*Execution, string, error) {
-	filter := f.executions(until)
+func (e *Engine) choose(ctx context.Context, project string, f BulkFilter, made time.Time, cursor string) ([]*Execution, string, error) {
+	filter := f.executions(made)
 	page := Page{Limit: listedItems, Cursor: cursor}
 	var found []*Execution
 	if f.Fingerprint == "" {
-		all, next, err := e.store.Select(ctx, project, filter, page)
+		all, next, err := e.store.Choose(ctx, project, filter, page)
 		for i := range all {
 			if x := &all[i]; x.Parent == nil || f.Workflow != "" {
 				found = append(found, x)

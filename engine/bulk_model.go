@@ -89,6 +89,8 @@ type BulkFilter struct {
 	LabelValue    string                     `json:"label_value,omitempty"`
 	Since         time.Time                  `json:"since,omitzero"` // of creation
 	Until         time.Time                  `json:"until,omitzero"`
+	SinceAgo      time.Duration              `json:"since_ago,omitempty"` // the same, before the operation is made
+	UntilAgo      time.Duration              `json:"until_ago,omitempty"`
 	Fingerprint   string                     `json:"fingerprint,omitempty"` // of a group of failures: those that are open
 }
 
@@ -152,7 +154,8 @@ type BulkItem struct {
 // BulkPreview is what a bulk operation would do.
 type BulkPreview struct {
 	Count   int
-	Missing int // of the ids that were named: nothing is there
+	AtLeast bool // there may be more: the time was up
+	Missing int  // of the ids that were named: nothing is there
 	Groups  []BulkGroup
 	Samples []BulkSample
 }

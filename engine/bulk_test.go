@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
@@ -314,4 +316,85 @@ func TestBulkPauseResumeAndCancel(t *testing.T) {
 	does(engine.BulkPause, workflow.ExecutionPaused)
 	does(engine.BulkResume, workflow.ExecutionRunning)
 	does(engine.BulkCancel, workflow.ExecutionCanceled)
+}
+
+// A preview counts for a while; what it did not come to is said, and nothing else is different.
+func TestAPreviewIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	all := s.fails(bulky, 2)
+	ids := []string{all[0].ID, all[1].ID}
+	for range 600 {
+		ids = append(ids, uuid.NewString())
+	}
+	named := engine.BulkRequest{Operation: engine.BulkRetry, IDs: ids}
+	preview := func(r engine.BulkRequest) *engine.BulkPreview {
+		t.Helper()
+		s.lists()
+		p, err := s.PreviewBulk(s.ctx(), "default", r)
+		require.NoError(t, err)
+		return p
+	}
+	p := preview(named)
+	require.Equal(t, []any{2, 600, false}, []any{p.Count, p.Missing, p.AtLeast})
+	s.publish(bulky)
+	for range 501 {
+		s.start(bulky, `{"n": 1}`)
+	}
+	filter := engine.BulkRequest{Operation: engine.BulkCancel, Filter: engine.BulkFilter{Workflow: "bulky"}}
+	p = preview(filter)
+	require.Equal(t, []any{501, false}, []any{p.Count, p.AtLeast})
+
+	s.PreviewWithin(0)
+	p = preview(named)
+	require.Equal(t, []any{2, 498, true}, []any{p.Count, p.Missing, p.AtLeast}, "one page is counted in any case")
+	require.Len(t, p.Samples, 2)
+	require.NotNil(t, p.Samples[0].Plan)
+	p = preview(filter)
+	require.Equal(t, []any{500, true}, []any{p.Count, p.AtLeast})
+	require.Equal(t, 500, p.Groups[0].Count)
+	p = preview(retryAll())
+	require.Equal(t, []any{2, false}, []any{p.Count, p.AtLeast}, "it came to the end")
+}
+
+// A time before now is the same request whenever it is made, and counts from when the operation is made.
+func TestABulkRequestOfTheLastHourIsTheSameLater(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	x := s.fails(bulky, 1)[0]
+	s.offset += 2 * time.Hour
+	count := func(f engine.BulkFilter) int {
+		t.Helper()
+		f.Workflow = "bulky"
+		p, err := s.PreviewBulk(s.ctx(), "default", engine.BulkRequest{Operation: engine.BulkRetry, Filter: f})
+		require.NoError(t, err)
+		return p.Count
+	}
+	s.lists()
+	require.Equal(t, []int{0, 1}, []int{count(engine.BulkFilter{SinceAgo: time.Hour}), count(engine.BulkFilter{SinceAgo: 3 * time.Hour})})
+	require.Equal(t, []int{1, 0}, []int{count(engine.BulkFilter{UntilAgo: time.Hour}), count(engine.BulkFilter{UntilAgo: 3 * time.Hour})})
+
+	r := retryAll(func(r *engine.BulkRequest) { r.Filter.SinceAgo, r.IdempotencyKey = 3*time.Hour, "hourly" })
+	b := s.bulk(r)
+	s.offset += time.Hour + time.Minute
+	again, created, err := s.StartBulk(s.ctx(), "default", r)
+	require.NoError(t, err)
+	require.False(t, created)
+	require.Equal(t, b.ID, again.ID)
+	b = s.drive(b)
+	require.Equal(t, engine.BulkCounts{Total: 1, Succeeded: 1}, b.Counts, "three hours before it was made, not before they were collected")
+	require.Equal(t, 1, s.at(x).Redrives)
+	r.Filter.SinceAgo = 2 * time.Hour
+	_, _, err = s.StartBulk(s.ctx(), "default", r)
+	refusedAs(t, err, "idempotency_key_reused")
+
+	_, _, err = s.StartBulk(s.ctx(), "default", retryAll(func(r *engine.BulkRequest) {
+		r.Filter = engine.BulkFilter{SinceAgo: time.Hour, UntilAgo: 2 * time.Hour}
+	}))
+	require.ErrorContains(t, err, "filter.until_ago")
+	_, _, err = s.StartBulk(s.ctx(), "default", retryAll(func(r *engine.BulkRequest) {
+		r.Filter = engine.BulkFilter{Since: time.Now(), SinceAgo: time.Hour, UntilAgo: -1}
+	}))
+	require.ErrorContains(t, err, "filter.since_ago: is given beside since")
+	require.ErrorContains(t, err, "filter.until_ago: is -1ns")
 }

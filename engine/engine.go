@@ -54,6 +54,8 @@ type Engine struct {
 	usher     *usher
 	remote    remoteState
 	unmet     unmet
+
+	previewTime time.Duration
 }
 
 const (
@@ -96,7 +98,7 @@ func New(o Options) (*Engine, error) {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	e := &Engine{o: o, store: o.Store, log: o.Logger, metrics: o.Metrics}
+	e := &Engine{o: o, store: o.Store, log: o.Logger, metrics: o.Metrics, previewTime: previewTime}
 	var err error
 	if e.programs, err = lru.New[string, *program](cachedPrograms); err != nil {
 		return nil, fmt.Errorf("engine: making a cache: %w", err)

@@ -80,3 +80,6 @@ func (e *Engine) Pending() (kinds []TimerKind) {
 	}
 	return kinds
 }
+
+// PreviewWithin is how long previews of bulk operations count.
+func (e *Engine) PreviewWithin(d time.Duration) { e.previewTime = d }

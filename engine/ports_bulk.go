@@ -112,6 +112,8 @@ type BulkItems interface {
 	BulkEntries(ctx context.Context, n BulkName, from, limit int) ([]BulkEntry, error)
 	// Heads reads executions without their values; nil where one is not there.
 	Heads(ctx context.Context, ids []string) ([]*Execution, error)
-	// Select answers a page of the executions that a filter lets pass, oldest first, without their values. A page may be short.
-	Select(ctx context.Context, project string, f ExecutionFilter, page Page) ([]Execution, string, error)
+	// Numbered answers the ids of a project's executions by their numbers, "" where there is none of one.
+	Numbered(ctx context.Context, project string, numbers []int64) ([]string, error)
+	// Choose answers a page of the executions that a filter lets pass, oldest first, without their values. A page may be short.
+	Choose(ctx context.Context, project string, f ExecutionFilter, page Page) ([]Execution, string, error)
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/redrive/redrive/engine"
 )
 
@@ -118,34 +116,4 @@ func (r *Redis) BulkEntries(ctx context.Context, n engine.BulkName, from, limit 
 // Heads reads executions without their values; nil where one is not there.
 func (r *Redis) Heads(ctx context.Context, ids []string) ([]*engine.Execution, error) {
 	return r.executions(ctx, ids, false)
-}
-
-// Select answers a page of the executions that a filter lets pass, oldest first. It reads one page of the shortest list that the filter names.
-func (r *Redis) Select(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error) {
-	list, err := r.shortest(ctx, project, f)
-	if err != nil {
-		return nil, "", err
-	}
-	high, low := bounds(f)
-	if page.Cursor != "" {
-		low = "(" + page.Cursor
-	}
-	ids, err := r.client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: list, Start: low, Stop: high, ByLex: true, Count: int64(page.Limit)}).Result()
-	if err != nil {
-		return nil, "", unreachable(err)
-	}
-	all, err := r.executions(ctx, ids, false)
-	if err != nil {
-		return nil, "", err
-	}
-	var found []engine.Execution
-	for _, x := range all {
-		if x != nil && f.Matches(x) {
-			found = append(found, *x)
-		}
-	}
-	if len(ids) < page.Limit {
-		return found, "", nil
-	}
-	return found, ids[len(ids)-1], nil
 }

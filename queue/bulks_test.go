@@ -113,7 +113,7 @@ func bulkOperations(t *testing.T, h *house) {
 	}
 	var found []string
 	for p := (engine.Page{Limit: 2}); ; {
-		part, next, err := h.Select(ctx, "default", engine.ExecutionFilter{Workflow: "w", Version: 1}, p)
+		part, next, err := h.Choose(ctx, "default", engine.ExecutionFilter{Workflow: "w", Version: 1}, p)
 		require.NoError(t, err)
 		for _, x := range part {
 			found = append(found, x.ID)

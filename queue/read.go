@@ -388,19 +388,7 @@ func bounds(f engine.ExecutionFilter) (high, low string) {
 
 // shortest answers the shortest list that holds everything the filter wants.
 func (r *Redis) shortest(ctx context.Context, project string, f engine.ExecutionFilter) (string, error) {
-	lists := []string{listKey(project, "all")}
-	if f.Workflow != "" {
-		lists = append(lists, listKey(project, "workflow:"+f.Workflow))
-	}
-	if f.CorrelationID != "" {
-		lists = append(lists, listKey(project, "correlation:"+f.CorrelationID))
-	}
-	if f.LabelKey != "" {
-		lists = append(lists, listKey(project, "label:"+f.LabelKey+"="+f.LabelValue))
-	}
-	if len(f.Status) == 1 {
-		lists = append(lists, statusList(project, f.Status[0]))
-	}
+	lists := waysTo(project, f)
 	p := r.client.Pipeline()
 	sizes := make([]*redis.IntCmd, len(lists))
 	for i, l := range lists {
@@ -416,6 +404,24 @@ func (r *Redis) shortest(ctx context.Context, project string, f engine.Execution
 		}
 	}
 	return lists[best], nil
+}
+
+// waysTo are the lists each of which holds everything the filter wants.
+func waysTo(project string, f engine.ExecutionFilter) []string {
+	ways := []string{listKey(project, "all")}
+	if f.Workflow != "" {
+		ways = append(ways, listKey(project, "workflow:"+f.Workflow))
+	}
+	if f.CorrelationID != "" {
+		ways = append(ways, listKey(project, "correlation:"+f.CorrelationID))
+	}
+	if f.LabelKey != "" {
+		ways = append(ways, listKey(project, "label:"+f.LabelKey+"="+f.LabelValue))
+	}
+	if len(f.Status) == 1 {
+		ways = append(ways, statusList(project, f.Status[0]))
+	}
+	return ways
 }
 
 // idAt is the smallest UUIDv7 of a moment.

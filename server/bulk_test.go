@@ -21,7 +21,7 @@ func (f *fake) bulk(project, id string) *engine.Bulk {
 			Project: project, ID: id, State: engine.BulkHeld, Counts: engine.BulkCounts{Total: 3, Pending: 1, Succeeded: 1, Failed: 1},
 			CreatedAt: epoch, StartedAt: &epoch, BulkPace: engine.BulkPace{Rate: 2.5, Most: 100, Canary: 2, Tolerated: 0.05},
 		},
-		BulkSpec: engine.BulkSpec{Operation: engine.BulkRetry, Filter: engine.BulkFilter{Workflow: "hello", LabelKey: "a", LabelValue: "b=c"}, Lane: engine.LaneLow},
+		BulkSpec: engine.BulkSpec{Operation: engine.BulkRetry, Filter: engine.BulkFilter{Workflow: "hello", LabelKey: "a", LabelValue: "b=c", SinceAgo: time.Hour}, Lane: engine.LaneLow},
 		Why:      "1 of 2 executions of the canary failed, and at most 5% may",
 	}
 	b.Redrive.Operation = workflow.OperationRetry
@@ -30,7 +30,7 @@ func (f *fake) bulk(project, id string) *engine.Bulk {
 
 func (f *fake) PreviewBulk(context.Context, string, engine.BulkRequest) (*engine.BulkPreview, error) {
 	return &engine.BulkPreview{
-		Count: 1, Groups: []engine.BulkGroup{{Workflow: "hello", Version: 1, Status: workflow.ExecutionFailed, Count: 1}},
+		Count: 1, AtLeast: true, Groups: []engine.BulkGroup{{Workflow: "hello", Version: 1, Status: workflow.ExecutionFailed, Count: 1}},
 		Samples: []engine.BulkSample{{Execution: idDefault, Status: workflow.ExecutionFailed, Refused: engine.Conflict("not_retryable", "no")}},
 	}, nil
 }
@@ -78,7 +78,7 @@ const bulkPath = "/v1/projects/default/bulk"
 func TestABulkRequestArrivesWhole(t *testing.T) {
 	r := newRig(t)
 	w := r.do(call{method: "POST", path: bulkPath, key: "rdr_write", body: `{"operation": "rerun", "rate": 2.5, "max_in_flight": 7, "jitter": "5s",
-		"filter": {"workflow": "hello", "version": 2, "status": ["failed"], "label": "a=b=c", "since": "2026-01-31T00:00:00Z", "fingerprint": "f1"},
+		"filter": {"workflow": "hello", "version": 2, "status": ["failed"], "label": "a=b=c", "since": "2026-01-31T00:00:00Z", "until_ago": "90m", "fingerprint": "f1"},
 		"lane": "same", "canary": 3, "max_error_rate": 0, "reason": "why", "idempotency_key": "k",
 		"redrive": {"from": ["load"], "workflow_input": {"n": "${workflow.input.n}"}, "input_mode": "merge"}}`})
 	require.Equal(t, http.StatusAccepted, w.Code, w.Body.String())
@@ -88,18 +88,21 @@ func TestABulkRequestArrivesWhole(t *testing.T) {
 		Reason: "why", By: r.fake.last.(engine.BulkRequest).By, IdempotencyKey: "k",
 		Filter: engine.BulkFilter{
 			Workflow: "hello", Version: 2, Status: []workflow.ExecutionStatus{"failed"}, LabelKey: "a", LabelValue: "b=c",
-			Since: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC), Fingerprint: "f1",
+			Since: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC), UntilAgo: 90 * time.Minute, Fingerprint: "f1",
 		},
 		Redrive: workflow.Redrive{From: []string{"load"}, WorkflowInput: json.RawMessage(`{"n": "${workflow.input.n}"}`), InputMode: workflow.InputMerge},
 	}, r.fake.last)
+	require.Contains(t, w.Body.String(), `"since_ago":"1h0m0s"`)
 	require.Contains(t, w.Body.String(), `"why":"1 of 2 executions of the canary failed, and at most 5% may"`)
 
 	written := r.fake.written()
 	w = r.do(call{method: "POST", path: bulkPath + "?dry_run=true", key: "rdr_write", body: `{"operation": "retry", "filter": {"workflow": "hello"}}`})
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	require.Contains(t, w.Body.String(), `"refused":{"code":"not_retryable","message":"no"}`)
+	require.Contains(t, w.Body.String(), `"count":1`)
+	require.Contains(t, w.Body.String(), `"at_least":true`)
 	for _, body := range []string{
-		`{}`, `{"operation": "again"}`, `{"operation": "retry", "jitter": "soon", "filter": {"workflow": "w"}}`,
+		`{}`, `{"operation": "again"}`, `{"operation": "retry", "filter": {"since_ago": "yesterday"}}`, `{"operation": "retry", "filter": {"workflow": "w", "until_ago": "-1h"}}`, `{"operation": "retry", "jitter": "soon", "filter": {"workflow": "w"}}`,
 		`{"operation": "retry", "redrive": {"plan_hash": "h"}, "filter": {"workflow": "w"}}`,
 	} {
 		w = r.do(call{method: "POST", path: bulkPath, key: "rdr_write", body: body})

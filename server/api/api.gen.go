@@ -873,11 +873,17 @@ type BulkFilter struct {
 	// Since Created at or after this time.
 	Since *time.Time `json:"since,omitempty"`
 
+	// SinceAgo A duration, as 48h, instead of since: created in so long before the operation is made. The same request again is the same, for an idempotency_key.
+	SinceAgo string `json:"since_ago,omitempty"`
+
 	// Status Left out, those in which the operation is possible: of a retry failed and timed_out, of a resume paused, of a pause queued and running, of a cancel these three; of a rerun all.
 	Status []ExecutionStatus `json:"status,omitempty"`
 
 	// Until Created before this time, and before the operation in any case.
 	Until *time.Time `json:"until,omitempty"`
+
+	// UntilAgo A duration, as 2h, instead of until: created earlier than so long before the operation is made.
+	UntilAgo string `json:"until_ago,omitempty"`
 
 	// Version Of the workflow.
 	Version int `json:"version,omitempty"`
@@ -940,7 +946,10 @@ type BulkOutcome string
 
 // BulkPreview defines model for BulkPreview.
 type BulkPreview struct {
-	// Count How many executions there are.
+	// AtLeast Counting took more than a few seconds and was ended: count, missing and those of the groups are the least that there are. An operation takes all of them.
+	AtLeast bool `json:"at_least"`
+
+	// Count How many executions there are, as far as they were counted.
 	Count int `json:"count"`
 
 	// Groups The largest first.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
@@ -72,6 +73,15 @@ func (h bulks) StartBulk(ctx context.Context, r StartBulkRequestObject) (StartBu
 
 func bulkRequest(ctx context.Context, b *BulkRequest) (engine.BulkRequest, error) {
 	jitter, wrong := duration("jitter", b.Jitter, "0s to 1h")
+	ago := func(field, text string) time.Duration {
+		d, bad := duration("filter."+field, text, "more than 0s")
+		if text != "" && len(bad) == 0 && d <= 0 {
+			bad = workflow.Problems{{Field: "filter." + field, Code: "out_of_range", Message: "is " + text, Allowed: "more than 0s"}}
+		}
+		wrong = append(wrong, bad...)
+		return d
+	}
+	sinceAgo, untilAgo := ago("since_ago", b.Filter.SinceAgo), ago("until_ago", b.Filter.UntilAgo)
 	one := b.Redrive
 	for field, given := range map[string]bool{
 		"reason": one.Reason != "", "plan_hash": one.PlanHash != "", "idempotency_key": one.IdempotencyKey != "", "priority": one.Priority != 0,
@@ -87,7 +97,10 @@ func bulkRequest(ctx context.Context, b *BulkRequest) (engine.BulkRequest, error
 		Operation: engine.BulkOperation(b.Operation), IDs: b.IDs, Rate: b.Rate, MaxInFlight: b.MaxInFlight, Jitter: jitter, Lane: engine.BulkLane(b.Lane),
 		Canary: b.Canary, MaxErrorRate: b.MaxErrorRate, Reason: b.Reason, By: auth.From(ctx).By(), IdempotencyKey: b.IdempotencyKey,
 		Redrive: redrive(ctx, "", &one).Redrive,
-		Filter:  engine.BulkFilter{Workflow: b.Filter.Workflow, Version: b.Filter.Version, CorrelationID: b.Filter.CorrelationID, Fingerprint: b.Filter.Fingerprint},
+		Filter: engine.BulkFilter{
+			Workflow: b.Filter.Workflow, Version: b.Filter.Version, CorrelationID: b.Filter.CorrelationID, Fingerprint: b.Filter.Fingerprint,
+			SinceAgo: sinceAgo, UntilAgo: untilAgo,
+		},
 	}
 	for _, s := range b.Filter.Status {
 		r.Filter.Status = append(r.Filter.Status, workflow.ExecutionStatus(s))
@@ -190,6 +203,12 @@ func wireBulkFilter(f engine.BulkFilter) BulkFilter {
 	for _, s := range f.Status {
 		w.Status = append(w.Status, ExecutionStatus(s))
 	}
+	if f.SinceAgo > 0 {
+		w.SinceAgo = f.SinceAgo.String()
+	}
+	if f.UntilAgo > 0 {
+		w.UntilAgo = f.UntilAgo.String()
+	}
 	if f.LabelKey != "" {
 		w.Label = f.LabelKey + "=" + f.LabelValue
 	}
@@ -198,7 +217,7 @@ func wireBulkFilter(f engine.BulkFilter) BulkFilter {
 
 func wireBulkPreview(p engine.BulkPreview) BulkPreview {
 	return BulkPreview{
-		Count: p.Count, Missing: p.Missing,
+		Count: p.Count, AtLeast: p.AtLeast, Missing: p.Missing,
 		Groups: each(p.Groups, func(g engine.BulkGroup) BulkGroup {
 			return BulkGroup{Workflow: g.Workflow, Version: g.Version, Status: ExecutionStatus(g.Status), Count: g.Count}
 		}),
