@@ -3,6 +3,8 @@ package digdag
 import (
 	"cmp"
 	"errors"
+	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -160,6 +162,9 @@ func (v *view) ofSession(project string, number int64) (all []engine.Execution, 
 	}
 }
 
+// takesNoBody are Digdag's clients before 0.10: for them a kill has no answer, and one with a body is an error.
+var takesNoBody = regexp.MustCompile(`^DigdagClient/0\.\d\.`)
+
 // kill cancels an attempt, and answers it as it was before.
 func (h *handlers) kill(c *gin.Context) error {
 	v := h.view(c)
@@ -180,6 +185,10 @@ func (h *handlers) kill(c *gin.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if takesNoBody.MatchString(c.GetHeader("User-Agent")) {
+		c.Status(http.StatusNoContent)
+		return nil
 	}
 	a, err := v.attempt(x)
 	if err != nil {

@@ -2,6 +2,9 @@ package digdag_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -135,4 +138,17 @@ func TestKill(t *testing.T) {
 	r.object(404, "POST", "/api/attempts/999999/kill", "{}")
 	require.Equal(t, 403, r.ask("POST", "/api/attempts/"+id+"/kill", "reader", "{}").Code)
 	require.Equal(t, map[string]string{"+w": "canceled", "+w+a": "canceled", "+w+b": "canceled"}, r.states(id))
+
+	r.session = "2026-03-02T00:00:00+00:00"
+	for agent, status := range map[string]int{"DigdagClient/0.9.42": 204, "DigdagClient/0.10.5.1": 200, "": 200} {
+		r.tries++
+		id = r.object(200, "PUT", "/api/attempts", fmt.Sprintf(`{"workflowId":"%s","sessionTime":"%s","params":{},"retryAttemptName":"%d"}`, r.workflow("w"), r.session, r.tries))["id"].(string)
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/api/attempts/"+id+"/kill", strings.NewReader("{}"))
+		req.Header.Set("Authorization", "TD1 "+r.keys["writer"])
+		req.Header.Set("User-Agent", agent)
+		w := httptest.NewRecorder()
+		r.server.Handler().ServeHTTP(w, req)
+		require.Equal(t, []any{status, status == 204}, []any{w.Code, w.Body.Len() == 0}, "%s: clients before 0.10 take no body", agent)
+		r.ends(id, "killed")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -21,6 +22,9 @@ func (v *view) wire(p *engine.Project) (project, error) {
 	}
 	newest, err := v.engine.Bundle(v.ctx, p.Name, "")
 	if isMissing(err) {
+		if p.CreatedAt.IsZero() { // the project that is always there
+			made.CreatedAt, made.UpdatedAt = instant(time.Unix(0, 0)), instant(time.Unix(0, 0))
+		}
 		return made, nil
 	}
 	if err != nil {

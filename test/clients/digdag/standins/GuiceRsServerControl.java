@@ -1,0 +1,3 @@
+package io.digdag.guice.rs;
+
+public interface GuiceRsServerControl {}

@@ -1,0 +1,3 @@
+package io.digdag.server;
+
+public interface ServerConfig {}
