@@ -89,6 +89,12 @@ func (e *Engine) actOn(ctx context.Context, b *Bulk, f Flight, overrides *workfl
 	if err != nil && !errors.As(err, &refused) {
 		return nil, err
 	}
+	if refused != nil && b.Operation.redrives() {
+		// What was made of an execution that it was done to already, by a driver that died, says nothing.
+		if done, err := e.doneTo(ctx, b, f); done || err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case refused == nil && after == nil:
 		return nil, nil

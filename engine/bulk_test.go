@@ -398,3 +398,23 @@ func TestABulkRequestOfTheLastHourIsTheSameLater(t *testing.T) {
 	require.ErrorContains(t, err, "filter.since_ago: is given beside since")
 	require.ErrorContains(t, err, "filter.until_ago: is -1ns")
 }
+
+// Overrides that can no longer be made of an execution, because the redrive changed its input, are no failure of one that was redriven.
+func TestADriverThatDiedLeavesNoFailedOverrides(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	all := s.fails(`{name: moved, tasks: [{name: a, type: noop}]}`, 2)
+	for _, identity := range []workflow.Identity{workflow.NewExecution, workflow.InPlace} {
+		b := s.bulk(engine.BulkRequest{Operation: engine.BulkRerun, IDs: []string{all[0].ID, all[1].ID}, Redrive: workflow.Redrive{
+			WorkflowInput: json.RawMessage(`{"region": "${workflow.input.n == 0 ? 'eu' : 'us'}"}`), Identity: identity,
+		}})
+		died := s.NewBulkDriver()
+		require.NoError(t, died.Sweep(s.ctx()))
+		require.Equal(t, 2, s.bulkNow(b).Counts.InFlight)
+		b = s.drive(b) // by one that remembers nothing
+		require.Equal(t, engine.BulkCounts{Total: 2, Succeeded: 2}, b.Counts)
+	}
+	require.JSONEq(t, `{"region": "eu"}`, string(s.at(all[0]).Input))
+	require.JSONEq(t, `{"region": "us"}`, string(s.at(all[1]).Input))
+	require.Equal(t, 1, s.at(all[0]).Redrives)
+}
