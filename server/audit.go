@@ -1,11 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -24,16 +21,15 @@ const (
 	ruleKey     = "rule"          // where a request keeps the rule of its route
 	deniedKey   = "denied"        // where it keeps that the door refused it
 	auditWithin = 2 * time.Second // a call is not kept longer by an entry that cannot be written
-	auditPeek   = 64 << 10        // bytes of a body in which a reason is looked for
 	auditText   = 512             // bytes of a field that callers fill
 )
 
 // audit records who changed what, when the call is over: what was done and what was refused. A call without a valid key is not recorded, so
 // that nobody outside can push entries out. What cannot be recorded is logged and counted, and breaks no call.
 func (s *Server) audit(c *gin.Context) {
-	peek := &peeked{ReadCloser: c.Request.Body}
+	heard := &overheard{ReadCloser: c.Request.Body}
 	if c.Request.Body != nil && c.Request.Method != http.MethodGet {
-		c.Request.Body = peek
+		c.Request.Body = heard
 	}
 	defer func() {
 		rule, _ := c.Value(ruleKey).(auth.Rule)
@@ -41,7 +37,7 @@ func (s *Server) audit(c *gin.Context) {
 		if !rule.Changes(c.Request.Method) || who.Scope == "" {
 			return
 		}
-		said := peek.said()
+		said := heard.said
 		if s.dryRun(c, said) {
 			return
 		}
@@ -119,49 +115,4 @@ func shortened(s string) string {
 		s = s[:auditText]
 	}
 	return strings.ToValidUTF8(s, "")
-}
-
-// peeked keeps the beginning of a body while it is read.
-type peeked struct {
-	io.ReadCloser
-	begin bytes.Buffer
-}
-
-func (p *peeked) Read(b []byte) (int, error) {
-	n, err := p.ReadCloser.Read(b)
-	p.begin.Write(b[:min(n, auditPeek-p.begin.Len())])
-	return n, err
-}
-
-// asked is what the audit takes out of a body, and nothing else.
-type asked struct {
-	Reason, Note string
-	DryRun       bool
-}
-
-// said reads the outermost fields of a body in JSON as far as it was kept.
-func (p *peeked) said() (a asked) {
-	d := json.NewDecoder(&p.begin)
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return a
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return a
-		}
-		var value json.RawMessage
-		if d.Decode(&value) != nil {
-			return a
-		}
-		switch name {
-		case "reason":
-			_ = json.Unmarshal(value, &a.Reason) // of another type, it is no reason
-		case "note":
-			_ = json.Unmarshal(value, &a.Note)
-		case "dry_run":
-			_ = json.Unmarshal(value, &a.DryRun)
-		}
-	}
-	return a
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -117,6 +119,12 @@ func TestChangesAreAudited(t *testing.T) {
 	r.do(call{method: http.MethodPost, path: "/v1/projects/default/failures/boom/resolve", key: "rdr_write", body: `{"note":"mended"}`})
 	a = entry()
 	require.Equal(t, []string{"default", "mended"}, []string{a.Project, a.Reason})
+	ids := strings.Repeat(`"`+idDefault+`",`, 10_000) + `"41"`
+	w := r.do(call{method: http.MethodPost, path: bulkPath, key: "rdr_write", body: `{"operation":"retry","ids":[` + ids + `],"reason":"it is mended"}`})
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+	require.Equal(t, "it is mended", entry().Reason, "behind however many ids")
+	r.do(call{method: http.MethodPost, path: bulkPath, key: "rdr_write", body: `{"operation":"retry","ids":[` + ids + `],"dry_run":true}`})
+	require.Empty(t, r.fake.audited)
 	r.do(call{method: http.MethodPost, path: "/kaizen/executions/retry", key: "rdr_write", body: `{"id":"` + idDefault + `"}`})
 	a = entry()
 	require.Equal(t, []string{"kaizen", "POST /executions/retry", "default", "kaizen:writer (k2)"}, []string{a.Dialect, a.Operation, a.Project, a.By})
@@ -137,7 +145,7 @@ func TestChangesAreAudited(t *testing.T) {
 	}
 
 	r.fake.auditErr = errors.New("Redis is away")
-	w := r.do(call{method: http.MethodPost, path: "/v1/executions/41/pause", key: "rdr_write", body: `{"reason":"maintenance"}`})
+	w = r.do(call{method: http.MethodPost, path: "/v1/executions/41/pause", key: "rdr_write", body: `{"reason":"maintenance"}`})
 	require.Equal(t, http.StatusOK, w.Code, "the call is not broken")
 	require.Contains(t, r.log.String(), "Redis is away")
 	require.Contains(t, r.do(call{path: "/metrics", key: "rdr_read"}).Body.String(), "redrive_audit_lost_total 1")
@@ -216,19 +224,33 @@ func TestEveryChangingRouteIsAudited(t *testing.T) {
 }
 
 func TestABodyGivesItsReasonOnly(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
 	for body, want := range map[string]asked{
 		`{"token":"rdr_secret","reason":"why","input":{"reason":"inner"}}`: {Reason: "why"},
 		`{"dry_run":true}`: {DryRun: true},
-		`{"reason":7}`:     {},
+		` { "dry_run" : false , "note" : "a \"b\\\", {c}" } `:            {Note: `a "b\", {c}`},
+		`{"input":["reason",{"reason":"x"}],"\u0072eason":"\u00fc: ja"}`: {Reason: "ü: ja"},
+		`{"reason":7,"dry_run":"true","note":null}`:                      {},
 		`["reason"]`:       {},
+		`"reason"`:         {},
+		`[{"reason":"x"}]`: {},
 		`{"a":`:            {},
+		`{}`:               {},
 		``:                 {},
-		`{"reason":"early","input":"` + strings.Repeat("x", 2*auditPeek) + `"}`: {Reason: "early"},
-		`{"input":"` + strings.Repeat("x", 2*auditPeek) + `","reason":"late"}`:  {},
+		`{"reason":"early","input":"` + long + `"}`: {Reason: "early"},
+		`{"input":"` + long + `","reason":"late"}`:  {Reason: "late"},
+		`{"reason":"` + long + `","note":"n"}`:      {Note: "n"},
+		`{"reason":"why"}{"reason":"after"}`:        {Reason: "why"},
+		`}{"reason":"why"}`:                         {},
 	} {
-		p := &peeked{}
-		p.begin.WriteString(body[:min(len(body), auditPeek)])
-		require.Equal(t, want, p.said(), "%.40s", body)
+		for _, read := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
+			o := &overheard{ReadCloser: io.NopCloser(read(strings.NewReader(body)))}
+			passed, err := io.ReadAll(o)
+			require.NoError(t, err)
+			require.Len(t, passed, len(body), "it passes as it is")
+			require.Equal(t, want, o.said, "%.60s", body)
+			require.LessOrEqual(t, cap(o.kept), 2*overhears)
+		}
 	}
 }
 
