@@ -184,6 +184,14 @@ func (m *redriving) warn() {
 			}
 		}
 	}
+	for _, part := range m.planned.Parts {
+		if part.Task == "" || !part.Above.Case.InputChanged {
+			continue
+		}
+		if at, ok := part.Above.Case.Target.Place(part.Task); ok && at.InputReads.Workflow {
+			p.Warnings = append(p.Warnings, part.Task+" goes on in place, and the input of its sub-execution stays as it is; with subworkflows: restart a fresh one takes what the workflow's input is now")
+		}
+	}
 	if m.r.Identity == workflow.NewExecution && m.r.Subworkflows == workflow.SubworkflowsResume {
 		p.Warnings = append(p.Warnings, "sub-workflows that run again start anew: a sub-execution goes on in place only")
 	}

@@ -408,8 +408,9 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 // reaches reports whether a request may reach into the sub-execution of a task.
 func reaches(r *workflow.Redrive, task string, rec Record) bool {
 	inside := func(ref string) bool { return strings.HasPrefix(ref, task+"/") }
+	_, fresh := r.TaskInput[task] // it gets another input, in a fresh sub-execution
 	for _, ref := range r.From {
-		if inside(ref) || r.Subworkflows == workflow.SubworkflowsResume && (ref == task || strings.HasPrefix(task, ref+"/")) {
+		if inside(ref) || !fresh && r.Subworkflows == workflow.SubworkflowsResume && (ref == task || strings.HasPrefix(task, ref+"/")) {
 			return true
 		}
 	}
@@ -420,7 +421,7 @@ func reaches(r *workflow.Redrive, task string, rec Record) bool {
 			}
 		}
 	}
-	if r.Operation != workflow.OperationRetry || r.Subworkflows == workflow.SubworkflowsRestart || !rec.Status.Ended() || rec.Status == workflow.TaskSucceeded || rec.Status == workflow.TaskSkipped {
+	if fresh || r.Operation != workflow.OperationRetry || r.Subworkflows == workflow.SubworkflowsRestart || !rec.Status.Ended() || rec.Status == workflow.TaskSucceeded || rec.Status == workflow.TaskSkipped {
 		return false
 	}
 	for _, ref := range r.From { // where tasks were named, only what these hold

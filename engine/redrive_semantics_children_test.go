@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -80,6 +81,76 @@ func TestSemantics12ARetryMayRestartTheChild(t *testing.T) {
 	for _, x := range []*engine.Execution{mid, leaf} {
 		require.Zero(t, s.ends(x, workflow.ExecutionFailed).Redrives, "the former ones stay as they ended")
 	}
+}
+
+const (
+	bounded = `
+name: bounded
+tasks:
+  - { name: sub, type: workflow, with: { name: within, input: { limit: "${workflow.input.limit}" } } }
+`
+	within = `
+name: within
+tasks:
+  - { name: before, type: noop }
+  - { name: check, needs: [before], type: noop, with: "${workflow.input.limit}" }
+`
+)
+
+// tooLow lets a task fail in an execution of bounded whose limit is below 10.
+func tooLow(r *engine.Run) (json.RawMessage, *workflow.Error) {
+	if r.Ref == "check" && string(r.Input) != "10" {
+		return nil, &workflow.Error{Code: "too_low", Message: "the limit is " + string(r.Input)}
+	}
+	return r.Input, nil
+}
+
+func TestSemantics12AnotherInputOfTheTaskStartsAFreshChild(t *testing.T) {
+	t.Parallel()
+	for _, asks := range [][]ask{nil, {from("sub")}} {
+		s := newStage(t)
+		s.publish(within)
+		s.run = tooLow
+		x := s.start(bounded, `{"limit": 1}`)
+		s.settle()
+		former := s.child(x, "sub")
+		d := s.retry(x, append(asks, merge, taskInput("sub", `{"input": {"limit": 10}}`))...)
+		require.Equal(t, map[string]string{"sub": "run"}, rows(d.plan))
+		require.Equal(t, once("before", "check"), s.starts)
+		require.NotEqual(t, former.ID, s.task(x, "sub").Child)
+		s.ends(x, workflow.ExecutionSucceeded)
+		require.Zero(t, s.ends(former, workflow.ExecutionFailed).Redrives)
+	}
+}
+
+func TestSemantics12AFreshChildAndTasksOfTheFormerOneExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish(within)
+	s.run = tooLow
+	x := s.start(bounded, `{"limit": 1}`)
+	s.settle()
+	_, err := s.Plan(s.ctx(), x.ID, asked(workflow.OperationRetry, []ask{from("sub/check"), taskInput("sub", `{"name": "within", "input": {"limit": 10}}`)}))
+	var no *engine.Error
+	require.ErrorAs(t, err, &no)
+	require.Len(t, no.Problems, 1)
+	require.Equal(t, []string{"task_input.sub", "conflict"}, []string{no.Problems[0].Field, no.Problems[0].Code})
+}
+
+func TestSemantics12APlanSaysThatAnInputDoesNotReachTheChild(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish(within)
+	s.run = tooLow
+	x := s.start(bounded, `{"limit": 1}`)
+	s.settle()
+	plan, err := s.Plan(s.ctx(), x.ID, asked(workflow.OperationRetry, []ask{input(`{"limit": 10}`)}))
+	require.NoError(t, err)
+	require.Len(t, plan.Warnings, 1)
+	require.Contains(t, plan.Warnings[0], "sub goes on in place")
+	d := s.retry(x, input(`{"limit": 10}`), restart)
+	require.Empty(t, d.plan.Warnings)
+	s.ends(x, workflow.ExecutionSucceeded)
 }
 
 // TestSemantics12ARetryOfAFormerChildSaysThatItRunsAlone: nothing waits for one whose task began another.

@@ -181,6 +181,9 @@ func (s *shears) asked(c *course) error {
 			s.outside(x)
 		}
 	}
+	if s.contradicts(c) {
+		return refusal("conflict")
+	}
 	starts := map[*course][]string{}
 	for _, path := range s.r.From {
 		x, ref, err := s.find(c, path)
@@ -191,9 +194,9 @@ func (s *shears) asked(c *course) error {
 			return refusal("not_failed")
 		case s.r.Operation == workflow.OperationSkip:
 			s.of(x).ends[ref] = nil
-		case x.tasks[ref].alone() && s.resumes():
+		case x.tasks[ref].alone() && s.resumes(x, ref):
 			return refusal("runs_alone")
-		case x.tasks[ref].reopen && x.tasks[ref].child != nil && s.resumes():
+		case x.tasks[ref].reopen && x.tasks[ref].child != nil && s.resumes(x, ref):
 			return refusal("about_to_run")
 		default:
 			starts[x] = append(starts[x], ref)
@@ -219,13 +222,28 @@ func (s *shears) asked(c *course) error {
 	return nil
 }
 
+// contradicts says whether a task gets another input, and tasks of the sub-execution that it leaves behind are named.
+func (s *shears) contradicts(c *course) bool {
+	named := slices.Concat(s.r.From, slices.Collect(maps.Keys(s.r.Outputs)), slices.Collect(maps.Keys(s.r.TaskInput)))
+	for path := range s.r.TaskInput {
+		x, ref, err := s.find(c, path)
+		if err == nil && x.tasks[ref].status.Ended() && slices.ContainsFunc(named, func(other string) bool { return strings.HasPrefix(other, path+"/") }) {
+			return true
+		}
+	}
+	return false
+}
+
 // alone says whether a sub-execution was redriven that its task had left behind.
 func (t *act) alone() bool {
 	return t.child != nil && t.status.Ended() && !t.child.status.Ended()
 }
 
-// resumes says whether sub-executions go on in place.
-func (s *shears) resumes() bool {
+// resumes says whether the sub-execution of a task goes on in place: not with another input.
+func (s *shears) resumes(c *course, ref string) bool {
+	if _, given := s.of(c).given[ref]; given {
+		return false
+	}
 	if s.r.Subworkflows == "" {
 		return s.r.Operation == workflow.OperationRetry
 	}
@@ -279,7 +297,7 @@ func (s *shears) begin(c *course, ref string) {
 	switch {
 	case s.r.Operation == workflow.OperationRetry:
 		s.retry(c, ref)
-	case child != nil && s.resumes():
+	case child != nil && s.resumes(c, ref):
 		if child.status == workflow.ExecutionSucceeded {
 			s.everything(child)
 		} else {
@@ -315,7 +333,7 @@ func (c *course) current(ref string) bool {
 func (s *shears) retry(c *course, ref string) {
 	t := c.tasks[ref]
 	resumes := t.child != nil && t.child.status.Ended() && t.child.status != workflow.ExecutionSucceeded &&
-		s.resumes() && s.r.Identity != workflow.NewExecution
+		s.resumes(c, ref) && s.r.Identity != workflow.NewExecution
 	switch {
 	case c.place(ref).Holds() && s.unsuccessful(c, ref):
 	case resumes:

@@ -64,6 +64,9 @@ func (h *chooser) add(field, code, allowed, format string, args ...any) {
 // choose finds what a request means in an execution.
 func (r *Redrive) choose(top *Case) (*choice, Problems) {
 	h := &chooser{r: r, top: top, choice: newChoice()}
+	for _, path := range slices.Sorted(maps.Keys(r.TaskInput)) {
+		h.input("task_input."+path, path)
+	}
 	for i, path := range r.From {
 		field := fmt.Sprintf("from[%d]", i)
 		task, whole := strings.CutSuffix(path, "/")
@@ -75,9 +78,6 @@ func (r *Redrive) choose(top *Case) (*choice, Problems) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.Outputs)) {
 		h.output("outputs."+path, path)
-	}
-	for _, path := range slices.Sorted(maps.Keys(r.TaskInput)) {
-		h.input("task_input."+path, path)
 	}
 	for i, path := range r.Acknowledge {
 		first, _, _ := strings.Cut(path, "/")
@@ -92,7 +92,19 @@ func (r *Redrive) choose(top *Case) (*choice, Problems) {
 	if len(r.From) == 0 && r.Operation == OperationRerun {
 		h.everything(top, h.choice)
 	}
+	h.fresh(top, h.choice, "")
 	return h.choice, h.problems
+}
+
+// fresh refuses another input for a sub-execution that goes on: only a fresh one has it.
+func (h *chooser) fresh(c *Case, ch *choice, path string) {
+	for _, task := range slices.Sorted(maps.Keys(ch.inside)) {
+		if _, given := ch.given[task]; given && c.Tasks[task].Status.Ended() {
+			h.add("task_input."+path+task, "conflict", "the input of "+path+task+", or tasks in its sub-execution", "%q gets a fresh sub-execution with another input, and tasks of the one that is there are named", path+task)
+			continue
+		}
+		h.fresh(c.Children[task], ch.inside[task], path+task+"/")
+	}
 }
 
 // find follows a path through sub-executions to the task that it names.
@@ -194,7 +206,7 @@ func (h *chooser) from(field string, c *Case, ch *choice, ref string) {
 		h.retry(c, ch, ref, "it was named")
 		return
 	}
-	if child := c.Children[ref]; child != nil && h.r.Subworkflows == SubworkflowsResume {
+	if child := c.Children[ref]; child != nil && h.resumes(ch, ref) {
 		below := ch.below(ref)
 		if child.Status == ExecutionSucceeded {
 			h.everything(child, below)
@@ -302,12 +314,18 @@ func (h *chooser) retry(c *Case, ch *choice, ref, why string) {
 	child := c.Children[ref]
 	switch {
 	case at.Holds() && c.Tasks[ref].Began && h.unsuccessful(c, ch, ref):
-	case child != nil && child.Status.Ended() && child.Status != ExecutionSucceeded && h.r.Subworkflows != SubworkflowsRestart && h.r.Identity != NewExecution:
+	case child != nil && child.Status.Ended() && child.Status != ExecutionSucceeded && h.resumes(ch, ref) && h.r.Identity != NewExecution:
 		below := ch.below(ref)
 		h.unsuccessful(child, below, "")
 	default:
 		ch.choose(ref, why)
 	}
+}
+
+// resumes reports whether the sub-execution of a task goes on, with the input that it has.
+func (h *chooser) resumes(ch *choice, ref string) bool {
+	_, given := ch.given[ref]
+	return !given && h.r.Subworkflows == SubworkflowsResume
 }
 
 // held answers the refs directly inside a holder, in order, as they were; of a loop its last iteration.
