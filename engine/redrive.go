@@ -19,6 +19,7 @@ type RedriveRequest struct {
 	By             string
 	PlanHash       string // execute only if the plan is still this one
 	IdempotencyKey string
+	WhenFull       workflow.WhenFull // "" = as the workflow says
 }
 
 // Plan answers what a redrive would do, and changes nothing. The refusals are those of Redrive.

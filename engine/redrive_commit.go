@@ -131,7 +131,11 @@ func (e *Engine) partOf(ctx context.Context, m *redriving, p *workflow.Part, dra
 	if part.Live {
 		return part, nil
 	}
-	got, err := e.enter(ctx, Entry{Project: f.x.Project, Workflow: f.x.LimitedBy(), Execution: f.x.ID, Number: f.x.Number, Epoch: f.x.Redrives + 1, Tasks: len(f.recs)})
+	entry := Entry{Project: f.x.Project, Workflow: f.x.LimitedBy(), Execution: f.x.ID, Number: f.x.Number, Epoch: f.x.Redrives + 1, Tasks: len(f.recs)}
+	if f.x.ID == m.asked.ID {
+		entry.WhenFull = m.r.WhenFull
+	}
+	got, err := e.enter(ctx, entry)
 	part.Waits, part.Till = got.Waits, got.Till
 	return part, err
 }

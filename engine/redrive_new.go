@@ -34,7 +34,7 @@ func (e *Engine) redriveAnew(ctx context.Context, m *redriving, id string) (*Exe
 	if a.Number, err = e.store.Number(ctx); err != nil {
 		return nil, err
 	}
-	entry := Entry{Project: a.Project, Workflow: a.Workflow, Execution: id, Number: a.Number, Tasks: len(a.Tasks)}
+	entry := Entry{Project: a.Project, Workflow: a.Workflow, Execution: id, Number: a.Number, WhenFull: m.r.WhenFull, Tasks: len(a.Tasks)}
 	if err := e.nextAttempt(ctx, m, &entry); err != nil {
 		return nil, err
 	}

@@ -120,9 +120,20 @@ func TestTheLimitIsRefusedUnlessItMayQueue(t *testing.T) {
 	require.Equal(t, []any{"queued", false}, []any{queued["status"], queued["done"]})
 	there := r.object(409, "PUT", "/api/attempts", body(""))
 	require.Equal(t, queued["id"], there["id"], "the conflict comes before the limit")
-	for _, id := range []string{first, queued["id"].(string)} {
-		r.object(200, "POST", "/api/attempts/"+id+"/kill", "{}")
+
+	// Of a resume, too, whatever the workflow says itself.
+	r.object(200, "POST", "/api/attempts/"+queued["id"].(string)+"/kill", "{}")
+	r.ends(queued["id"].(string), "killed")
+	for _, says := range []string{"queue", "reject"} {
+		_, err := r.engine.Publish(t.Context(), "default", []byte("name: w\nconcurrency: {max_running: 1, when_full: "+says+"}\ntasks: [{name: hold, type: wait, with: {external: true}}]"), false)
+		require.NoError(t, err)
+		resume := `,"retryAttemptName":"` + says + `","resume":{"mode":"failed","attemptId":"` + queued["id"].(string) + `"}`
+		require.Equal(t, map[string]any{"message": "Too many attempts running. Limit: 1, Current: 1", "status": 400.0}, r.object(400, "PUT", "/api/attempts", body(resume)))
+		again := r.object(200, "PUT", "/api/attempts", body(resume+`,"allowQueueing":true`))
+		require.Equal(t, "queued", again["status"], says)
+		r.object(200, "POST", "/api/attempts/"+again["id"].(string)+"/kill", "{}")
 	}
+	r.object(200, "POST", "/api/attempts/"+first+"/kill", "{}")
 }
 
 func TestKill(t *testing.T) {

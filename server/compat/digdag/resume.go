@@ -16,7 +16,7 @@ func (v *view) resume(q *wanted) (*engine.Execution, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := engine.RedriveRequest{By: auth.From(v.ctx).By(), Redrive: workflow.Redrive{
+	r := engine.RedriveRequest{By: auth.From(v.ctx).By(), WhenFull: q.whenFull(), Redrive: workflow.Redrive{
 		Operation: workflow.OperationRetry, Identity: workflow.NewExecution, Definition: strconv.Itoa(q.w.Version), WorkflowInput: q.Params,
 	}}
 	if x.Session != nil {

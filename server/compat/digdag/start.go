@@ -152,12 +152,17 @@ func sessionTime(text string) (time.Time, error) {
 	return at.Truncate(time.Second), nil
 }
 
+// whenFull is what becomes of the attempt where the workflow has a limit.
+func (q *wanted) whenFull() workflow.WhenFull {
+	if q.AllowQueueing {
+		return workflow.WhenFullQueue
+	}
+	return workflow.WhenFullReject
+}
+
 func (v *view) start(q *wanted) (*engine.Execution, error) {
 	r := engine.StartRequest{
-		Workflow: q.w.Name, Version: q.w.Version, Input: q.Params, SessionTime: q.at, AttemptName: q.name, WhenFull: workflow.WhenFullReject, By: auth.From(v.ctx).By(),
-	}
-	if q.AllowQueueing {
-		r.WhenFull = workflow.WhenFullQueue
+		Workflow: q.w.Name, Version: q.w.Version, Input: q.Params, SessionTime: q.at, AttemptName: q.name, WhenFull: q.whenFull(), By: auth.From(v.ctx).By(),
 	}
 	x, _, err := v.engine.Start(v.ctx, q.w.Project, r)
 	if err == nil {
