@@ -55,20 +55,54 @@ func (r *Redis) Workflow(ctx context.Context, project, name string, version int)
 		}
 		version = head.Version
 	}
-	n := strconv.Itoa(version)
-	v, err := r.client.HMGet(ctx, workflowKey(project, name), "h:"+n, "s:"+n, "t:"+n).Result()
+	all, err := r.workflows(ctx, project, []string{name}, []int{version})
 	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// workflows reads versions[i] of names[i], with their definitions in two trips; nil where there is none.
+func (r *Redis) workflows(ctx context.Context, project string, names []string, versions []int) ([]*engine.Workflow, error) {
+	all := make([]*engine.Workflow, len(names))
+	if len(names) == 0 {
+		return all, nil
+	}
+	p := r.client.Pipeline()
+	heads := make([]*redis.SliceCmd, len(names))
+	for i, name := range names {
+		n := strconv.Itoa(versions[i])
+		heads[i] = p.HMGet(ctx, workflowKey(project, name), "h:"+n, "s:"+n, "t:"+n)
+	}
+	if _, err := p.Exec(ctx); err != nil {
 		return nil, unreachable(err)
 	}
-	if text(v, 0) == "" {
-		return nil, nil
+	definitions := make([]*redis.StringCmd, len(names))
+	p = r.client.Pipeline()
+	for i, name := range names {
+		v := heads[i].Val()
+		if text(v, 0) == "" {
+			continue
+		}
+		all[i] = &engine.Workflow{Project: project, Name: name, Version: versions[i], Hash: text(v, 0), Source: text(v, 1)}
+		if at := moment(number(v, 2)); at != nil {
+			all[i].CreatedAt = *at
+		}
+		definitions[i] = p.Get(ctx, definitionKey(project, all[i].Hash))
 	}
-	w := &engine.Workflow{Project: project, Name: name, Version: version, Hash: text(v, 0), Source: text(v, 1)}
-	if at := moment(number(v, 2)); at != nil {
-		w.CreatedAt = *at
+	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
+		return nil, unreachable(err)
 	}
-	w.Definition, err = r.Definition(ctx, project, w.Hash, "")
-	return w, err
+	for i, d := range definitions {
+		switch {
+		case d == nil || isNil(d.Err()):
+		case d.Err() != nil:
+			return nil, unreachable(d.Err())
+		default:
+			all[i].Definition = raw(d.Val())
+		}
+	}
+	return all, nil
 }
 
 // Head answers the version (0 = the newest) and the hash of a workflow, and whether its newest version limits how many run; version 0 when there is none.
@@ -114,6 +148,27 @@ func (r *Redis) Definition(ctx context.Context, project, hash, execution string)
 	return raw(s), nil
 }
 
+// newest are the newest versions of workflows; 0 where there is none.
+func (r *Redis) newest(ctx context.Context, project string, names []string) ([]int, error) {
+	p := r.client.Pipeline()
+	heads := make([]*redis.StringCmd, len(names))
+	for i, name := range names {
+		heads[i] = p.HGet(ctx, workflowKey(project, name), "head")
+	}
+	if _, err := p.Exec(ctx); err != nil && !isNil(err) {
+		return nil, unreachable(err)
+	}
+	versions := make([]int, len(names))
+	for i, h := range heads {
+		if err := h.Err(); err != nil && !isNil(err) {
+			return nil, unreachable(err)
+		}
+		version, _, _ := strings.Cut(h.Val(), " ")
+		versions[i] = int(atoi(version))
+	}
+	return versions, nil
+}
+
 // Workflows answers the newest version of each workflow, by name.
 func (r *Redis) Workflows(ctx context.Context, project string, page engine.Page) ([]engine.Workflow, string, error) {
 	low := "-"
@@ -131,17 +186,12 @@ func (r *Redis) Workflows(ctx context.Context, project string, page engine.Page)
 		names = names[:page.Limit]
 		next = names[page.Limit-1]
 	}
-	all := make([]engine.Workflow, 0, len(names))
-	for _, name := range names {
-		w, err := r.Workflow(ctx, project, name, 0)
-		if err != nil {
-			return nil, "", err
-		}
-		if w != nil {
-			all = append(all, *w)
-		}
+	versions, err := r.newest(ctx, project, names)
+	if err != nil {
+		return nil, "", err
 	}
-	return all, next, nil
+	all, err := r.workflows(ctx, project, names, versions)
+	return there(all), next, err
 }
 
 // Versions answers the versions of a workflow, newest first.
@@ -156,20 +206,28 @@ func (r *Redis) Versions(ctx context.Context, project, name string, page engine.
 		}
 		from = newest.Version
 	}
-	var all []engine.Workflow
-	for v := from; v > 0; v-- {
-		if len(all) == page.Limit {
-			return all, strconv.Itoa(v + 1), nil
-		}
-		w, err := r.Workflow(ctx, project, name, v)
-		if err != nil {
-			return nil, "", err
-		}
+	var names []string
+	var versions []int
+	for v := from; v > 0 && len(versions) < page.Limit; v-- {
+		names, versions = append(names, name), append(versions, v)
+	}
+	next := ""
+	if last := from - len(versions); last > 0 {
+		next = strconv.Itoa(last + 1)
+	}
+	all, err := r.workflows(ctx, project, names, versions)
+	return there(all), next, err
+}
+
+// there are those that were found.
+func there(all []*engine.Workflow) []engine.Workflow {
+	found := make([]engine.Workflow, 0, len(all))
+	for _, w := range all {
 		if w != nil {
-			all = append(all, *w)
+			found = append(found, *w)
 		}
 	}
-	return all, "", nil
+	return found
 }
 
 // Projects answers the projects by name.

@@ -9,11 +9,11 @@ import (
 	"github.com/redrive/redrive/engine"
 )
 
-// change publishes what a workflow becomes. It rests on what was read: when somebody else published meanwhile, it is
+// change publishes what a workflow becomes, for which enough of it was read. It rests on what was read: when somebody else published meanwhile, it is
 // made again from what they left. next answers nil when there is nothing to do; so does change.
-func (h *handlers) change(ctx context.Context, project, externalID string, next func(f *family) ([]byte, error)) (*engine.Workflow, error) {
+func (h *handlers) change(ctx context.Context, project, externalID string, enough needs, next func(f *family) ([]byte, error)) (*engine.Workflow, error) {
 	for {
-		f, err := h.family(ctx, project, externalID)
+		f, err := h.family(ctx, project, externalID, enough)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +108,7 @@ func (h *handlers) subworkflows(ctx context.Context, project string, definition 
 		if _, known := found[key]; known || id.WorkflowExternalID == "" {
 			continue
 		}
-		f, err := h.family(ctx, project, id.WorkflowExternalID)
+		f, err := h.family(ctx, project, id.WorkflowExternalID, downTo(id.Version))
 		if err != nil {
 			return nil, err
 		}

@@ -85,7 +85,7 @@ func (r *record) hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// family is a workflow with its versions, newest first.
+// family is a workflow with its versions, newest first, as far as they were read.
 type family struct {
 	name     string // native
 	newest   int    // native version; 0 = none
@@ -93,6 +93,7 @@ type family struct {
 	updated  int64 // when the head was stored
 	created  int64
 	versions []member
+	seen     map[string]bool // versions that are known to be there, or not to be
 }
 
 // member is a version of a family.
@@ -114,17 +115,37 @@ func (f *family) version(v string) *member {
 	return nil
 }
 
-const familyPage = 100
+const (
+	familyBegin = 10 // native versions that are read first: most calls want no more
+	familyPage  = 200
+)
 
-// family reads a workflow, which may not be there.
-func (h *handlers) family(ctx context.Context, project, externalID string) (*family, error) {
+// needs says how much of a family is to be read.
+type needs func(f *family) bool
+
+// whole is all of it.
+func whole(*family) bool { return false }
+
+// dated is what the workflow itself says, with its times.
+func dated(f *family) bool { return f.head.Workflow.Created != 0 }
+
+// downTo is what is said of one version.
+func downTo(version string) needs {
+	return func(f *family) bool { return f.seen[version] }
+}
+
+func both(a, b needs) needs {
+	return func(f *family) bool { return a(f) && b(f) }
+}
+
+// family reads a workflow, which may not be there, until that is enough.
+func (h *handlers) family(ctx context.Context, project, externalID string, enough needs) (*family, error) {
 	name, err := workflowName(externalID)
 	if err != nil {
 		return nil, err
 	}
 	f := &family{name: name}
-	seen := map[string]bool{}
-	for page := (engine.Page{Limit: familyPage}); ; {
+	for page := (engine.Page{Limit: familyBegin}); ; page.Limit = familyPage {
 		list, next, err := h.engine.Versions(ctx, project, name, page)
 		if isMissing(err) {
 			return f, nil
@@ -133,7 +154,7 @@ func (h *handlers) family(ctx context.Context, project, externalID string) (*fam
 			return nil, err
 		}
 		for i := range list {
-			if !f.add(&list[i], seen) {
+			if !f.add(&list[i]) || enough(f) {
 				return f, nil
 			}
 		}
@@ -144,7 +165,7 @@ func (h *handlers) family(ctx context.Context, project, externalID string) (*fam
 }
 
 // add takes an older native version in; false = what is older does not count.
-func (f *family) add(w *engine.Workflow, seen map[string]bool) bool {
+func (f *family) add(w *engine.Workflow) bool {
 	f.newest = max(f.newest, w.Version)
 	r := recordIn(w)
 	if r.Gone {
@@ -152,15 +173,15 @@ func (f *family) add(w *engine.Workflow, seen map[string]bool) bool {
 	}
 	at := w.CreatedAt.UnixMilli()
 	if f.head == nil {
-		f.head, f.updated = r, at
+		f.head, f.updated, f.seen = r, at, map[string]bool{}
 	}
 	f.created = at
-	if !seen[r.Version] && r.Version != "" {
+	if !f.seen[r.Version] && r.Version != "" {
 		f.versions = append(f.versions, member{r, w})
-		seen[r.Version] = true
+		f.seen[r.Version] = true
 	}
 	for _, v := range r.Removed {
-		seen[v] = true
+		f.seen[v] = true
 	}
 	return true
 }

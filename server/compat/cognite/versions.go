@@ -31,7 +31,7 @@ func (h *handlers) upsertVersion(c *gin.Context) error {
 		return refuse("workflowDefinition", "is missing, or no object", "an object with tasks")
 	}
 	ctx, project := c.Request.Context(), c.Param("project")
-	stored, err := h.change(ctx, project, u.WorkflowExternalID, func(f *family) ([]byte, error) {
+	stored, err := h.change(ctx, project, u.WorkflowExternalID, both(dated, downTo(u.Version)), func(f *family) ([]byte, error) {
 		if !f.there() {
 			return nil, noWorkflow(u.WorkflowExternalID)
 		}
@@ -80,7 +80,7 @@ func (h *handlers) getVersion(c *gin.Context) error {
 
 // member finds a version of a workflow.
 func (h *handlers) member(ctx context.Context, project string, id versionID) (*member, error) {
-	f, err := h.family(ctx, project, id.WorkflowExternalID)
+	f, err := h.family(ctx, project, id.WorkflowExternalID, downTo(id.Version))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,11 @@ func (h *handlers) listVersions(c *gin.Context) error {
 		}
 	}
 	for _, w := range q.Filter.WorkflowFilters {
-		f, err := h.family(ctx, project, w.ExternalID)
+		enough := whole
+		if w.Version != "" {
+			enough = downTo(w.Version)
+		}
+		f, err := h.family(ctx, project, w.ExternalID, enough)
 		if err != nil {
 			return err
 		}
@@ -134,7 +138,7 @@ func (h *handlers) listVersions(c *gin.Context) error {
 			return err
 		}
 		for i := range list {
-			f, err := h.family(ctx, project, recordIn(&list[i]).ExternalID)
+			f, err := h.family(ctx, project, recordIn(&list[i]).ExternalID, whole)
 			if err != nil {
 				return err
 			}
@@ -176,7 +180,7 @@ func (h *handlers) deleteVersions(c *gin.Context) error {
 	ctx, project := c.Request.Context(), c.Param("project")
 	var gone []map[string]string
 	for _, id := range q.Items {
-		f, err := h.family(ctx, project, id.WorkflowExternalID)
+		f, err := h.family(ctx, project, id.WorkflowExternalID, downTo(id.Version))
 		if err != nil {
 			return err
 		}
@@ -188,7 +192,10 @@ func (h *handlers) deleteVersions(c *gin.Context) error {
 		return absent("Workflow versions not found", gone...)
 	}
 	for _, id := range q.Items {
-		done, err := h.change(ctx, project, id.WorkflowExternalID, func(f *family) ([]byte, error) { return f.without(id.Version) })
+		left := func(f *family) bool {
+			return len(f.versions) > 1 || len(f.versions) == 1 && f.versions[0].record.Version != id.Version
+		}
+		done, err := h.change(ctx, project, id.WorkflowExternalID, both(both(dated, downTo(id.Version)), left), func(f *family) ([]byte, error) { return f.without(id.Version) })
 		if err != nil {
 			return err
 		}

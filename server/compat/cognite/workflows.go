@@ -26,7 +26,8 @@ func (h *handlers) upsertWorkflow(c *gin.Context) error {
 	if err := checkWorkflow(u); err != nil {
 		return err
 	}
-	stored, err := h.change(c.Request.Context(), c.Param("project"), u.ExternalID, func(f *family) ([]byte, error) {
+	versioned := func(f *family) bool { return len(f.versions) > 0 }
+	stored, err := h.change(c.Request.Context(), c.Param("project"), u.ExternalID, both(dated, versioned), func(f *family) ([]byte, error) {
 		w := workflowRecord{Description: u.Description, DataSetID: u.DataSetID, MaxConcurrentExecutions: u.MaxConcurrentExecutions}
 		if f.there() {
 			w.Created = f.workflow().Created
@@ -40,7 +41,7 @@ func (h *handlers) upsertWorkflow(c *gin.Context) error {
 		return err
 	}
 	var f family
-	f.add(stored, map[string]bool{})
+	f.add(stored)
 	return compat.Answer(c.Writer, http.StatusOK, items[workflowView]{Items: []workflowView{f.view()}})
 }
 
@@ -72,7 +73,7 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 		}
 		for i := range list {
 			var f family
-			if f.add(&list[i], map[string]bool{}) {
+			if f.add(&list[i]) {
 				answer.Items = append(answer.Items, f.view())
 			}
 		}
@@ -85,7 +86,7 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 }
 
 func (h *handlers) getWorkflow(c *gin.Context) error {
-	f, err := h.family(c.Request.Context(), c.Param("project"), c.Param("workflow"))
+	f, err := h.family(c.Request.Context(), c.Param("project"), c.Param("workflow"), dated)
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (h *handlers) deleteWorkflows(c *gin.Context) error {
 	ctx, project := c.Request.Context(), c.Param("project")
 	var gone []map[string]string
 	for _, id := range q.Items {
-		f, err := h.family(ctx, project, id.ExternalID)
+		f, err := h.family(ctx, project, id.ExternalID, func(*family) bool { return true })
 		if err != nil {
 			return err
 		}
@@ -131,7 +132,7 @@ func (h *handlers) deleteWorkflows(c *gin.Context) error {
 		return absent("Workflows not found", gone...)
 	}
 	for _, id := range q.Items {
-		done, err := h.change(ctx, project, id.ExternalID, func(f *family) ([]byte, error) {
+		done, err := h.change(ctx, project, id.ExternalID, func(*family) bool { return true }, func(f *family) ([]byte, error) {
 			if !f.there() {
 				return nil, nil
 			}
