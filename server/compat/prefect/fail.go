@@ -3,6 +3,7 @@ package prefect
 import (
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/redrive/redrive/server/compat"
@@ -46,13 +47,23 @@ var noRun = refused{http.StatusNotFound, detail{"Flow run not found"}}
 // notThere is said of a path that is none, also for an id that is no UUID.
 var notThere = refused{http.StatusNotFound, detail{"Not Found"}}
 
+// noID is a path with something that is no id where an id would be: for Prefect there is nothing at it.
+var noID = regexp.MustCompile(`^/api/(flow_runs|flow_run_states|flows|deployments)/[^/]*[^/0-9a-fA-F-][^/]*$`)
+
 // fail answers with an error.
-func fail(w http.ResponseWriter, _ *http.Request, err error) {
+func fail(w http.ResponseWriter, q *http.Request, err error) {
 	var r refused
 	if !errors.As(err, &r) {
 		p := problem.From(err)
 		p.Headers(w.Header())
 		r = refusal(p)
+		why := absentArea(q.URL.Path)
+		switch {
+		case p.Code == "route_not_found" && why != "":
+			r = refused{http.StatusNotImplemented, detail{why}}
+		case p.Code == "method_not_allowed" && noID.MatchString(q.URL.Path):
+			r = notThere
+		}
 	}
 	_ = compat.Answer(w, r.status, r.body) // strings can always be written
 }

@@ -37,7 +37,12 @@
 //	POST   /deployments/{id}/create_flow_run      yes   a start
 //	POST   /deployments/                          no    publish with POST /v1/projects/{project}/workflows
 //	POST   /deployments/get_scheduled_flow_runs   no    Redrive's workers take what is to run
+//	POST   /deployments/{id}/create_flow_run/bulk  no   one by one
 //	POST   /work_pools/{name}/get_scheduled_flow_runs  no  the same
+//	POST   /task_runs/                            yes   the parent of a flow inside a flow is named, not kept
+//	POST   /v2/concurrency_limits/increment       yes   there are no limits by name: nothing is limited
+//	POST   /v2/concurrency_limits/increment-with-lease  yes  the same
+//	GET    /variables/name/{name}                 yes   there are none: 404
 //	GET    /health, /ready, /hello, /version, /admin/version, /csrf-token  yes  what a client asks first
 //
 // A flow is a workflow, a flow run an execution, a state what its status and its open approval say. What clients of
@@ -167,15 +172,21 @@ func New(e Engine) compat.Dialect {
 	absent(http.MethodGet, "/flow_runs/:id/graph-v2", graph)
 	absent(http.MethodPatch, "/flow_runs/:id/labels", "labels are given at the start and do not change")
 	absent(http.MethodPost, "/deployments/", "a deployment is the newest version of a workflow: publish with POST /v1/projects/{project}/workflows")
+	at(reads, http.MethodPost, "/v2/concurrency_limits/increment", h.takeSlots)
+	at(reads, http.MethodPost, "/v2/concurrency_limits/increment-with-lease", h.leaseSlots)
+	at(reads, http.MethodGet, "/variables/name/:name", h.variable)
+	at(auth.Rule{Scope: engine.ScopeWrite, Work: true}, http.MethodPost, "/task_runs/", h.createTaskRun)
+	absent(http.MethodPost, "/deployments/:id/create_flow_run/bulk", "flow runs are started one by one: POST /deployments/{id}/create_flow_run")
 	absent(http.MethodPost, "/deployments/get_scheduled_flow_runs", workers)
 	absent(http.MethodPost, "/work_pools/:name/get_scheduled_flow_runs", workers)
-	return compat.Dialect{
-		Name: Name, Fail: fail, Routes: routes,
-		Roots: []string{
-			"/api/flow_runs", "/api/flow_run_states", "/api/flows", "/api/deployments", "/api/work_pools", "/api/logs",
-			"/api/health", "/api/ready", "/api/hello", "/api/version", "/api/admin/version", "/api/csrf-token",
-		},
+	roots := []string{
+		"/api/flow_runs", "/api/flow_run_states", "/api/flows", "/api/deployments", "/api/logs", "/api/ui",
+		"/api/health", "/api/ready", "/api/hello", "/api/version", "/api/admin/version", "/api/csrf-token",
 	}
+	for _, a := range areas {
+		roots = append(roots, "/api/"+a.path)
+	}
+	return compat.Dialect{Name: Name, Fail: fail, Routes: routes, Roots: roots}
 }
 
 var null = json.RawMessage("null")

@@ -182,6 +182,9 @@ func TestFlowsAndDeployments(t *testing.T) {
 	require.Equal(t, made.text, r.get("/flows/"+made.json()["id"].(string)).text)
 	require.Len(t, r.post("/flows/filter", `{}`).list(), len(definitions)+1)
 	require.Len(t, r.post("/flows/filter", `{"flows":{"name":{"like_":"my"}}}`).list(), 1)
+	own := r.post("/flow_runs/", `{"flow_id":"`+made.json()["id"].(string)+`"}`).json()["id"]
+	require.Equal(t, own, r.post("/flow_runs/filter", `{"flows":{"name":{"any_":["My Flow"]}}}`).list()[0]["id"], "by the name that Prefect knows")
+	require.Equal(t, own, r.post("/flow_runs/filter", `{"flows":{"name":{"like_":"y fl"}}}`).list()[0]["id"])
 	r.post("/flows/count", `{"flows":{"deployment":{"is_null_":true}}}`).is(200, `1`)
 
 	d := r.get("/deployments/name/expenses/redrive")
@@ -221,6 +224,47 @@ func TestInputs(t *testing.T) {
 	gone := r.ask("DELETE", "/flow_runs/"+id+"/input/note-1", "")
 	require.Equal(t, []any{204, ""}, []any{gone.code, gone.text})
 	require.Equal(t, 409, r.ask("DELETE", "/flow_runs/"+id+"/input/paused-decide-1-schema", "").code)
+}
+
+// TestWhatAFlowAsksBeside: what a flow with tags, variables and a flow inside it needs is answered; the rest says why it is not there.
+func TestWhatAFlowAsksBeside(t *testing.T) {
+	r := newRig(t)
+	r.post("/v2/concurrency_limits/increment", `{"names":["tag:db"],"slots":1}`).is(200, `[]`)
+	r.post("/v2/concurrency_limits/increment-with-lease", `{"names":["tag:db"],"slots":1,"mode":"concurrency","lease_duration":60,"holder":{"type":"task_run","id":"`+noID+`"}}`).
+		is(200, `{"lease_id":"<id>","limits":[]}`)
+	require.Equal(t, 422, r.post("/v2/concurrency_limits/increment", `{"names":["tag:db"],"slots":0}`).code)
+	require.Equal(t, 422, r.post("/v2/concurrency_limits/increment-with-lease", `{"slots":1}`).code)
+	r.get("/variables/name/any").is(404, `{"detail":"Variable not found."}`)
+
+	outer := r.run("")
+	body := `{"flow_run_id":"` + outer + `","task_key":"inner","dynamic_key":"0","tags":["t"],"empirical_policy":{"retries":0},"task_inputs":{},"state":{"type":"PENDING"}}`
+	one := r.post("/task_runs/", body)
+	require.Equal(t, 201, one.code)
+	w := one.json()
+	require.Equal(t, []any{"inner-0", outer, "inner", "0", []any{"t"}, "PENDING", "Pending", map[string]any{"retries": 0.0}},
+		[]any{w["name"], w["flow_run_id"], w["task_key"], w["dynamic_key"], w["tags"], w["state_type"], w["state_name"], w["empirical_policy"]})
+	require.Equal(t, []any{w["id"], outer}, []any{w["state"].(map[string]any)["state_details"].(map[string]any)["task_run_id"], w["state"].(map[string]any)["state_details"].(map[string]any)["flow_run_id"]})
+	require.Equal(t, w["id"], r.post("/task_runs/", body).json()["id"], "in its next go it is the same")
+	require.NotEqual(t, w["id"], r.post("/task_runs/", strings.Replace(body, `"0"`, `"1"`, 1)).json()["id"])
+	require.Equal(t, noID, r.post("/task_runs/", `{"id":"`+noID+`","task_key":"k","dynamic_key":"d"}`).json()["id"])
+	require.Equal(t, 422, r.post("/task_runs/", `{"task_key":"inner"}`).code)
+	inner := r.run(`,"parent_task_run_id":"` + w["id"].(string) + `"`)
+	found := r.post("/flow_runs/filter", `{"flow_runs":{"parent_task_run_id":{"any_":["`+w["id"].(string)+`"]}}}`).list()
+	require.Len(t, found, 1)
+	require.Equal(t, inner, found[0]["id"])
+
+	for path, why := range map[string]string{
+		"/task_runs/filter": "task runs are not kept: read the tasks of an execution with GET /v1/executions/{id}/tasks",
+		"/artifacts/":       "artifacts are not kept: what is to be seen later belongs into the result of the flow",
+		"/work_pools/":      "there are no work pools here: Redrive's own workers take what is to run", "/block_types/slug/s3": "there are no blocks here",
+		"/deployments/" + noID + "/create_flow_run/bulk": "flow runs are started one by one: POST /deployments/{id}/create_flow_run",
+	} {
+		r.post(path, `{}`).is(501, `{"detail":"`+why+`"}`)
+	}
+	for _, path := range []string{"/flow_runs/filter_minimal", "/ui/flow_runs/history", "/ui/flows/count-deployments"} {
+		r.post(path, `{}`).is(404, `{"detail":"Not Found"}`)
+	}
+	r.get("/events/in").is(501, `{"detail":"events are not kept: follow an execution with GET /v1/executions/{id}/events"}`)
 }
 
 func TestPatch(t *testing.T) {
