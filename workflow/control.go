@@ -11,7 +11,7 @@ import (
 // controlInputs is what the control types accept as `with`.
 var controlInputs = map[string]json.RawMessage{
 	TypeWait: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
-		"duration": {"type": "string"}, "until": {"type": "string"}, "external": {"type": "boolean"}, "timeout": {"type": "string"}}}`),
+		"duration": {"type": "string"}, "until": {"type": "string"}, "external": {"type": "boolean"}, "timeout": {"type": "string"}, "input": {}}}`),
 	TypeApproval: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {
 		"message": {"type": "string"}, "input_schema": {"type": ["object", "boolean"]}, "timeout": {"type": "string"}}}`),
 	TypeWorkflow: json.RawMessage(`{"type": "object", "additionalProperties": false, "properties": {

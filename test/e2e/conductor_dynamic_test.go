@@ -146,12 +146,24 @@ func TestConductorDynamicFork(t *testing.T) {
 	c.complete(last, `{}`)
 	c.ends(id, "COMPLETED")
 
+	// What people are given is shown as it is, and the tasks as they were given.
+	asked := c.begin("Fan Out", `{"inputs":{"p":{"form":{"n":1}}},"tasks":[{"name":"p","taskReferenceName":"p","type":"HUMAN","inputParameters":{"title":"Order"}},{"name":"q","taskReferenceName":"q","type":"WAIT"}]}`)
+	w = c.awaitTask(asked, "p", "IN_PROGRESS")
+	require.Equal(t, object{"title": "Order", "form": object{"n": 1.0}}, w.task("p").InputData)
+	require.Equal(t, object{"title": "Order"}, w.task("fork").InputData["forkedTaskDefs"].([]any)[0].(object)["inputParameters"])
+	require.Empty(t, w.task("q").InputData)
+	require.Equal(t, "p", w.Tasks[1].ReferenceTaskName)
+	c.must("POST", "/workflow/"+asked+"/rerun", fmt.Sprintf(`{"reRunFromTaskId":%q,"taskInput":{"title":"Again"}}`, w.task("p").TaskID))
+	w = c.awaitTask(asked, "p", "IN_PROGRESS")
+	require.Equal(t, []any{1, object{"title": "Again"}}, []any{w.task("p").RetryCount, w.task("p").InputData})
+	c.must("DELETE", "/workflow/"+asked, "")
+
 	none := c.begin("Fan Out", `{"tasks":[],"inputs":{}}`)
 	c.complete(c.poll("close"), `{}`)
 	require.Equal(t, []string{"fork FORK COMPLETED", "join JOIN COMPLETED", "after close COMPLETED"}, c.ends(none, "COMPLETED").lines())
 	require.Contains(t, c.ends(c.begin("Fan Out", `{"tasks":"x"}`), "FAILED").ReasonForIncompletion, "is not a list of tasks")
 	found := decode[object](t, c.must("GET", "/workflow/search?query=workflowType='Fan+Out'", ""))
-	require.EqualValues(t, 3, found["totalHits"], "what runs the branches natively is no workflow of its own")
+	require.EqualValues(t, 4, found["totalHits"], "what runs the branches natively is no workflow of its own")
 }
 
 func TestConductorDynamicForkOfOneKind(t *testing.T) {

@@ -190,7 +190,7 @@ func (c *compiler) terminate(p *place, at cursor, r reader) cursor {
 // wait compiles a WAIT: for a time, until a time, or until somebody completes it.
 func (c *compiler) wait(p *place, at cursor, r reader) cursor {
 	duration, until := p.task.Input["duration"], p.task.Input["until"]
-	with := map[string]any{}
+	with := c.given(p, r)
 	switch {
 	case duration != nil && until != nil:
 		c.wrong(r.in("inputParameters"), "both 'duration' and 'until' specified. Please provide only one input")
@@ -203,7 +203,7 @@ func (c *compiler) wait(p *place, at cursor, r reader) cursor {
 			text = s
 		}
 		if strings.Contains(text, "${") {
-			return c.waitAsTold(p, at, r)
+			return c.waitAsTold(p, at, r, with)
 		}
 		field, value, err := waitTime(text, until != nil)
 		if err != nil {
@@ -216,7 +216,7 @@ func (c *compiler) wait(p *place, at cursor, r reader) cursor {
 }
 
 // waitAsTold compiles a WAIT whose time is known only at run time: a node reads it first.
-func (c *compiler) waitAsTold(p *place, at cursor, r reader) cursor {
+func (c *compiler) waitAsTold(p *place, at cursor, r reader, with map[string]any) cursor {
 	made := c.named(p.name + "-time")
 	expand := map[string]any{"kind": "wait"}
 	for _, key := range []string{"duration", "until"} {
@@ -229,7 +229,16 @@ func (c *compiler) waitAsTold(p *place, at cursor, r reader) cursor {
 	if p.task.Input["until"] != nil {
 		field = "until"
 	}
-	return c.control(p, cursor{needs: []string{made}}, workflow.Task{Type: workflow.TypeWait, With: c.object(map[string]any{field: "${tasks[" + literal(made) + "].output.time}"})})
+	with[field] = "${tasks[" + literal(made) + "].output.time}"
+	return c.control(p, cursor{needs: []string{made}}, workflow.Task{Type: workflow.TypeWait, With: c.object(with)})
+}
+
+// given is what a task that nobody runs is shown to be given.
+func (c *compiler) given(p *place, r reader) map[string]any {
+	if input := c.input(p.task, r); len(input) > 0 {
+		return map[string]any{"input": input}
+	}
+	return map[string]any{}
 }
 
 var (

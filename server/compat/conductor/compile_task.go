@@ -60,7 +60,9 @@ func (c *compiler) task(p *place, at cursor, where string) cursor {
 	case "WAIT":
 		return c.wait(p, at, r)
 	case "HUMAN":
-		return c.control(p, at, workflow.Task{Type: workflow.TypeWait, With: c.object(map[string]any{"external": true})})
+		with := c.given(p, r)
+		with["external"] = true
+		return c.control(p, at, workflow.Task{Type: workflow.TypeWait, With: c.object(with)})
 	case "TERMINATE":
 		return c.terminate(p, at, r)
 	case "SET_VARIABLE":

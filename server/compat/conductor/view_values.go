@@ -84,10 +84,10 @@ func wireInput(n node, t map[string]any, raw json.RawMessage) json.RawMessage {
 			return encoded(result)
 		}
 	case "WAIT", "HUMAN":
-		delete(in, "external")
-		if input, ok := t["inputParameters"].(map[string]any); ok && len(in) == 0 {
-			return encoded(input)
+		if input, ok := in["input"]; ok {
+			return asObject(input)
 		}
+		delete(in, "external")
 		if in != nil {
 			return encoded(in)
 		}
@@ -203,7 +203,10 @@ func nativeInput(n node, t map[string]any, old, given json.RawMessage) json.RawM
 		in["input"] = given
 		delete(in, "version") // the label says which one, anew
 		return encoded(in)
-	case "WAIT", "HUMAN", "DO_WHILE", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN":
+	case "WAIT", "HUMAN": // how long is not a part of it
+		in["input"] = given
+		return encoded(in)
+	case "DO_WHILE", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN":
 		return nil // they take none
 	}
 	return given

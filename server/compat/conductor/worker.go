@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -260,16 +261,19 @@ func (q *expansion) source(name string) (*source, map[string]any, error) {
 		inputs = q.Inputs
 	}
 	output := map[string]any{}
+	var was []any // the inputParameters as they were given
 	for _, t := range tasks {
 		ref, _ := t["taskReferenceName"].(string)
 		given, _ := inputs[ref].(map[string]any)
-		parameters, _ := t["inputParameters"].(map[string]any)
+		written, _ := t["inputParameters"].(map[string]any)
+		parameters := maps.Clone(written)
 		if parameters == nil {
 			parameters = map[string]any{}
 		}
 		for key := range given {
 			parameters[key] = "${workflow.input[" + literal(ref) + "][" + literal(key) + "]}"
 		}
+		was = append(was, t["inputParameters"])
 		t["inputParameters"] = parameters
 		if q.Kind == "fork" {
 			output[ref] = "${" + ref + ".output}"
@@ -284,6 +288,13 @@ func (q *expansion) source(name string) (*source, map[string]any, error) {
 		return nil, nil, err
 	}
 	s.parallel, s.empty = true, none
+	for i := range was { // what is shown is the task as it was given
+		if t, ok := s.full["tasks"].([]any)[i].(map[string]any); ok && was[i] != nil {
+			t["inputParameters"] = was[i]
+		} else if ok {
+			t["inputParameters"] = map[string]any{}
+		}
+	}
 	return s, inputs, nil
 }
 
