@@ -24,6 +24,12 @@ type Remote interface {
 	Take(ctx context.Context, at Shelf, projects []string, most int) (fences []Fence, left int, err error)
 	// HandOut records the input of a claimed run and answers until when the attempt may run. ErrStale.
 	HandOut(ctx context.Context, f Fence, input json.RawMessage, hash string, terms Terms) (deadline time.Time, err error)
+	// Room answers how many runs a cap lets begin now, at most this many, and, where all its places are held, by which.
+	Room(ctx context.Context, c Cap, most int) (free int, held []Fence, err error)
+	// Admit counts a claimed run against a cap. ErrMoved when that is reached.
+	Admit(ctx context.Context, c Cap, f Fence) error
+	// Vacate takes runs off a cap that hold no place any more.
+	Vacate(ctx context.Context, c Cap, gone []Fence) error
 	// Beat extends the lease of a run and answers how long it holds now. ErrStale, ErrGone;
 	// ErrMoved when the time of the attempt is up.
 	Beat(ctx context.Context, f Fence, lease time.Duration) (holds time.Duration, canceled bool, err error)

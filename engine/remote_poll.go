@@ -40,6 +40,7 @@ type Poll struct {
 	Lease    time.Duration // 0 = 30 s
 	Silence  time.Duration // after this much silence an attempt is timed out; 0 = it is delivered again when its lease ends
 	Projects []string      // whose tasks it may take; empty = all
+	Cap      *Cap          // what limits the runs of its one type; nil = nothing
 	Key      string        // tells workers with one name apart: the API key, where that is limited to projects
 }
 
@@ -62,6 +63,7 @@ type remoteState struct {
 
 	mu        sync.Mutex
 	announced map[string]announced // by id in the fleet
+	asked     map[string]time.Time // by cap: when to ask again who holds its places
 }
 
 type announced struct {
@@ -138,11 +140,15 @@ func (e *Engine) Poll(ctx context.Context, q Poll) ([]RemoteRun, error) {
 	safety := time.NewTimer(0)
 	defer safety.Stop()
 	for {
-		runs, err := e.takeRemote(ctx, q, w.shelves)
+		runs, capped, err := e.takeRemote(ctx, q, w.shelves)
 		if err != nil || len(runs) > 0 || q.Wait == 0 {
 			return runs, err
 		}
-		safety.Reset(e.remote.safety + rand.N(e.remote.safety/3))
+		next := e.remote.safety + rand.N(e.remote.safety/3)
+		if capped {
+			next = capPause
+		}
+		safety.Reset(next)
 		select {
 		case <-ctx.Done():
 			return nil, nil
@@ -194,41 +200,52 @@ func (e *Engine) announceRemote(ctx context.Context, q Poll) error {
 	return e.lookAtFleet(ctx)
 }
 
-// takeRemote claims what waits, the urgent lanes first.
-func (e *Engine) takeRemote(ctx context.Context, q Poll, shelves []Shelf) ([]RemoteRun, error) {
+// takeRemote claims what waits, the urgent lanes first. capped says that more would have been, but for the cap.
+func (e *Engine) takeRemote(ctx context.Context, q Poll, shelves []Shelf) (runs []RemoteRun, capped bool, err error) {
 	shelves = mixed(shelves, len(q.Queues)*len(q.Types))
 	waiting, err := e.store.OnOffer(ctx, shelves, q.Projects)
 	if err != nil || ctx.Err() != nil {
 		if ctx.Err() != nil {
-			return nil, nil
+			return nil, false, nil
 		}
-		return nil, err
+		return nil, false, err
+	}
+	if q.Cap != nil && slices.Max(waiting) == 0 {
+		return nil, false, nil
+	}
+	most, err := e.places(ctx, q.Cap, q.Max)
+	if err != nil || most == 0 {
+		return nil, most == 0, err
 	}
 	// Detached: what was taken must be claimed, however the poller's connection
 	// ends; the caller gives it back then.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeTimeout)
 	defer cancel()
-	var runs []RemoteRun
 	budget := takeBudget
 	for i, at := range shelves {
-		for waiting[i] > 0 && len(runs) < q.Max && budget > 0 {
+		for waiting[i] > 0 && len(runs) < most && budget > 0 && !capped {
 			var fences []Fence
-			if fences, waiting[i], err = e.store.Take(ctx, at, q.Projects, q.Max-len(runs)); err != nil {
+			if fences, waiting[i], err = e.store.Take(ctx, at, q.Projects, most-len(runs)); err != nil {
 				e.log.Warn("remote work could not be taken", "lane", at.Lane, "type", at.Type, "error", err)
-				return runs, onlyWithout(runs, err)
+				return runs, false, onlyWithout(runs, err)
 			}
 			budget -= max(1, len(fences))
 			for _, f := range fences {
-				if r := e.handOut(ctx, q, f); r != nil {
+				switch r := e.handOut(ctx, q, f); {
+				case r == nil:
+				case e.admit(ctx, q.Cap, r):
 					runs = append(runs, *r)
+				default:
+					capped = true
 				}
 			}
 		}
-		if waiting[i] > 0 {
+		capped = capped || waiting[i] > 0 && most < q.Max && len(runs) == most
+		if waiting[i] > 0 && !capped {
 			e.remote.pollers.wake(Offered{Shelf: at})
 		}
 	}
-	return runs, nil
+	return runs, capped, nil
 }
 
 // onlyWithout drops the error where there are runs: they must not get lost with it.

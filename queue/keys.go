@@ -244,6 +244,17 @@ const (
 // lane and task type that remote workers may take. It has a TTL that every offer renews.
 func offersKey(lane, taskType string) string { return prefix + "{r:" + lane + ":" + taskType + "}" }
 
+// heldKey is a ZSET job id -> when it was admitted, ms: the remote runs of a type in a project that count against its cap.
+// Those that ended are taken out when it is full.
+func heldKey(project, taskType string) string {
+	return prefix + "{c:" + project + ":" + taskType + "}:held"
+}
+
+// begunKey is a ZSET job id -> when it was handed out, ms: those of the last while that a cap is about.
+func begunKey(project, taskType string) string {
+	return prefix + "{c:" + project + ":" + taskType + "}:begun"
+}
+
 // projectOffersKey is a ZSET with those entries of offersKey that belong to one project.
 func projectOffersKey(lane, taskType, project string) string {
 	return offersKey(lane, taskType) + ":" + project

@@ -82,6 +82,7 @@ var (
 	scriptHandOut    = script("hand_out")
 	scriptBeat       = script("beat")
 	scriptProgress   = script("progress")
+	scriptAdmit      = script("admit")
 	scriptMemo       = script("memo", "lib_memo")
 	scriptBundle     = script("bundle")
 	scriptName       = script("name")

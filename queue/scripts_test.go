@@ -244,6 +244,8 @@ func TestKeyMap(t *testing.T) {
 	line("CHANNEL", remoteTopic)
 	line("ZSET", offersKey("default.high", "render"))
 	line("ZSET", projectOffersKey("default.high", "render", "default"))
+	line("ZSET", heldKey("default", "conductor.render"))
+	line("ZSET", begunKey("default", "conductor.render"))
 	line("STRING", leadKey(3))
 	const golden = "testdata/keys.golden"
 	if *update {

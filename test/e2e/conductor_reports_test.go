@@ -50,3 +50,30 @@ func TestConductorReportsKeepTheirOutput(t *testing.T) {
 	c.must("POST", "/tasks/"+id+"/h/COMPLETED", `{"text":"y"}`)
 	require.Equal(t, object{"c": object{"done": true}, "h": object{"text": "y"}}, c.ends(id, "COMPLETED").Output)
 }
+
+func TestConductorLimitsOfATask(t *testing.T) {
+	f := start(t)
+	c := conductor{t, f}
+	c.must("POST", "/metadata/taskdefs", `[{"name":"press","concurrentExecLimit":2},{"name":"mail","rateLimitPerFrequency":1,"rateLimitFrequencyInSeconds":3600}]`)
+	c.defines("Press", `{"name":"press","taskReferenceName":"p","type":"SIMPLE"},{"name":"mail","taskReferenceName":"m","type":"SIMPLE"}`)
+	for range 3 {
+		c.begin("Press", `{}`)
+	}
+	polls := func(name string) []conductorTask {
+		return decode[[]conductorTask](t, c.must("GET", "/tasks/poll/batch/"+name+"?workerid=w&count=10&timeout=1000", ""))
+	}
+	first := c.poll("press")
+	second := c.poll("press")
+	require.Empty(t, polls("press"))
+	c.complete(first, `{}`)
+	third := c.poll("press")
+	require.Empty(t, polls("press"))
+	c.complete(second, `{}`)
+	c.complete(third, `{}`)
+	c.complete(c.poll("mail"), `{}`)
+	require.Empty(t, polls("mail"), "one an hour")
+
+	c.must("PUT", "/metadata/taskdefs", `{"name":"mail"}`) // without a limit
+	c.complete(c.poll("mail"), `{}`)
+	c.complete(c.poll("mail"), `{}`)
+}

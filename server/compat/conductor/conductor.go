@@ -3,7 +3,7 @@
 //
 //	operation                                  here    as
 //	metadata/workflow                          yes     a definition is compiled to a native one; its version is a label of that
-//	metadata/taskdefs                          yes     notes of the project; retries and times are compiled into the workflows
+//	metadata/taskdefs                          yes     notes of the project; retries and times are compiled into the workflows, limits are kept by polls
 //	workflow start, execute, get, status       yes     executions
 //	workflow rerun                             yes     a rerun in place, of one that runs, too; never a 409 for the task that is named
 //	workflow retry, restart                    yes     a retry with one more try each, a rerun from the start

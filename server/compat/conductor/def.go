@@ -73,8 +73,9 @@ type taskDef struct {
 	ResponseTimeout  *int64         `json:"responseTimeoutSeconds"`
 	TotalTimeout     int64          `json:"totalTimeoutSeconds"`
 	InputTemplate    map[string]any `json:"inputTemplate"`
-	RateLimit        *int64         `json:"rateLimitPerFrequency"`
-	RateLimitSeconds *int64         `json:"rateLimitFrequencyInSeconds"`
+	RateLimit        int64          `json:"rateLimitPerFrequency"`
+	RateLimitSeconds int64          `json:"rateLimitFrequencyInSeconds"`
+	ExecLimit        int64          `json:"concurrentExecLimit"`
 }
 
 // What holds where a task's definition says nothing, and where there is none.

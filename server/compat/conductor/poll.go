@@ -74,7 +74,7 @@ func (h *handlers) poll(c *gin.Context, q polled, answer func([]task) error) err
 	if !ok {
 		return refuse(http.StatusBadRequest, "%q is no name of a task: it has 1 to 100 characters", q.name)
 	}
-	silence, err := h.silence(request, compat.Project(request), q.name)
+	said, err := h.says(request, compat.Project(request), q.name, nativeName)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (h *handlers) poll(c *gin.Context, q polled, answer func([]task) error) err
 	defer context.AfterFunc(h.stopping, cancel)()
 	p := engine.Poll{
 		Worker: cmp.Or(q.worker, c.ClientIP()), Types: []string{nativeName}, Queues: []string{cmp.Or(q.domain, workflow.DefaultQueue)},
-		Max: q.most, Wait: q.wait, Silence: silence, Key: q.name, // workers of several tasks have one name: each is a worker of its own
+		Max: q.most, Wait: q.wait, Silence: said.silence, Cap: said.most, Key: q.name, // workers of several tasks have one name: each is a worker of its own
 	}
 	if who := auth.From(request); who.Limited() {
 		p.Projects, p.Key = who.Projects, who.ID+":"+q.name
@@ -92,7 +92,7 @@ func (h *handlers) poll(c *gin.Context, q polled, answer func([]task) error) err
 	if err != nil {
 		return err
 	}
-	tasks, err := h.handed(request, runs, p.Worker, silence)
+	tasks, err := h.handed(request, runs, p.Worker, said.silence)
 	if err == nil {
 		err = request.Err()
 	}

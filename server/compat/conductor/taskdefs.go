@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
 )
 
@@ -186,7 +187,7 @@ func (h *handlers) deleteTaskDef(c *gin.Context) error {
 	return silent(c.Writer, http.StatusOK)
 }
 
-// patience remembers for a moment how long the workers of a task may be silent: every poll asks.
+// patience remembers for a moment what a task's definition says to polls: how long workers may be silent, and how many runs there may be.
 type patience struct {
 	mu  sync.Mutex
 	all map[string]patient
@@ -194,6 +195,7 @@ type patience struct {
 
 type patient struct {
 	silence time.Duration
+	most    *engine.Cap // nil = any number
 	until   time.Time
 }
 
@@ -208,27 +210,42 @@ func (p *patience) forget(project, name string) {
 	delete(p.all, project+"/"+name)
 }
 
-func (h *handlers) silence(ctx context.Context, project, name string) (time.Duration, error) {
+// maxCap bounds what is counted.
+const maxCap = 10_000
+
+// most is how many runs a task's definition lets workers have; nil = any number.
+func (d *taskDef) most(project, nativeName string) *engine.Cap {
+	c := engine.Cap{Project: project, Type: nativeName, Running: int(min(max(d.ExecLimit, 0), maxCap))}
+	if d.RateLimit > 0 && d.RateLimitSeconds > 0 {
+		c.Starts, c.Per = int(min(d.RateLimit, maxCap)), time.Duration(seconds(d.RateLimitSeconds))
+	}
+	if c.Running == 0 && c.Starts == 0 {
+		return nil
+	}
+	return &c
+}
+
+func (h *handlers) says(ctx context.Context, project, name, nativeName string) (patient, error) {
 	key, now := project+"/"+name, time.Now()
 	h.patience.mu.Lock()
 	known, ok := h.patience.all[key]
 	h.patience.mu.Unlock()
 	if ok && now.Before(known.until) {
-		return known.silence, nil
+		return known, nil
 	}
 	d, err := h.taskDef(ctx, project, name)
 	if err != nil {
-		return 0, err
+		return patient{}, err
 	}
-	silence := usualResponse * time.Second
+	p := patient{silence: usualResponse * time.Second, until: now.Add(patienceTime)}
 	if d != nil {
-		silence = time.Duration(seconds(max(or(d.ResponseTimeout, usualResponse), 1)))
+		p.silence, p.most = time.Duration(seconds(max(or(d.ResponseTimeout, usualResponse), 1))), d.most(project, nativeName)
 	}
 	h.patience.mu.Lock()
 	defer h.patience.mu.Unlock()
 	if h.patience.all == nil || len(h.patience.all) >= patienceSize {
 		h.patience.all = map[string]patient{}
 	}
-	h.patience.all[key] = patient{silence, now.Add(patienceTime)}
-	return silence, nil
+	h.patience.all[key] = p
+	return p, nil
 }

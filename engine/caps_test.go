@@ -1,0 +1,152 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/queue/queuetest"
+	"github.com/redrive/redrive/workflow"
+)
+
+func capped(c engine.Cap) engine.Poll {
+	c.Project, c.Type = "default", "render"
+	return engine.Poll{Max: 10, Cap: &c}
+}
+
+// TestACapIsHeldAndGivenFree: as many runs as a cap says are held at once, and each end of one makes room for another, told or not.
+func TestACapIsHeldAndGivenFree(t *testing.T) {
+	t.Parallel()
+	ctx, ended := t.Context(), workflow.Error{Code: "c"}
+	for name, end := range map[string]func(t *testing.T, p *process, c *clock, r engine.RemoteRun){
+		"completed": func(t *testing.T, p *process, _ *clock, r engine.RemoteRun) {
+			_, err := p.RemoteComplete(ctx, r.Execution, r.Ref, r.Token, json.RawMessage(`{}`))
+			require.NoError(t, err)
+		},
+		"failed": func(t *testing.T, p *process, _ *clock, r engine.RemoteRun) {
+			_, err := p.RemoteFail(ctx, r.Execution, r.Ref, r.Token, ended)
+			require.NoError(t, err)
+		},
+		"canceled": func(t *testing.T, p *process, _ *clock, r engine.RemoteRun) {
+			_, err := p.Cancel(ctx, r.Execution, engine.Request{})
+			require.NoError(t, err)
+			_, err = p.RemoteFail(ctx, r.Execution, r.Ref, r.Token, ended) // its worker stops
+			if err != nil {
+				requireStale(t, err)
+			}
+		},
+		"handed back": func(t *testing.T, p *process, _ *clock, r engine.RemoteRun) {
+			require.NoError(t, p.RemotePostpone(ctx, r.Execution, r.Ref, r.Token, time.Hour))
+		},
+		"by hand": func(t *testing.T, p *process, _ *clock, r engine.RemoteRun) {
+			_, err := p.SettleByHand(ctx, r.Execution, r.Ref, engine.HandRequest{To: workflow.TaskSucceeded, Output: json.RawMessage(`{}`)})
+			require.NoError(t, err)
+		},
+		"silent":      func(t *testing.T, p *process, c *clock, _ engine.RemoteRun) { sweepAll(ctx, t, p, c, 31*time.Second) },
+		"timed out":   func(t *testing.T, p *process, c *clock, _ engine.RemoteRun) { sweepAll(ctx, t, p, c, 101*time.Second) },
+		"its process": func(t *testing.T, p *process, _ *clock, r engine.RemoteRun) { p.GiveBack(ctx, []engine.RemoteRun{r}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, c := queuetest.URL(t), &clock{}
+			p := newServer(t, url, c)
+			q := capped(engine.Cap{Running: 2})
+			for range 4 {
+				startOn(t, p, "default", renders)
+			}
+			runs := poll(t, p, q)
+			require.Len(t, runs, 2)
+			require.Empty(t, poll(t, p, q))
+			other := newServer(t, url, c) // another process counts the same
+			require.Empty(t, poll(t, other, q))
+			end(t, p, c, runs[0])
+			var next []engine.RemoteRun
+			for range 3 { // what a sweep sent out again may be stale
+				if next = append(next, poll(t, other, q)...); len(next) > 0 {
+					break
+				}
+			}
+			require.NotEmpty(t, next)
+			require.LessOrEqual(t, len(next), 2)
+			require.Empty(t, poll(t, other, capped(engine.Cap{Running: len(next)})))
+		})
+	}
+}
+
+// TestACapOfStarts: only so many are handed out in a time.
+func TestACapOfStarts(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	p := newServer(t, queuetest.URL(t), c)
+	q := capped(engine.Cap{Starts: 2, Per: 20 * time.Second})
+	for range 5 {
+		startOn(t, p, "default", renders)
+	}
+	for _, r := range poll(t, p, q) {
+		_, err := p.RemoteComplete(t.Context(), r.Execution, r.Ref, r.Token, json.RawMessage(`{}`))
+		require.NoError(t, err)
+	}
+	require.Empty(t, poll(t, p, q), "the first two are done, and still of the same time")
+	c.offset += 19 * time.Second
+	require.Empty(t, poll(t, p, q))
+	c.offset += 2 * time.Second
+	require.Len(t, poll(t, p, q), 2)
+	require.Empty(t, poll(t, p, q))
+}
+
+// TestPollsAtOnceKeepACap: however many ask at once, no more than the cap run.
+func TestPollsAtOnceKeepACap(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, queuetest.URL(t), &clock{})
+	for range 12 {
+		startOn(t, p, "default", renders)
+	}
+	q := capped(engine.Cap{Running: 3})
+	q.Worker, q.Types, q.Max = "py", []string{"render"}, 2
+	_, err := p.Poll(t.Context(), engine.Poll{Worker: "py", Types: []string{"other"}})
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var all []engine.RemoteRun
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			runs, err := p.Poll(t.Context(), q)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+			}
+			all = append(all, runs...)
+		})
+	}
+	group.Wait()
+	require.LessOrEqual(t, len(all), 3)
+	all = append(all, poll(t, p, q)...) // those that were given back make room
+	all = append(all, poll(t, p, q)...)
+	require.Len(t, all, 3)
+}
+
+// TestAPollWaitsForAPlace: it is given what a cap held back when a place is free.
+func TestAPollWaitsForAPlace(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, queuetest.URL(t), &clock{})
+	startOn(t, p, "default", renders)
+	startOn(t, p, "default", renders)
+	q := capped(engine.Cap{Running: 1})
+	first := poll(t, p, q)
+	require.Len(t, first, 1)
+	q.Wait = time.Minute
+	got := make(chan []engine.RemoteRun)
+	go func() {
+		q.Worker, q.Types = "py", []string{"render"}
+		runs, _ := p.Poll(t.Context(), q)
+		got <- runs
+	}()
+	_, err := p.RemoteComplete(t.Context(), first[0].Execution, "a", first[0].Token, json.RawMessage(`{}`))
+	require.NoError(t, err)
+	require.Len(t, <-got, 1)
+}
