@@ -219,6 +219,11 @@ func (e *Engine) Bulks(ctx context.Context, project string, page Page) ([]Bulk, 
 	return all, next, nil
 }
 
+// Recovery counts bulk operations, the outcomes of their executions, and groups of open failures of a project.
+func (e *Engine) Recovery(ctx context.Context, project string) (Recovery, error) {
+	return e.store.Recovery(ctx, project)
+}
+
 // ControlBulk holds a bulk operation, lets it go on or aborts it; the same again changes nothing.
 func (e *Engine) ControlBulk(ctx context.Context, project, id string, action BulkAction, r Request) (*Bulk, error) {
 	if err := checkReason(r.Reason); err != nil {

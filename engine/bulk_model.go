@@ -42,6 +42,9 @@ const (
 	BulkCompleted BulkState = "completed"
 )
 
+// BulkStates lists every state.
+var BulkStates = []BulkState{BulkCreating, BulkCanary, BulkRunning, BulkHeld, BulkAborted, BulkCompleted}
+
 // Over reports whether nothing more is taken, or sent out, ever.
 func (s BulkState) Over() bool { return s == BulkAborted || s == BulkCompleted }
 

@@ -79,6 +79,13 @@ type BulkEntry struct {
 	Result    *BulkResult
 }
 
+// Recovery counts what failed in a project, and what is done about it.
+type Recovery struct {
+	Bulks    map[BulkState]int    // operations of which something is still to come
+	Outcomes map[BulkOutcome]int  // of all executions of operations that ever had one
+	Groups   map[FailureState]int // groups with open failures
+}
+
 // Bulks keeps bulk operations.
 type Bulks interface {
 	// CreateBulk stores one whose executions are still to be collected, to be looked at after a while. It is idempotent.
@@ -91,6 +98,8 @@ type Bulks interface {
 	AddToBulk(ctx context.Context, n BulkName, a BulkAdd, look time.Duration) error
 	// ControlBulk does hold, continue or abort; *StatusError, ErrGone.
 	ControlBulk(ctx context.Context, n BulkName, action BulkAction, reason string) error
+	// Recovery counts bulk operations and groups of open failures of a project, without looking at each.
+	Recovery(ctx context.Context, project string) (Recovery, error)
 	// DropBulk removes one whose retention, or whose time to be made, is over; ErrStale when it is not.
 	DropBulk(ctx context.Context, n BulkName) error
 	// DueBulks answers which have something to do, in the projects that mine lets pass, at most limit of each.

@@ -131,6 +131,30 @@ func (r *Redis) ControlBulk(ctx context.Context, n engine.BulkName, action engin
 	return err
 }
 
+// Recovery counts bulk operations, the outcomes of their executions, and groups of open failures of a project, in one trip.
+func (r *Redis) Recovery(ctx context.Context, project string) (engine.Recovery, error) {
+	p := r.client.Pipeline()
+	states, outcomes := p.HVals(ctx, bulkStatesKey(project)), p.HGetAll(ctx, bulkOutcomesKey(project))
+	groups := make([]*redis.IntCmd, len(engine.FailureStates))
+	for i, s := range engine.FailureStates {
+		groups[i] = p.SCard(ctx, openGroupsKey(project, string(s)))
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return engine.Recovery{}, unreachable(err)
+	}
+	c := engine.Recovery{Bulks: map[engine.BulkState]int{}, Outcomes: map[engine.BulkOutcome]int{}, Groups: map[engine.FailureState]int{}}
+	for _, state := range states.Val() {
+		c.Bulks[engine.BulkState(state)]++
+	}
+	for outcome, n := range outcomes.Val() {
+		c.Outcomes[engine.BulkOutcome(outcome)] = int(atoi(n))
+	}
+	for i, s := range engine.FailureStates {
+		c.Groups[s] = int(groups[i].Val())
+	}
+	return c, nil
+}
+
 // DropBulk removes a bulk operation whose time is over.
 func (r *Redis) DropBulk(ctx context.Context, n engine.BulkName) error {
 	keys := append(bulkKeys(n), bulksKey(n.Project), bulkLooksKey(n.Project))

@@ -100,7 +100,7 @@ func bulkOperations(t *testing.T, h *house) {
 	require.NoError(t, h.DropBulk(ctx, n))
 	keys, err := queuetest.Keys(ctx, h.Client(), "bulk")
 	require.NoError(t, err)
-	require.Equal(t, []string{"redrive:{bulks}:projects"}, keys)
+	require.Equal(t, []string{"redrive:{bulks}:projects", "redrive:{p:default}:bulks:looks:outcomes"}, keys, "what was counted stays")
 	require.ErrorIs(t, h.Redis.ControlBulk(ctx, n, engine.BulkAbort, ""), engine.ErrGone)
 	_, err = h.SettleBulk(ctx, n, nil)
 	require.ErrorIs(t, err, engine.ErrGone)
@@ -230,6 +230,16 @@ func TestBulkScripts(t *testing.T) {
 			require.NoError(t, err)
 			waits := m.state == engine.BulkHeld && len(m.flight) == 0 || m.state.Over() && len(m.flight) == 0
 			require.Equal(t, !waits, slices.Contains(due, n), "what has something to do is looked at")
+			counted, err := b.Recovery(ctx, n.Project)
+			require.NoError(t, err)
+			live := map[engine.BulkState]int{m.state: 1}
+			if m.state.Over() && len(m.flight) == 0 {
+				live = map[engine.BulkState]int{}
+			}
+			require.Equal(t, live, counted.Bulks)
+			for _, o := range []engine.BulkOutcome{engine.OutcomeSucceeded, engine.OutcomeFailed, engine.OutcomeSkipped} {
+				require.Equal(t, m.count(o), counted.Outcomes[o], o)
+			}
 		}
 		add := func(t *rapid.T) {
 			var ids []string

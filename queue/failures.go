@@ -322,6 +322,6 @@ func (r *Redis) StillOpen(ctx context.Context, project, fingerprint string, ids 
 
 // JudgeFailures sets the state of a group.
 func (r *Redis) JudgeFailures(ctx context.Context, project, fingerprint string, to engine.FailureState, by, note string) error {
-	_, err := r.run(ctx, scriptJudge, []string{failureKeysOf(project, fingerprint).group}, r.offset(), string(to), oneLine(by), note)
+	_, err := r.run(ctx, scriptJudge, []string{failureKeysOf(project, fingerprint).group, failuresKey(project)}, r.offset(), string(to), oneLine(by), note, fingerprint)
 	return err
 }

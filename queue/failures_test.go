@@ -24,13 +24,22 @@ func (h *house) failWith(id, ref, format string, args ...any) {
 func (h *house) failures(f engine.FailureFilter) []string {
 	h.t.Helper()
 	var lines []string
+	open := map[engine.FailureState]int{engine.FailureOpen: 0, engine.FailureAcknowledged: 0, engine.FailureResolved: 0}
 	for page := (engine.Page{Limit: 1}); ; {
 		groups, next, err := h.FailureGroups(h.t.Context(), "default", f, page)
 		require.NoError(h.t, err)
 		for _, g := range groups {
 			lines = append(lines, fmt.Sprintf("%s %s %d/%d", g.Task, g.State, g.Open, g.Executions))
+			if g.Open > 0 {
+				open[g.State]++
+			}
 		}
 		if page.Cursor = next; next == "" {
+			if f.Workflow == "" && len(f.State) == 0 {
+				counted, err := h.Redis.Recovery(h.t.Context(), "default")
+				require.NoError(h.t, err)
+				require.Equal(h.t, open, counted.Groups)
+			}
 			slices.Sort(lines)
 			return lines
 		}

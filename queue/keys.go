@@ -120,6 +120,9 @@ func listKey(project, list string) string { return projectKey(project, "list:"+l
 // failuresKey is a ZSET fingerprint -> when the group was seen last, ms.
 func failuresKey(project string) string { return projectKey(project, "failures") }
 
+// openGroupsKey is a SET of the groups in a state that have open failures. Lua makes it of failuresKey.
+func openGroupsKey(project, state string) string { return failuresKey(project) + "-" + state }
+
 // failingKey is a HASH execution -> "<ms> <fingerprint>...": when it failed last, and the groups that it was ever in, the newest first.
 func failingKey(project string) string { return projectKey(project, "failing") }
 
@@ -205,6 +208,12 @@ func bulksKey(project string) string { return projectKey(project, "bulks") }
 
 // bulkLooksKey is a ZSET bulk operation -> when to look at it, ms; those that are held are not in it.
 func bulkLooksKey(project string) string { return projectKey(project, "bulks:looks") }
+
+// bulkStatesKey is a HASH bulk operation -> its state, of those that are not over. Lua makes it of bulkLooksKey.
+func bulkStatesKey(project string) string { return bulkLooksKey(project) + ":states" }
+
+// bulkOutcomesKey is a HASH outcome -> how many executions of bulk operations ever had it. Lua makes it of bulkLooksKey.
+func bulkOutcomesKey(project string) string { return bulkLooksKey(project) + ":outcomes" }
 
 // bulkProjects is a SET of projects that have, or had, bulk operations.
 const bulkProjects = prefix + "{bulks}:projects"

@@ -59,7 +59,7 @@ var (
 	scriptIndex      = script("index", "lib_slots", "lib_failures")
 	scriptSupersede  = script("supersede", "lib_failures")
 	scriptUnfile     = script("unfile", "lib_failures")
-	scriptJudge      = script("judge")
+	scriptJudge      = script("judge", "lib_failures")
 	scriptAudit      = script("audit")
 	scriptLead       = script("lead")
 	scriptUnmark     = script("unmark")

@@ -235,6 +235,8 @@ func TestAround(t *testing.T) {
 	w = r.do(call{path: "/metrics", key: "rdr_read"})
 	for _, line := range []string{
 		`redrive_executions{project="default",status="running"} 2`, `redrive_tasks{project="default",status="running"} 4`, `redrive_queue_jobs{queue="default",state="pending"} 3`,
+		`redrive_bulk_operations{project="default",state="held"} 3`, `redrive_bulk_operations{project="default",state="running"} 0`,
+		`redrive_bulk_executions_total{outcome="failed",project="default"} 7`, `redrive_failure_groups{project="default",state="open"} 5`,
 		`redrive_queue_latency_seconds{queue="default"} 1.5`, `redrive_workers{draining="false"} 1`, `redrive_workers_running_tasks 2`,
 		`redrive_http_request_duration_seconds_count{method="GET",route="/docs",status="200"} 1`,
 	} {

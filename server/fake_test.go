@@ -519,6 +519,12 @@ func (f *fake) TaskCounts(context.Context, string) (map[workflow.TaskStatus]int6
 	return map[workflow.TaskStatus]int64{workflow.TaskRunning: 4}, nil
 }
 
+func (f *fake) Recovery(context.Context, string) (engine.Recovery, error) {
+	return engine.Recovery{
+		Bulks: map[engine.BulkState]int{engine.BulkHeld: 3}, Outcomes: map[engine.BulkOutcome]int{engine.OutcomeFailed: 7}, Groups: map[engine.FailureState]int{engine.FailureOpen: 5},
+	}, nil
+}
+
 func (f *fake) StatusCounts(context.Context, string) (map[workflow.ExecutionStatus]int64, error) {
 	return map[workflow.ExecutionStatus]int64{workflow.ExecutionRunning: 2}, nil
 }

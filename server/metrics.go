@@ -21,6 +21,7 @@ const (
 type fleet interface {
 	Projects(ctx context.Context, page engine.Page) ([]engine.Project, string, error)
 	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
+	Recovery(ctx context.Context, project string) (engine.Recovery, error)
 	TaskCounts(ctx context.Context, project string) (map[workflow.TaskStatus]int64, error)
 	Queues(ctx context.Context) ([]engine.Queue, error)
 	Workers(ctx context.Context) ([]engine.Worker, error)
@@ -72,7 +73,7 @@ type gauges struct {
 	fleet fleet
 	log   *slog.Logger
 
-	executions, tasks, jobs, latency, paused, workers, running *prometheus.Desc
+	executions, tasks, bulks, outcomes, groups, jobs, latency, paused, workers, running *prometheus.Desc
 }
 
 func newGauges(f fleet, log *slog.Logger) *gauges {
@@ -83,6 +84,9 @@ func newGauges(f fleet, log *slog.Logger) *gauges {
 		fleet: f, log: log,
 		executions: desc("executions", "Executions by project and status.", "project", "status"),
 		tasks:      desc("tasks", "Tasks of executions that have not ended, by project and status.", "project", "status"),
+		bulks:      desc("bulk_operations", "Bulk operations that are not over, by project and state; aborted = its last executions are still in flight.", "project", "state"),
+		outcomes:   desc("bulk_executions_total", "Executions of bulk operations that have an outcome, by project and outcome: succeeded, failed, skipped.", "project", "outcome"),
+		groups:     desc("failure_groups", "Groups of failures that have open ones, by project and state: open, acknowledged, resolved.", "project", "state"),
 		jobs:       desc("queue_jobs", "Jobs of a queue by state.", "queue", "state"),
 		latency:    desc("queue_latency_seconds", "Age of the oldest waiting job.", "queue"),
 		paused:     desc("queue_paused", "1 when the queue is paused.", "queue"),
@@ -93,7 +97,7 @@ func newGauges(f fleet, log *slog.Logger) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.executions, g.tasks, g.jobs, g.latency, g.paused, g.workers, g.running} {
+	for _, d := range []*prometheus.Desc{g.executions, g.tasks, g.bulks, g.outcomes, g.groups, g.jobs, g.latency, g.paused, g.workers, g.running} {
 		out <- d
 	}
 }
@@ -133,6 +137,28 @@ func (g *gauges) collectExecutions(ctx context.Context, out chan<- prometheus.Me
 		for _, status := range workflow.TaskStatuses {
 			out <- gauge(g.tasks, float64(tasks[status]), p.Name, string(status))
 		}
+		if err := g.collectRecovery(ctx, p.Name, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *gauges) collectRecovery(ctx context.Context, project string, out chan<- prometheus.Metric) error {
+	c, err := g.fleet.Recovery(ctx, project)
+	if err != nil {
+		return err
+	}
+	for _, state := range engine.BulkStates {
+		if state != engine.BulkCompleted {
+			out <- gauge(g.bulks, float64(c.Bulks[state]), project, string(state))
+		}
+	}
+	for _, outcome := range []engine.BulkOutcome{engine.OutcomeSucceeded, engine.OutcomeFailed, engine.OutcomeSkipped} {
+		out <- prometheus.MustNewConstMetric(g.outcomes, prometheus.CounterValue, float64(c.Outcomes[outcome]), project, string(outcome))
+	}
+	for _, state := range engine.FailureStates {
+		out <- gauge(g.groups, float64(c.Groups[state]), project, string(state))
 	}
 	return nil
 }

@@ -47,6 +47,8 @@ type Engine interface {
 	StatusCounts(ctx context.Context, project string) (map[workflow.ExecutionStatus]int64, error)
 	// TaskCounts counts the tasks of a project's executions that have not ended, by status.
 	TaskCounts(ctx context.Context, project string) (map[workflow.TaskStatus]int64, error)
+	// Recovery counts bulk operations, the outcomes of their executions, and groups of open failures of a project.
+	Recovery(ctx context.Context, project string) (engine.Recovery, error)
 }
 
 // Options configure a Server. Start from DefaultOptions.

@@ -10,4 +10,5 @@ call('HSET', KEYS[1], 'state', 'creating', 'created', now, 'total', 0, 'taken', 
 for i = 4, #ARGV, 2 do call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 call('ZADD', KEYS[2], 0, ARGV[1])
 call('ZADD', KEYS[3], now + ARGV[3], ARGV[1])
+call('HSET', KEYS[3] .. ':states', ARGV[1], 'creating')
 return {1}

@@ -9,4 +9,5 @@ if not over or call('HLEN', KEYS[3]) > 0 or not due or tonumber(due) > clock(ARG
 call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 call('ZREM', KEYS[5], ARGV[1])
 call('ZREM', KEYS[6], ARGV[1])
+call('HDEL', KEYS[6] .. ':states', ARGV[1])
 return {1}

@@ -7,6 +7,7 @@ local function bulk(key)
   local v = call('HMGET', key, 'state', 'total', 'taken', 'succeeded', 'failed', 'skipped', 'canary', 'tolerated', 'good', 'bad', 'keep')
   if not v[1] then return nil end
   return {
+    before = {succeeded = tonumber(v[4]), failed = tonumber(v[5]), skipped = tonumber(v[6])},
     key = key, state = v[1], total = tonumber(v[2]), taken = tonumber(v[3]), succeeded = tonumber(v[4]), failed = tonumber(v[5]), skipped = tonumber(v[6]),
     canary = tonumber(v[7]), tolerated = tonumber(v[8]), good = tonumber(v[9]), bad = tonumber(v[10]), keep = tonumber(v[11]),
   }
@@ -22,6 +23,18 @@ local function too_bad(b)
   local seen = b.good + b.bad
   local what = b.state == 'canary' and 'executions of the canary' or 'latest executions'
   return b.bad .. ' of ' .. seen .. ' ' .. what .. ' failed, and at most ' .. b.tolerated * 100 .. '% may'
+end
+
+-- Keeps what metrics count beside the looks: the states of those of which something is still to come, and the outcomes of all.
+local function count_bulk(b, looks, id, over)
+  if over then
+    call('HDEL', looks .. ':states', id)
+  else
+    call('HSET', looks .. ':states', id, b.state)
+  end
+  for outcome, n in pairs(b.before) do
+    if b[outcome] > n then call('HINCRBY', looks .. ':outcomes', outcome, b[outcome] - n) end
+  end
 end
 
 -- Stores a bulk operation with the state that follows from its counts, and when it is looked at: at once as long as
@@ -43,7 +56,9 @@ local function save_bulk(b, looks, id, now)
   end
   call('HSET', b.key, 'state', b.state, 'total', b.total, 'taken', b.taken, 'succeeded', b.succeeded, 'failed', b.failed,
     'skipped', b.skipped, 'good', b.good, 'bad', b.bad)
-  if (b.state == 'completed' or b.state == 'aborted') and left == 0 then
+  local over = (b.state == 'completed' or b.state == 'aborted') and left == 0
+  count_bulk(b, looks, id, over)
+  if over then
     call('HSETNX', b.key, 'ended', now)
     call('ZADD', looks, call('HGET', b.key, 'ended') + b.keep, id)
   elseif b.state == 'held' and left == 0 then

@@ -36,11 +36,21 @@ local function count_failure(failures, c, id, at, workflow)
   if call('ZCARD', key .. ':workflows') > WORKFLOWS_MOST then call('ZREMRANGEBYRANK', key .. ':workflows', 0, 0) end
 end
 
+-- Keeps which groups have open failures, by their state: metrics count them.
+local function sort_group(failures, fingerprint)
+  local key = failures .. ':' .. fingerprint
+  local state = call('EXISTS', key .. ':open') == 1 and call('HGET', key, 'state')
+  for _, s in ipairs({'open', 'acknowledged', 'resolved'}) do
+    call(s == state and 'SADD' or 'SREM', failures .. '-' .. s, fingerprint)
+  end
+end
+
 -- An execution leaves a group; a group in which none is left goes.
 local function leave_group(failures, fingerprint, id)
   local key = failures .. ':' .. fingerprint
   call('ZREM', key .. ':open', id)
   call('ZREM', key .. ':seen', id)
+  sort_group(failures, fingerprint)
   if call('EXISTS', key .. ':seen') == 1 then return end
   call('UNLINK', key, key .. ':workflows')
   call('ZREM', failures, fingerprint)
@@ -77,5 +87,6 @@ local function file_failure(failing, superseded, failures, id, workflow, at, fai
       if #list < MEMBER_OF_MOST then list[#list + 1] = f else leave_group(failures, f, id) end
     end
   end
+  for _, f in ipairs(list) do sort_group(failures, f) end
   call('HSET', failing, id, at .. ' ' .. table.concat(list, ' '))
 end

@@ -10,7 +10,10 @@ for i = 2, #ARGV do
     call('HSET', KEYS[2], id, ARGV[1])
     local groups, failed = member_of(KEYS[1], id)
     if failed <= at then
-      for _, f in ipairs(groups) do call('ZREM', KEYS[3] .. ':' .. f .. ':open', id) end
+      for _, f in ipairs(groups) do
+        call('ZREM', KEYS[3] .. ':' .. f .. ':open', id)
+        sort_group(KEYS[3], f)
+      end
     end
   end
 end
