@@ -454,6 +454,7 @@ func (e ScheduleCatchUp) Valid() bool {
 
 // Defines values for ScheduleOverlap.
 const (
+	ScheduleOverlapAllow  ScheduleOverlap = "allow"
 	ScheduleOverlapCancel ScheduleOverlap = "cancel"
 	ScheduleOverlapQueue  ScheduleOverlap = "queue"
 	ScheduleOverlapSkip   ScheduleOverlap = "skip"
@@ -462,6 +463,8 @@ const (
 // Valid indicates whether the value is a known member of the ScheduleOverlap enum.
 func (e ScheduleOverlap) Valid() bool {
 	switch e {
+	case ScheduleOverlapAllow:
+		return true
 	case ScheduleOverlapCancel:
 		return true
 	case ScheduleOverlapQueue:
@@ -1949,7 +1952,7 @@ type ScheduleRequest struct {
 	// Name May be said here, too; then it must be that of the path.
 	Name string `json:"name,omitempty"`
 
-	// Overlap What a tick does while an execution of the schedule runs: skip (the default), queue, cancel.
+	// Overlap What a tick does while an execution of the schedule runs: skip (the default), queue, cancel, allow.
 	Overlap string `json:"overlap,omitempty"`
 
 	// Priority 1 to 9, 5 when left out.

@@ -62,8 +62,8 @@ func (e *Engine) checkSchedule(ctx context.Context, s *schedule, r ScheduleReque
 	if !slices.Contains([]CatchUp{CatchUpNone, CatchUpLast, CatchUpAll}, spec.CatchUp) {
 		c.add("catch_up", workflow.CodeNotAllowed, fmt.Sprintf("%q is no policy", spec.CatchUp), "none, last, all")
 	}
-	if !slices.Contains([]Overlap{OverlapSkip, OverlapQueue, OverlapCancel}, spec.Overlap) {
-		c.add("overlap", workflow.CodeNotAllowed, fmt.Sprintf("%q is no policy", spec.Overlap), "skip, queue, cancel")
+	if !slices.Contains([]Overlap{OverlapSkip, OverlapQueue, OverlapCancel, OverlapAllow}, spec.Overlap) {
+		c.add("overlap", workflow.CodeNotAllowed, fmt.Sprintf("%q is no policy", spec.Overlap), "skip, queue, cancel, allow")
 	}
 	if spec.StartAfter != nil && spec.EndBefore != nil && !spec.StartAfter.Before(*spec.EndBefore) {
 		c.add("end_before", workflow.CodeOutOfRange, "is not after start_after", "a time after start_after")

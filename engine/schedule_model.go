@@ -25,6 +25,7 @@ const (
 	OverlapSkip   Overlap = "skip"   // it is skipped
 	OverlapQueue  Overlap = "queue"  // it starts when the former has ended
 	OverlapCancel Overlap = "cancel" // it cancels the former and starts
+	OverlapAllow  Overlap = "allow"  // it starts beside it, as long as there is room
 )
 
 // ScheduleSpec is what a schedule starts, and when.

@@ -19,6 +19,7 @@ const (
 	tickGrace      = time.Minute            // a tick that nobody saw this long after it was due was missed
 	ticksKept      = 50                     // outcomes that are shown
 	maxWaiting     = 100                    // ticks that wait for the former execution
+	maxTogether    = 100                    // executions that run side by side where that is allowed
 	countedMissed  = 10_000                 // missed ticks are counted no further
 	decidedAtOnce  = 100                    // ticks without a start in between
 	scheduleLook   = 500 * time.Millisecond // between looks at executions that something waits for
@@ -127,7 +128,15 @@ func (s *schedule) due(tick time.Time) time.Time {
 
 func (s *schedule) missed(tick, now time.Time) bool { return now.Sub(s.due(tick)) > tickGrace }
 
-func (s *schedule) busy() bool { return len(s.state.Running)+len(s.state.Waiting) > 0 }
+func (s *schedule) busy() bool { return len(s.state.Waiting) > 0 || len(s.state.Running) >= s.room() }
+
+// room is how many executions of its ticks may run at once.
+func (s *schedule) room() int {
+	if s.spec.Overlap == OverlapAllow {
+		return maxTogether
+	}
+	return 1
+}
 
 // ended takes out the executions that have ended.
 func (s *schedule) ended(now time.Time, status func(id string) workflow.ExecutionStatus) {
@@ -157,7 +166,7 @@ func (s *schedule) ended(now time.Time, status func(id string) workflow.Executio
 func (s *schedule) plan(now time.Time) *firing {
 	switch {
 	case s.state.Firing != nil:
-	case len(s.state.Waiting) > 0 && len(s.state.Running) == 0:
+	case len(s.state.Waiting) > 0 && len(s.state.Running) < s.room():
 		tick := s.state.Waiting[0]
 		s.state.Waiting = s.state.Waiting[1:]
 		s.fire(tick, nil)
@@ -180,7 +189,7 @@ func (s *schedule) planTicks(now time.Time) bool {
 		if s.missed(tick, now) {
 			switch s.spec.CatchUp {
 			case CatchUpAll:
-				if !s.busy() {
+				if len(s.state.Running)+len(s.state.Waiting) == 0 {
 					s.fire(tick, nil)
 				}
 				return s.state.Firing != nil
@@ -241,7 +250,7 @@ func (s *schedule) overlap(tick, now time.Time) (stop bool) {
 		return true
 	}
 	switch s.spec.Overlap {
-	case OverlapQueue:
+	case OverlapQueue, OverlapAllow:
 		switch {
 		case len(s.state.Waiting) < maxWaiting:
 			s.state.Waiting = append(s.state.Waiting, tick)
@@ -368,7 +377,7 @@ func (s *schedule) look(now time.Time) time.Time {
 		return time.Time{}
 	}
 	due := s.due(tick)
-	if !due.After(now) && s.busy() {
+	if !due.After(now) && len(s.state.Running)+len(s.state.Waiting) > 0 {
 		return now.Add(scheduleLook)
 	}
 	return due

@@ -87,7 +87,7 @@ func TestCatchUpPolicies(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		policy := rapid.SampledFrom([]CatchUp{CatchUpNone, CatchUpLast, CatchUpAll}).Draw(r, "policy")
 		step := rapid.SampledFrom([]int{1, 2, 5, 30}).Draw(r, "minutes")
-		overlap := rapid.SampledFrom([]Overlap{OverlapSkip, OverlapQueue, OverlapCancel}).Draw(r, "overlap")
+		overlap := rapid.SampledFrom([]Overlap{OverlapSkip, OverlapQueue, OverlapCancel, OverlapAllow}).Draw(r, "overlap")
 		p := newPlayer(r, ScheduleSpec{Cron: fmt.Sprintf("*/%d * * * *", step), CatchUp: policy, Overlap: overlap})
 		var want []time.Time
 		now, seen := noon, noon
@@ -140,7 +140,7 @@ func TestEveryTickIsDecidedOnce(t *testing.T) {
 		p := newPlayer(r, ScheduleSpec{
 			Cron:    rapid.SampledFrom([]string{"* * * * *", "*/7 * * * *", "0 * * * *", "@every 90s"}).Draw(r, "cron"),
 			CatchUp: rapid.SampledFrom([]CatchUp{CatchUpNone, CatchUpLast, CatchUpAll}).Draw(r, "policy"),
-			Overlap: rapid.SampledFrom([]Overlap{OverlapSkip, OverlapQueue, OverlapCancel}).Draw(r, "overlap"),
+			Overlap: rapid.SampledFrom([]Overlap{OverlapSkip, OverlapQueue, OverlapCancel, OverlapAllow}).Draw(r, "overlap"),
 			Jitter:  workflow.Duration(rapid.SampledFrom([]time.Duration{0, 10 * time.Second, time.Hour}).Draw(r, "jitter")),
 		})
 		decided := map[int64]int{}
@@ -150,11 +150,11 @@ func TestEveryTickIsDecidedOnce(t *testing.T) {
 			now = now.Add(time.Duration(rapid.SampledFrom([]int{1, 30, 61, 100, 1_000, 8_000}).Draw(r, "seconds")) * time.Second)
 			p.state.Ticks = nil
 			p.look(r, now)
-			require.LessOrEqual(r, len(p.running), 1)
+			require.LessOrEqual(r, len(p.running), p.schedule.room())
 			for _, e := range p.state.Ticks {
 				decided[e.Time.Unix()]++
 				counted += e.Count
-				if e.Outcome == TickStarted && p.spec.CatchUp == CatchUpNone && p.spec.Overlap != OverlapQueue {
+				if e.Outcome == TickStarted && p.spec.CatchUp == CatchUpNone && p.spec.Overlap != OverlapQueue && p.spec.Overlap != OverlapAllow {
 					require.LessOrEqual(r, now.Sub(p.due(e.Time)), tickGrace, "a missed tick was started")
 				}
 				require.False(r, p.due(e.Time).After(now), "a tick was decided before it was due")
@@ -214,6 +214,19 @@ func TestOverlapPolicies(t *testing.T) {
 	last := p.state.Ticks[len(p.state.Ticks)-1]
 	require.Equal(t, SkippedQueueFull, last.Reason)
 	require.Equal(t, m(4+maxWaiting+4), last.Time)
+
+	p = play(OverlapAllow)
+	require.Equal(t, []int{1, 2, 3}, minutes(p.started))
+	require.Len(t, p.running, 3)
+	for i := range maxTogether {
+		p.look(t, m(4+i))
+	}
+	require.Len(t, p.running, maxTogether)
+	require.Equal(t, []int{101, 102, 103}, minutes(p.state.Waiting), "there is no room")
+	delete(p.running, "5")
+	p.look(t, m(103))
+	require.Len(t, p.started, 101)
+	require.Len(t, p.running, maxTogether)
 
 	p = play(OverlapCancel)
 	require.Equal(t, []int{1, 2, 3}, minutes(p.started))

@@ -17,7 +17,7 @@ func TestSchedulesAreChecked(t *testing.T) {
 	tt := newTimetable(t)
 	from, till := tt.now(), tt.now().Add(-time.Hour)
 	_, _, err := tt.PutSchedule(t.Context(), project, "bad name", engine.ScheduleRequest{
-		Workflow: "nowhere", Cron: "61 * * * *", TimeZone: "Europe/Berlinn", Jitter: "5 minutes", CatchUp: "some", Overlap: "allow",
+		Workflow: "nowhere", Cron: "61 * * * *", TimeZone: "Europe/Berlinn", Jitter: "5 minutes", CatchUp: "some", Overlap: "pile",
 		Input: json.RawMessage(`{"a":"${workflow.id}"}`), Labels: map[string]string{"schedule": "x"}, StartAfter: &from, EndBefore: &till,
 	})
 	refused := refusalOf(t, err)

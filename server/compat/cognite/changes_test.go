@@ -146,6 +146,23 @@ func TestTriggers(t *testing.T) {
 	require.Len(t, r.must(200, "GET", "/workflows/triggers", "").json()["items"], 1, "a schedule that was made natively is none")
 }
 
+// TestRunsOfATriggerGoOnSideBySide: a tick does not wait for the run before it.
+func TestRunsOfATriggerGoOnSideBySide(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store("w", "["+fn("a", "hold", "")+"]")
+	r.must(200, "POST", "/workflows/triggers", `{"items":[{"externalId":"t","triggerRule":{"triggerType":"schedule","cronExpression":"* * * * *"},"workflowExternalId":"w","workflowVersion":"1",`+r.nonce()+`}]}`)
+	for n := range 2 {
+		r.later(time.Minute)
+		require.Eventually(t, func() bool { return len(r.must(200, "GET", "/workflows/triggers/t/history", "").json()["items"].([]any)) == n+1 }, time.Minute, 20*time.Millisecond)
+	}
+	r.listed(2, `{"status":["RUNNING"]}`)
+	for range 2 {
+		r.release <- struct{}{}
+	}
+	r.listed(2, `{"status":["COMPLETED"]}`)
+}
+
 // TestPages: the pages of a list are all of it, each once.
 func TestPages(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,7 @@ func (h *handlers) putTrigger(ctx context.Context, project string, u triggerUpse
 		var stored *engine.Schedule
 		stored, _, err = h.engine.PutSchedule(ctx, project, name, engine.ScheduleRequest{
 			Workflow: m.native.Name, Version: m.native.Version, Cron: u.TriggerRule.CronExpression, TimeZone: u.TriggerRule.Timezone,
-			Overlap: string(engine.OverlapQueue), Input: input, Labels: labels,
+			Overlap: string(engine.OverlapAllow), Input: input, Labels: labels,
 		})
 		if err != nil {
 			return nil, err
