@@ -23,7 +23,7 @@ var execSchema = json.RawMessage(`{
   "$defs": {"scalar": {"type": ["string", "number", "boolean"]}},
   "properties": {
     "command": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/scalar"}, "description": "the program and its arguments; no shell reads them"},
-    "env": {"type": "object", "additionalProperties": {"$ref": "#/$defs/scalar"}},
+    "env": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}, "description": "more variables; null adds none"},
     "stdin": {"description": "a string as it is, any other value as JSON, null nothing"},
     "dir": {"type": "string", "minLength": 1},
     "parse": {"enum": ["json"], "description": "stdout is JSON: answer its value"},
@@ -144,6 +144,9 @@ func (in execInput) environment(o Options, job *Job) ([]string, error) {
 		}
 	}
 	for name, raw := range in.Env {
+		if string(raw) == "null" {
+			continue
+		}
 		value, err := scalar("with.env."+name, raw)
 		switch {
 		case err != nil:

@@ -36,7 +36,7 @@ func (h *handlers) getAttempt(c *gin.Context) error {
 // listAttempts lists attempts, the newest first: of each session the last one, or all of them.
 func (h *handlers) listAttempts(c *gin.Context) error {
 	v := h.view(c)
-	size, err := pageSize(c, maxPage, maxPage)
+	size, err := sizeOf(c, "page_size", maxPage, maxPage)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,13 @@ func TestAnAttempt(t *testing.T) {
 	require.Equal(t, []any{2.0, "x", a["sessionId"], a["sessionUuid"]}, []any{named["index"], named["retryAttemptName"], named["sessionId"], named["sessionUuid"]})
 	again = r.object(409, "PUT", "/api/attempts", body)
 	require.Equal(t, named["id"], again["id"], "the last one of the session")
+	for _, same := range []string{"2023-08-17T18:56:24.5+09:00[Asia/Tokyo]", "2023-08-17T09:56:24Z[UTC]"} {
+		again = r.object(409, "PUT", "/api/attempts", strings.Replace(body, "2023-08-17T18:56:24.9+09:00", same, 1))
+		require.Equal(t, named["id"], again["id"], same)
+	}
+	minutes := r.object(200, "PUT", "/api/attempts", strings.Replace(body, "2023-08-17T18:56:24.9+09:00", "2023-08-17T18:56+09:00", 1))
+	require.Equal(t, "2023-08-17T18:56:00+09:00", minutes["sessionTime"], "Java leaves out seconds that are 0")
+	r.ends(minutes["id"].(string), "success")
 	again = r.object(409, "PUT", "/api/attempts", `{"projectName":"default","workflowName":"w","sessionTime":"2023-08-17T09:56:24Z","params":{"name":"C"},"retryAttemptName":"x"}`)
 	require.Equal(t, named["id"], again["id"], "the one of that name")
 	r.ends(named["id"].(string), "success")

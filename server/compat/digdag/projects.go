@@ -1,11 +1,13 @@
 package digdag
 
 import (
+	"cmp"
 	"crypto/md5" //nolint:gosec // what clients compare downloads with
 	"encoding/base64"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -42,8 +44,17 @@ func digest(archive []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
+// listProjects lists projects by id.
 func (h *handlers) listProjects(c *gin.Context) error {
 	v := h.view(c)
+	last, err := lastID(c)
+	if err != nil {
+		return err
+	}
+	count, err := sizeOf(c, "count", whole, whole)
+	if err != nil {
+		return err
+	}
 	all, err := v.projects()
 	if err != nil {
 		return err
@@ -57,8 +68,12 @@ func (h *handlers) listProjects(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		made.Projects = append(made.Projects, p)
+		if numberOf(p.ID) > last && strings.Contains(p.Name, c.Query("name_pattern")) {
+			made.Projects = append(made.Projects, p)
+		}
 	}
+	slices.SortFunc(made.Projects, func(a, b project) int { return cmp.Compare(numberOf(a.ID), numberOf(b.ID)) })
+	made.Projects = made.Projects[:min(len(made.Projects), count)]
 	return answer(c, made)
 }
 
@@ -81,12 +96,15 @@ func (h *handlers) revisions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	all, _, err := h.engine.Bundles(v.ctx, p.Name, engine.Page{Limit: maxPage})
+	all, _, err := h.engine.Bundles(v.ctx, p.Name, engine.Page{Limit: whole})
 	if err != nil {
 		return err
 	}
 	made := revisions{[]revision{}}
 	for i := range all {
+		if name := c.Query("name"); name != "" && all[i].Name != name {
+			continue
+		}
 		made.Revisions = append(made.Revisions, revision{
 			Revision: all[i].Name, CreatedAt: instant(all[i].CreatedAt), ArchiveType: "db", ArchiveMD5: &all[i].Digest, UserInfo: map[string]any{},
 		})

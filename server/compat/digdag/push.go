@@ -214,7 +214,7 @@ func scheduleRequest(w *dig.Workflow, from time.Time) (engine.ScheduleRequest, e
 
 // shownRevision is the revision of a version of a workflow: the newest that has it.
 func (v *view) shownRevision(project, name string, version int) (string, error) {
-	all, _, err := v.engine.Bundles(v.ctx, project, engine.Page{Limit: maxPage})
+	all, _, err := v.engine.Bundles(v.ctx, project, engine.Page{Limit: whole})
 	if err != nil {
 		return "", err
 	}

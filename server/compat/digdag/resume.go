@@ -7,6 +7,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat/digdag/dig"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -89,6 +90,7 @@ type node struct {
 	loop   bool   // it is a turn of the loop around it
 	helper string // ref of the task that computes its templates; "" = none
 	seq    bool   // of a loop: its turns come one after the other
+	absent bool   // it is of a branch that is not taken, or not yet: Digdag makes the tasks of the one that is
 }
 
 func (v *view) tree(x *engine.Execution) (*tree, error) {
@@ -115,7 +117,13 @@ func (t *tree) add(one engine.Task) {
 	n := node{Task: one}
 	n.parent, n.loop = around(one.Ref)
 	full, task, shown := t.open.FullName(one.Ref)
-	n.full, n.shown = full, shown
+	if at, ok := t.byRef[n.parent]; ok {
+		n.absent = t.rows[at].absent
+	}
+	if task != nil && task.Suffix == dig.Branch && !n.loop {
+		n.absent = n.absent || one.Status == workflow.TaskPending || one.Status == workflow.TaskSkipped || one.Reason == "upstream_failed"
+	}
+	n.full, n.shown = full, shown && !n.absent
 	if task != nil {
 		n.seq = task.Loop && !task.Parallel && !n.loop
 		if task.Helper != "" && !n.loop {

@@ -56,7 +56,7 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(func() { require.NoError(t, waker.Stop(background)) })
 	store.UseWaker(waker)
 	to := tasks.DefaultOptions()
-	to.ExecAllow = []string{"*"}
+	to.ExecAllow, to.HTTPAllow = []string{"*"}, []string{"*"}
 	types, err := tasks.NewRegistry(tasks.Builtin(to)...)
 	require.NoError(t, err)
 	eo := engine.DefaultOptions()

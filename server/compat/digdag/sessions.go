@@ -62,7 +62,7 @@ func (h *handlers) projectSessions(c *gin.Context) error {
 
 // sessionsOf lists sessions, the newest first.
 func (v *view) sessionsOf(c *gin.Context, projects []engine.Project, name string) error {
-	size, err := pageSize(c, maxPage, maxPage)
+	size, err := sizeOf(c, "page_size", maxPage, maxPage)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (h *handlers) getSession(c *gin.Context) error {
 // sessionAttempts are the attempts of a session, the newest first.
 func (h *handlers) sessionAttempts(c *gin.Context) error {
 	v := h.view(c)
-	size, err := pageSize(c, whole, whole)
+	size, err := sizeOf(c, "page_size", whole, whole)
 	if err != nil {
 		return err
 	}

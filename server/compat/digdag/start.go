@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -143,9 +144,14 @@ func read(c *gin.Context, into any) error {
 	return nil
 }
 
-// sessionTime reads a time with an offset. Fractions of a second are dropped, as Digdag does.
+// sessionTime reads a time with an offset, which Java writes without seconds where there are none, and may add the name
+// of the zone. Fractions of a second are dropped, as Digdag does.
 func sessionTime(text string) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339, text)
+	given, _, _ := strings.Cut(text, "[")
+	at, err := time.Parse(time.RFC3339, given)
+	if err != nil {
+		at, err = time.Parse("2006-01-02T15:04Z07:00", given)
+	}
 	if err != nil {
 		return at, refuse("sessionTime is %q; allowed: a time with an offset, as 2026-03-01T00:00:00+09:00", text)
 	}

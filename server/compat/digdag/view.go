@@ -264,15 +264,15 @@ func object(value json.RawMessage) json.RawMessage {
 	return value
 }
 
-// pageSize reads how many are wanted.
-func pageSize(c *gin.Context, usual, most int) (int, error) {
-	text := c.Query("page_size")
+// sizeOf reads how many are wanted.
+func sizeOf(c *gin.Context, name string, usual, most int) (int, error) {
+	text := c.Query(name)
 	if text == "" {
 		return usual, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > most {
-		return 0, refuse("page_size is %q; allowed: 1 to %d", text, most)
+		return 0, refuse("%s is %q; allowed: 1 to %d", name, text, most)
 	}
 	return n, nil
 }

@@ -141,11 +141,9 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	count := maxPage
-	if text := c.Query("count"); text != "" {
-		if count, err = strconv.Atoi(text); err != nil || count < 1 || count > whole {
-			return refuse("count is %q; allowed: 1 to %d", text, whole)
-		}
+	count, err := sizeOf(c, "count", maxPage, whole)
+	if err != nil {
+		return err
 	}
 	descending := slices.Contains([]string{"desc", "dsc"}, strings.ToLower(c.Query("order")))
 	projectsToo, err := flag(c, "search_project_name")

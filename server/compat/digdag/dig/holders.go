@@ -10,6 +10,9 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
+// Branch is the suffix of the two tasks that an if> chooses from. In Digdag there is the chosen one only.
+const Branch = "^sub"
+
 // branch compiles if>: two groups, of which one is skipped.
 func (c *compiler) branch(t *place, config, command *value, task *Task) (workflow.Task, map[string]string) {
 	task.Group = true
@@ -25,10 +28,10 @@ func (c *compiler) branch(t *place, config, command *value, task *Task) (workflo
 		if body == nil {
 			continue
 		}
-		inner := &Task{Suffix: "^sub", Native: b.native, Group: true}
+		inner := &Task{Suffix: Branch, Native: b.native, Group: true}
 		task.Tasks = append(task.Tasks, inner)
 		at := *t
-		at.full, at.line, at.helper, at.operator = t.full+"^sub", body.line, nil, ""
+		at.full, at.line, at.helper, at.operator = t.full+Branch, body.line, nil, ""
 		tasks, _ := c.inside(&at, body, groupKeys, inner, "run")
 		retry := (*workflow.Retry)(nil)
 		if body.kind == object && operatorOf(body) == "" {

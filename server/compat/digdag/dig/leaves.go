@@ -1,6 +1,7 @@
 package dig
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,8 @@ func (c *compiler) fail(t *place, _, command *value, _ *Task) (workflow.Task, ma
 	return made("fail", "message", c.words(t, command)), nil
 }
 
-// sh runs a command with a shell. Of the variables, those whose name stands in the command are in its environment.
+// sh runs a command with a shell. In its environment are the variables whose name stands in the command, and of the
+// params of the attempt those that it names as a shell does.
 func (c *compiler) sh(t *place, config, command *value, _ *Task) (workflow.Task, map[string]string) {
 	if command.kind != text || strings.TrimSpace(command.text) == "" {
 		c.wrong(t, "a command as text", "the command is %s", command.kind)
@@ -65,6 +67,12 @@ func (c *compiler) environment(t *place, config *value, command string) *value {
 	if own != nil {
 		for i, key := range own.keys {
 			env.put(key, c.words(t, own.items[i]))
+		}
+	}
+	for _, m := range shellNames.FindAllStringSubmatch(command, -1) {
+		if name := m[1]; !slices.Contains(env.keys, name) && !c.isSet(t, name) {
+			const there = `${workflow.input != null && %s in workflow.input ? dyn("%%s".format([workflow.input[%s]])) : null}`
+			env.put(name, &value{kind: text, text: fmt.Sprintf(there, literal(name), literal(name))})
 		}
 	}
 	if len(env.keys) == 0 {

@@ -61,6 +61,9 @@ func (w *Workflow) FullName(ref string) (full string, task *Task, shown bool) {
 	full = at.Suffix
 	all := segments(ref)
 	if len(all) > 0 && all[0].name == handlers {
+		if len(all) == 1 {
+			return full, nil, false // what holds them
+		}
 		at, all = &Task{}, all[1:]
 		if w.Error != nil {
 			at = &Task{Tasks: []*Task{w.Error}}

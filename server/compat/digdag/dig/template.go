@@ -83,10 +83,11 @@ func closing(s string, i int) int {
 
 // plainPath is JavaScript that only names a value: a.b, a[0], a["b"].
 var (
-	plainPath = regexp.MustCompile(`^\s*([A-Za-z_$][\w$]*)((?:\.[A-Za-z_$][\w$]*|\[\d{1,9}\]|\["[^"\\]*"\]|\['[^'\\]*'\])*)\s*$`)
-	pathStep  = regexp.MustCompile(`\.([A-Za-z_$][\w$]*)|\[(\d+)\]|\["([^"]*)"\]|\['([^']*)'\]`)
-	words     = regexp.MustCompile(`[A-Za-z_$][\w$]*`)
-	shells    = regexp.MustCompile(`[A-Za-z_]\w*`) // in a command
+	plainPath  = regexp.MustCompile(`^\s*([A-Za-z_$][\w$]*)((?:\.[A-Za-z_$][\w$]*|\[\d{1,9}\]|\["[^"\\]*"\]|\['[^'\\]*'\])*)\s*$`)
+	pathStep   = regexp.MustCompile(`\.([A-Za-z_$][\w$]*)|\[(\d+)\]|\["([^"]*)"\]|\['([^']*)'\]`)
+	words      = regexp.MustCompile(`[A-Za-z_$][\w$]*`)
+	shellNames = regexp.MustCompile(`\$(?:\$\{)?([A-Za-z_]\w*)`) // what a shell puts in
+	shells     = regexp.MustCompile(`[A-Za-z_]\w*`)              // in a command
 )
 
 // literals are words of JavaScript that name no variable.
