@@ -150,7 +150,7 @@ func TestEveryTickIsDecidedOnce(t *testing.T) {
 			now = now.Add(time.Duration(rapid.SampledFrom([]int{1, 30, 61, 100, 1_000, 8_000}).Draw(r, "seconds")) * time.Second)
 			p.state.Ticks = nil
 			p.look(r, now)
-			require.LessOrEqual(r, len(p.running), p.schedule.room())
+			require.LessOrEqual(r, len(p.running), p.room())
 			for _, e := range p.state.Ticks {
 				decided[e.Time.Unix()]++
 				counted += e.Count

@@ -154,7 +154,9 @@ func TestRunsOfATriggerGoOnSideBySide(t *testing.T) {
 	r.must(200, "POST", "/workflows/triggers", `{"items":[{"externalId":"t","triggerRule":{"triggerType":"schedule","cronExpression":"* * * * *"},"workflowExternalId":"w","workflowVersion":"1",`+r.nonce()+`}]}`)
 	for n := range 2 {
 		r.later(time.Minute)
-		require.Eventually(t, func() bool { return len(r.must(200, "GET", "/workflows/triggers/t/history", "").json()["items"].([]any)) == n+1 }, time.Minute, 20*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return len(r.must(200, "GET", "/workflows/triggers/t/history", "").json()["items"].([]any)) == n+1
+		}, time.Minute, 20*time.Millisecond)
 	}
 	r.listed(2, `{"status":["RUNNING"]}`)
 	for range 2 {
