@@ -25,6 +25,7 @@ type board struct {
 	rows          []*boardRow // that are in no for_each or loop
 	index         map[string]*boardRow
 	size          func(ref string) int
+	asks          func(ref string) string // how to answer a task that waits; "" where it waits for nobody
 	drawn         int // lines of the last drawing
 }
 
@@ -127,6 +128,9 @@ func (b *board) apply(e client.Event) {
 		return
 	}
 	row.status, row.note = status, e.Reason
+	if status == string(client.TaskStatusWaiting) {
+		row.note = b.asks(e.Ref)
+	}
 	row.attempt = max(row.attempt, e.Attempt)
 	switch {
 	case status == "running":

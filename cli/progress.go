@@ -41,7 +41,14 @@ func (s *session) follow(ctx context.Context, x *client.Execution, w io.Writer) 
 		}
 		return task.Size
 	}
-	show := shower(&lines{w: w, style: styleFor(w), size: size, tallies: map[string]*tally{}, before: x.Redrives})
+	asks := func(ref string) string {
+		task, err := s.api.Task(ctx, x.ID, ref)
+		if err != nil || task.Status != client.TaskStatusWaiting || !isOpen(*task) {
+			return "" // it goes on by itself, or did
+		}
+		return "answer it: " + answerTo(*x, *task)
+	}
+	show := shower(&lines{w: w, style: styleFor(w), size: size, asks: asks, tallies: map[string]*tally{}, before: x.Redrives})
 	if tty {
 		board, err := s.newBoard(ctx, x, w, width, height)
 		if err != nil {
@@ -50,7 +57,7 @@ func (s *session) follow(ctx context.Context, x *client.Execution, w io.Writer) 
 			}
 			return err
 		}
-		board.size = size
+		board.size, board.asks = size, asks
 		show = board
 	}
 	err := s.pump(events, failed, show)
@@ -94,6 +101,7 @@ type lines struct {
 	w       io.Writer
 	style   style
 	size    func(ref string) int
+	asks    func(ref string) string // how to answer a task that waits; "" where it waits for nobody
 	tallies map[string]*tally
 	before  int // redrives to come until anything is written
 }
@@ -163,6 +171,11 @@ func (l *lines) write(e client.Event, what, status, progress string) {
 	}
 	if e.Reason != "" {
 		text += "  " + oneLine(e.Reason)
+	}
+	if status == string(client.TaskStatusWaiting) && e.Ref != "" {
+		if asks := l.asks(e.Ref); asks != "" {
+			text += "  " + asks
+		}
 	}
 	fmt.Fprintln(l.w, text)
 }

@@ -80,13 +80,18 @@ func (a *around) waitsFor(p *printer, x client.Execution) string {
 	for _, t := range a.gates {
 		lines = append(lines, t.Ref+": "+gateText(p, t))
 		if isOpen(t) {
-			lines = append(lines, fmt.Sprintf("  redrive resume %d --task %s --input JSON", x.Number, quoted(t.Ref)))
+			lines = append(lines, "  "+answerTo(x, t))
 		}
 		if schema := gateOf(t).InputSchema; len(schema) > 0 {
 			lines = append(lines, "  JSON that fits "+clip(compact(schema), 200))
 		}
 	}
 	return strings.Join(append(lines, more(x, a.moreGates)...), "\n")
+}
+
+// answerTo is the command that answers an open gate.
+func answerTo(x client.Execution, t client.Task) string {
+	return fmt.Sprintf("redrive resume %d --task %s --input JSON", x.Number, quoted(t.Ref))
 }
 
 // started lists the sub-executions.
