@@ -3,6 +3,7 @@ package digdag_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -99,6 +100,19 @@ _export: {x: given}
 +post: {http>: "${url}", method: post, content: {n: "${http.last_content.n}"}, store_content: true}
 +and: {echo>: "${http.last_content.type} ${http.last_content.body}"}
 `, want: map[string]string{"+w+use": "GET a=b+c 4", "+w+and": `application/json {"n":3}`}},
+		{name: "what checks a task", status: "error", params: fmt.Sprintf(`{"url":%q}`, site.URL), source: `
++a:
+  http>: ${url}
+  store_content: true
+  _export: {least: 2}
+  _check:
+    +n: {echo>: "${http.last_content.n} of ${least}"}
+    +m: {echo>: "${task_name}"}
++b: {echo>: "${http.last_content.n + 1}"}
++c: {loop>: 2, _do: {echo>: "${i}"}, _check: {fail>: too much}}
++d: {echo>: never}
+`, want: map[string]string{"+w+a^check+n": "3 of 2", "+w+a^check+m": "+w+a^check+m", "+w+b": "4", "+w+c^sub+loop-0": "0", "+w+c^sub+loop-1": "1"},
+			states: map[string]string{"+w+a": "success", "+w+a^check": "success", "+w+c": "group_error", "+w+c^check": "group_error", "+w+d": "blocked"}},
 		{name: "shells and waits", status: "success", params: `{"who":"Ada"}`, source: `
 +a: {sh>: "echo $greet $who ${who}", _export: {greet: hello}, _env: {X: "1"}}
 +b: {sh>: "echo $X", shell: [sh, -e], _env: {X: "of ${who}"}}
@@ -121,9 +135,7 @@ _error:
 		t.Run(c.name, func(t *testing.T) {
 			r.t = t
 			files := map[string]string{"w.dig": c.source}
-			for name, text := range c.files {
-				files[name] = text
-			}
+			maps.Copy(files, c.files)
 			r.push(c.name, files)
 			if c.params == "" {
 				c.params = "{}"

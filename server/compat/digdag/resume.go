@@ -167,6 +167,9 @@ func (t *tree) failed() []string {
 			continue
 		}
 		start := n.Ref
+		if checked := t.checked(n); checked != "" {
+			n, start, computed = t.rows[t.byRef[checked]], checked, true
+		}
 		if at, ok := t.byRef[n.helper]; ok && n.helper != "" && t.rows[at].Status == workflow.TaskSucceeded {
 			start, computed = n.helper, true
 		}
@@ -176,6 +179,25 @@ func (t *tree) failed() []string {
 		return nil
 	}
 	return from
+}
+
+// checked is the ref of the task that a failed one checks: it runs again with it, or it would be found wrong for ever. "" = none.
+func (t *tree) checked(n node) string {
+	for ref := n.Ref; ref != ""; ref, _ = around(ref) {
+		at, ok := t.byRef[ref]
+		if !ok {
+			return ""
+		}
+		if _, task, _ := t.open.FullName(ref); task == nil || task.Suffix != dig.Check || t.rows[at].loop {
+			continue
+		}
+		for _, other := range t.rows {
+			if other.parent == t.rows[at].parent && t.rows[at].needs(other) {
+				return other.Ref
+			}
+		}
+	}
+	return ""
 }
 
 // holdsFailed reports whether a task in it did not succeed.

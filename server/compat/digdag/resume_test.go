@@ -106,6 +106,15 @@ func TestResumes(t *testing.T) {
 			require.Equal(t, 1, starts["+w^error"])
 			require.Contains(t, r.log(again, "+w^error"), "failed sh ended with exit code 1\n")
 		},
+		"a task whose check failed": func(t *testing.T, r *rig) {
+			id := r.scenario("+z: " + said + "\n+a: {sh>: 'echo made ${1 + 1}', _check: " + failing(r, "c") + "}\n+b: " + said + "\n")
+			require.Equal(t, map[string]string{"+w": "group_error", "+w+z": "success", "+w+a": "group_error", "+w+a^check": "group_error", "+w+b": "blocked"}, r.states(id))
+			r.touch("c")
+			_, starts := r.resumed(id, failedMode, "success")
+			require.Equal(t, ran("+w+a", "+w+a^check", "+w+b"), starts, "the task runs again, or its check would fail for ever")
+			_, starts = r.resumed(id, fromMode("+a"), "success")
+			require.Equal(t, ran("+w+a", "+w+a^check", "+w+b"), starts)
+		},
 		"R9 R10 R11 R25 a group that was tried again": func(t *testing.T, r *rig) {
 			id := r.scenario("+g:\n  _retry: 1\n  +x: " + said + "\n  +y: " + failing(r, "y") + "\n+z: " + said + "\n")
 			require.Equal(t, 2, r.starts(id)["+w+g+x"])

@@ -111,7 +111,7 @@ func (c *compiler) file(name string) *value {
 var (
 	topKeys   = []string{"timezone", "schedule", "_error", "_export", "_parallel", "_retry", "_disable"}
 	groupKeys = []string{"_parallel", "_background", "_after", "_retry", "_export", "_disable"}
-	taskKeys  = []string{"_background", "_after", "_retry", "_export", "_disable"}
+	taskKeys  = []string{"_background", "_after", "_retry", "_export", "_check", "_disable"}
 )
 
 const maxTasks = 1000 // of a workflow, what is called counted each time
@@ -206,8 +206,12 @@ func elsewhere(key string) string {
 		return " in a group; it is possible at the top of a workflow"
 	case "schedule", "timezone":
 		return " here; it is possible at the top of a workflow"
-	case "sla", "_check", "_secrets":
-		return " here"
+	case "_check":
+		return " in a group; it is possible beside an operator"
+	case "sla":
+		return ": nothing here watches how long a workflow takes; give a task of the native language a timeout"
+	case "_secrets":
+		return ": ${secret:NAME} is a secret of the worker"
 	}
 	return ""
 }

@@ -324,12 +324,12 @@ func TestSchedules(t *testing.T) {
 func TestWhatCannotRunIsRefused(t *testing.T) {
 	for source, want := range map[string]string{
 		"+a:\n  py>: tasks.run\n":                                             "w.dig:1: task +w+a: operator py>: is not available (allowed: call>, echo>, fail>, for_each>, for_range>, http>, if>, loop>, require>, sh>, wait>)",
-		"+g:\n  +a:\n    echo>: 1\n    color: red\n":                          "w.dig:4: task +w+g+a: operator echo>: color: cannot be used (allowed: _background, _after, _retry, _export, _disable)",
+		"+g:\n  +a:\n    echo>: 1\n    color: red\n":                          "w.dig:4: task +w+g+a: operator echo>: color: cannot be used (allowed: _background, _after, _retry, _export, _check, _disable)",
 		"+a:\n  echo>: 1\n  sh>: ls\n":                                        "w.dig:3: task +w+a: operator echo>: sh>: is a second operator (allowed: one operator in a task)",
 		"+a:\n  echo>: 1\n  +b:\n    echo>: 1\n":                              "+b: a task with an operator holds no tasks",
 		"+a: 1":                                                               "task +w+a: the task is a number (allowed: tasks, as +load:, or an operator, as echo>:)",
 		"+a:\n  _error:\n    echo>: 1\n  +b:\n    echo>: 1":                   "w.dig:2: task +w+a: _error: cannot be used in a group; it is possible at the top of a workflow",
-		"sla: {time: 02:00}\n+a: {echo>: 1}":                                  "w.dig:1: task +w: sla: cannot be used here",
+		"sla: {time: 02:00}\n+a: {echo>: 1}":                                  "w.dig:1: task +w: sla: cannot be used: nothing here watches how long a workflow takes",
 		"steps: []":                                                           "steps: cannot be used (allowed: timezone, schedule, _error, _export, _parallel, _retry, _disable, tasks as +load, and operators: call>, echo>",
 		"timezone: Moon/Sea\n+a: {echo>: 1}":                                  `timezone: "Moon/Sea" is no time zone (allowed: a name of the IANA database`,
 		"_parallel: maybe\n+a: {echo>: 1}":                                    "_parallel cannot be this (allowed: true, false, or {limit: N}",

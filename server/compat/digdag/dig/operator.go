@@ -46,6 +46,9 @@ func (c *compiler) task(t *place, config *value, task *Task, names *naming) ([]w
 	if truth(config.get("_disable")) {
 		return []workflow.Task{{Name: task.Native, Description: t.full, Type: "noop"}}, nil
 	}
+	if operatorOf(config) != "" && config.get("_check") != nil {
+		return c.checked(t, config, task)
+	}
 	if operatorOf(config) != "" {
 		return c.operator(t, config, task, names, taskKeys)
 	}
@@ -55,6 +58,34 @@ func (c *compiler) task(t *place, config *value, task *Task, names *naming) ([]w
 	at.scope = &scope{parent: t.scope, export: c.exported(t, config)}
 	body, stores := c.body(&at, config, task)
 	return []workflow.Task{{Name: task.Native, Description: t.full, Type: workflow.TypeGroup, Retry: c.retry(t, config.get("_retry")), Tasks: body}}, stores
+}
+
+// Check is the suffix of what checks a task once it succeeded.
+const Check = "^check"
+
+// checked compiles a task with a _check: a group of the task and of what checks it.
+func (c *compiler) checked(t *place, config *value, task *Task) ([]workflow.Task, map[string]string) {
+	names := &naming{}
+	task.Group = true
+	run := &Task{Native: names.take("run", "")}
+	made, stored := c.operator(t, config, run, names, taskKeys)
+	check := &Task{Suffix: Check, Native: names.take("check", ""), Group: true, Upstream: []int{0}}
+	task.Tasks = []*Task{run, check}
+
+	around := &scope{parent: t.scope, export: config.get("_export"), stored: map[string]string{}}
+	config = config.get("_check")
+	stores := map[string]string{}
+	for name, behind := range stored {
+		around.stored[name] = reach("tasks", []step{{key: run.Native}, {key: "output"}}) + behind
+		stores[name] = reach("", []step{{key: run.Native}}) + behind
+	}
+	at := &place{file: t.file, full: t.full + Check, line: config.line, scope: around}
+	tasks, _ := c.inside(at, config, groupKeys, check, "run")
+	checks := workflow.Task{Name: check.Native, Description: at.full, Type: workflow.TypeGroup, Needs: []string{run.Native}, Tasks: tasks}
+	if config.kind == object && operatorOf(config) == "" {
+		checks.Retry = c.retry(at, config.get("_retry"))
+	}
+	return []workflow.Task{{Name: task.Native, Description: t.full, Type: workflow.TypeGroup, Tasks: append(made, checks)}}, stores
 }
 
 // operator compiles a task that has an operator.
