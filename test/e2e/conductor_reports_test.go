@@ -77,3 +77,19 @@ func TestConductorLimitsOfATask(t *testing.T) {
 	c.complete(c.poll("mail"), `{}`)
 	c.complete(c.poll("mail"), `{}`)
 }
+
+func TestConductorSignals(t *testing.T) {
+	f := start(t)
+	c := conductor{t, f}
+	c.defines("inner", `{"name":"y","taskReferenceName":"y","type":"YIELD"},{"name":"i","taskReferenceName":"i","type":"INLINE","inputParameters":{"a":"${y.output.a}","expression":"$.a + 1","evaluatorType":"javascript"}}`, `"outputParameters":{"b":"${i.output.result}"}`)
+	c.defines("outer", `{"name":"s","taskReferenceName":"s","type":"SUB_WORKFLOW","subWorkflowParam":{"name":"inner"}},{"name":"h","taskReferenceName":"h","type":"HUMAN","inputParameters":{"b":"${s.output.b}"}}`)
+	run := decode[object](t, c.must("POST", "/workflow/execute/outer/1?waitForSeconds=60&returnStrategy=BLOCKING_WORKFLOW", `{}`))
+	id, inner := run["targetWorkflowId"].(string), run["workflowId"].(string)
+	require.Equal(t, []any{"BLOCKING_WORKFLOW", "RUNNING", "RUNNING"}, []any{run["responseType"], run["targetWorkflowStatus"], run["status"]})
+	require.Equal(t, id, c.get(inner).ParentWorkflowID)
+	run = decode[object](t, c.must("POST", "/tasks/"+id+"/COMPLETED/signal/sync?returnStrategy=BLOCKING_TASK_INPUT", `{"a":41}`))
+	require.Equal(t, []any{id, "h", object{"b": 42.0}}, []any{run["workflowId"], run["referenceTaskName"], run["input"]})
+	run = decode[object](t, c.must("POST", "/tasks/"+id+"/FAILED_WITH_TERMINAL_ERROR/signal/sync", `{"why":"no"}`))
+	require.Equal(t, []any{"TARGET_WORKFLOW", "FAILED"}, []any{run["responseType"], run["status"]})
+	require.Equal(t, object{"why": "no"}, c.get(id).task("h").OutputData)
+}

@@ -27,7 +27,7 @@ func (c *compiler) task(p *place, at cursor, where string) cursor {
 		c.emit(p.body, workflow.Task{Name: name, Type: workflow.TypeWait, With: c.object(map[string]any{"duration": seconds(t.StartDelay)})}, at, node{Ref: t.Ref, Helper: true})
 		at = cursor{needs: []string{name}}
 	}
-	if t.AsyncComplete && t.Type != "SIMPLE" && t.Type != "HUMAN" && t.Type != "WAIT" {
+	if t.AsyncComplete && t.Type != "SIMPLE" && t.Type != "HUMAN" && t.Type != "WAIT" && t.Type != "YIELD" {
 		c.wrong(reader{field: where + ".asyncComplete"}, "a %s that is completed from outside cannot be translated: put a HUMAN task behind it", t.Type)
 	}
 	r := c.reader(p.body, at, where)
@@ -59,7 +59,7 @@ func (c *compiler) task(p *place, at cursor, where string) cursor {
 		return c.work(p, at, workflow.Task{Type: typeEvent, With: c.object(input)})
 	case "WAIT":
 		return c.wait(p, at, r)
-	case "HUMAN":
+	case "HUMAN", "YIELD":
 		with := c.given(p, r)
 		with["external"] = true
 		return c.control(p, at, workflow.Task{Type: workflow.TypeWait, With: c.object(with)})

@@ -15,11 +15,13 @@
 //	tasks poll, update, log                    yes     remote workers; an id names execution, task and attempt
 //	tasks queue sizes, poll data               yes     what waits for remote workers, and the workers
 //	event                                      partly  handlers of EVENT tasks with sink conductor
+//	tasks search, signal, workflow state       partly  no variables
+//	tags                                       yes     notes of the project
 //	scheduler                                  partly  native schedules
 //	health, version, token                     yes
-//	workflow state, upgrade, jump, messages    no      use a rerun, or the API of the server
+//	workflow variables, upgrade, jump, messages no     use a rerun, or the API of the server
 //	workflow test, archive, external storage   no
-//	admin, queue, secrets, users, tags         no
+//	admin, queue, secrets, users               no
 //
 // The files: def.go reads definitions, compile*.go and expression.go translate them, view*.go shows executions, the others
 // are named after what is asked.
@@ -98,6 +100,7 @@ type Remote interface {
 	RemotePostpone(ctx context.Context, id, ref, token string, delay time.Duration) error
 	RemoteComplete(ctx context.Context, id, ref, token string, output json.RawMessage) (engine.RemoteResult, error)
 	RemoteFail(ctx context.Context, id, ref, token string, failure workflow.Error) (engine.RemoteResult, error)
+	AppendLogs(ctx context.Context, f engine.Fence, lines []engine.LogLine) error
 	RemoteLog(ctx context.Context, id, ref, token string, lines []engine.LogLine) error
 	RemoteWaiting(ctx context.Context, queue string, types, projects []string) ([]int, error)
 	Workers(ctx context.Context) ([]engine.Worker, error)
@@ -185,6 +188,7 @@ func (h *handlers) routes() []compat.Route {
 		change(del, "/api/workflow/:id", h.does(ok, h.terminate)), change(del, "/api/workflow/:id/remove", h.does(ok, h.remove)),
 		change(del, "/api/workflow/:id/terminate-remove", h.does(ok, h.terminateRemove)),
 		get("/api/workflow/search", h.search(false)), get("/api/workflow/search-v2", h.search(true)), get("/api/workflow/running/:name", h.running),
+		{Method: post, Path: "/api/workflow/correlated/batch", Rule: read, Serve: h.correlatedBatch}, waits(change(post, "/api/workflow/:id/state", h.state)),
 		get("/api/workflow/:id/correlated/:correlation", h.correlated), {Method: post, Path: "/api/workflow/:id/correlated", Rule: read, Serve: h.correlatedMany},
 
 		change(put, "/api/workflow/bulk/pause", h.bulk(h.pause)), change(put, "/api/workflow/bulk/resume", h.bulk(h.resume)),
@@ -195,6 +199,8 @@ func (h *handlers) routes() []compat.Route {
 		work(waits(change(http.MethodGet, "/api/tasks/poll/:type", h.pollOne))), work(waits(change(http.MethodGet, "/api/tasks/poll/batch/:type", h.pollBatch))),
 		work(change(post, "/api/tasks", h.update)), work(waits(change(post, "/api/tasks/update-v2", h.updateAndPoll))),
 		change(post, "/api/tasks/:id/:ref/:status", h.updateByRef(false)), change(post, "/api/tasks/:id/:ref/:status/sync", h.updateByRef(true)),
+		change(post, "/api/tasks/:id/:ref/signal", h.signal(false)), waits(change(post, "/api/tasks/:id/:ref/signal/sync", h.signal(true))),
+		get("/api/tasks/search", h.searchTasks(false)), get("/api/tasks/search-v2", h.searchTasks(true)),
 		work(change(post, "/api/tasks/:id/log", h.addLog)), get("/api/tasks/:id/log", h.logs), get("/api/tasks/:id", h.getTask),
 		get("/api/tasks/queue/sizes", h.queueSizes), get("/api/tasks/queue/size", h.queueSize), get("/api/tasks/queue/all", h.queueAll),
 		get("/api/tasks/queue/polldata", h.pollData), get("/api/tasks/queue/polldata/all", h.pollDataAll), change(post, "/api/tasks/queue/requeue/:type", h.requeue),

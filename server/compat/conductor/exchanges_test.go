@@ -107,6 +107,11 @@ func (r *rig) note(name string, w *httptest.ResponseRecorder) {
 		r.names[name] = text
 		return
 	}
+	var run struct{ ResponseType, WorkflowID string }
+	if json.Unmarshal(w.Body.Bytes(), &run) == nil && run.ResponseType != "" {
+		r.names[name] = run.WorkflowID
+		return
+	}
 	var tasks []struct{ TaskID, TaskType string }
 	if json.Unmarshal(w.Body.Bytes(), &tasks) != nil || len(tasks) == 0 || tasks[0].TaskType == "" {
 		return

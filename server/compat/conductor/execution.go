@@ -19,6 +19,9 @@ import (
 const (
 	labelCreatedBy = "conductor.createdBy"
 	labelPriority  = "conductor.priority"
+
+	labelIdempotency = "conductor.idempotencyKey"
+	maxLabel         = 256 // bytes of a label's value
 )
 
 // found reads an execution that the caller may see.
@@ -144,6 +147,9 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 		if x.Error != nil {
 			w.Reason = x.Error.Message
 		}
+	}
+	if x.Parent == nil { // parts have the labels of the whole
+		w.IdempotencyKey = x.Labels[labelIdempotency]
 	}
 	if x.Parent != nil {
 		if err := h.addParent(ctx, x, w); err != nil {

@@ -47,8 +47,8 @@ func (h *handlers) createWorkflow(c *gin.Context) error {
 // putWorkflows registers definitions, in place of those of their names and versions: PUT /metadata/workflow. One that is
 // invalid keeps all of them out: clients do not look at the list of those that failed.
 func (h *handlers) putWorkflows(c *gin.Context) error {
-	var list []map[string]any
-	if err := read(c.Request, &list); err != nil {
+	list, err := readList[map[string]any](c.Request)
+	if err != nil {
 		return err
 	}
 	ctx := c.Request.Context()

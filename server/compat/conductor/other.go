@@ -19,6 +19,9 @@ type handler = func(c *gin.Context) error
 // spoken is the version of Conductor whose API this is.
 const spoken = "3.32.0"
 
+// variablesStay is why the variables of a workflow are only set by its tasks.
+const variablesStay = "the variables of a running workflow are not changed from outside here: rerun it from a task with taskInput or workflowInput"
+
 // otherRoutes are health, version and token, and what is not here.
 func (h *handlers) otherRoutes() []compat.Route {
 	open := auth.Rule{Open: true}
@@ -26,8 +29,7 @@ func (h *handlers) otherRoutes() []compat.Route {
 		get, post  = http.MethodGet, http.MethodPost
 		storage    = "there is no external storage here: values have up to 1 MiB, hand on references to larger ones"
 		elsewhere  = "this is not done through Conductor's API here: use the redrive command or the API under /v1"
-		variables  = "the state of a running workflow is not changed from outside here: rerun it from a task with taskInput or workflowInput"
-		searchTask = "tasks are not searched here: search executions, and read their tasks"
+		searchTask = "executions are not searched by their tasks here: search tasks, each names its workflow"
 	)
 	routes := []compat.Route{
 		{Method: get, Path: "/health", Rule: open, Serve: health}, {Method: get, Path: "/api/health", Rule: open, Serve: health},
@@ -37,21 +39,18 @@ func (h *handlers) otherRoutes() []compat.Route {
 	for _, r := range [][3]string{
 		{get, "/api/workflow/externalstoragelocation", storage}, {get, "/api/tasks/externalstoragelocation", storage},
 		{post, "/api/workflow/test", elsewhere}, {post, "/api/workflow/:id/messages", elsewhere},
-		{post, "/api/workflow/:id/variables", variables}, {post, "/api/workflow/:id/state", variables},
+		{post, "/api/workflow/:id/variables", variablesStay},
 		{post, "/api/workflow/:id/upgrade", "an execution takes another version with restart?useLatestDefinitions=true"},
 		{post, "/api/workflow/:id/jump/:ref", "tasks are not jumped to here: skip those in between with skiptask, or rerun from a task"},
 		{get, "/api/workflow/search-by-tasks", searchTask}, {get, "/api/workflow/search-by-tasks-v2", searchTask},
-		{get, "/api/tasks/search", searchTask}, {get, "/api/tasks/search-v2", searchTask},
 		{post, "/api/workflow/bulk/search", elsewhere}, {get, "/api/tasks/queue/all/verbose", elsewhere},
-		{post, "/api/tasks/:id/:ref/signal", "name the task: POST /tasks/{workflowId}/{ref}/{status}"},
-		{post, "/api/tasks/:id/:ref/signal/sync", "name the task: POST /tasks/{workflowId}/{ref}/{status}/sync"},
 		{get, "/api/admin/config", elsewhere}, {get, "/api/admin/task/:type", elsewhere}, {get, "/api/admin/queues", elsewhere},
 		{post, "/api/admin/sweep/requeue/:id", elsewhere}, {post, "/api/admin/consistency/verifyAndRepair/:id", elsewhere},
 		{get, "/api/environment", elsewhere}, {get, "/api/secrets", elsewhere}, {get, "/api/queue", elsewhere},
 	} {
 		routes = append(routes, compat.Absent(r[0], r[1], r[2]))
 	}
-	return append(append(routes, h.eventRoutes()...), h.schedulerRoutes()...)
+	return slices.Concat(routes, h.eventRoutes(), h.schedulerRoutes(), h.tagRoutes())
 }
 
 func health(c *gin.Context) error {

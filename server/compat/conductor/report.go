@@ -80,7 +80,7 @@ func (h *handlers) report(c *gin.Context) (*taskResult, error) {
 	}
 	if r.Status == "" && !r.ExtendLease {
 		wrong = append(wrong, validationError{Path: "status", Message: "status cannot be null"})
-	} else if r.Status != "" && !slices.Contains([]string{"IN_PROGRESS", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "COMPLETED", "CANCELED"}, r.Status) {
+	} else if r.Status != "" && !slices.Contains(resultStatuses, r.Status) {
 		wrong = append(wrong, validationError{Path: "status", Message: "is none of IN_PROGRESS, FAILED, FAILED_WITH_TERMINAL_ERROR, COMPLETED, CANCELED", InvalidValue: r.Status})
 	}
 	if len(wrong) > 0 {
@@ -234,6 +234,16 @@ func (h *handlers) settleByHand(ctx context.Context, f engine.Fence, r *taskResu
 	return nil
 }
 
+// resultStatuses are those that a report may have.
+var resultStatuses = []string{"IN_PROGRESS", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "COMPLETED", "CANCELED"}
+
+func (r *taskResult) checkStatus() error {
+	if !slices.Contains(resultStatuses, r.Status) {
+		return refuse(http.StatusBadRequest, "%q is no status of a task's result", r.Status)
+	}
+	return nil
+}
+
 // updateByRef settles the pending task of a reference name: POST /tasks/{workflow}/{ref}/{status}.
 func (h *handlers) updateByRef(sync bool) func(*gin.Context) error {
 	return func(c *gin.Context) error {
@@ -243,8 +253,8 @@ func (h *handlers) updateByRef(sync bool) func(*gin.Context) error {
 			return err
 		}
 		r := taskResult{WorkflowID: x.ID, Status: c.Param("status"), WorkerID: c.Query("workerid")}
-		if !slices.Contains([]string{"IN_PROGRESS", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "COMPLETED", "CANCELED"}, r.Status) {
-			return refuse(http.StatusBadRequest, "%q is no status of a task's result", r.Status)
+		if err := r.checkStatus(); err != nil {
+			return err
 		}
 		if err := readOptional(c.Request, &r.Output); err != nil {
 			return err
@@ -302,8 +312,11 @@ func (h *handlers) addLog(c *gin.Context) error {
 		return err
 	}
 	token, err := h.engine.RemoteToken(ctx, f)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = h.log(ctx, f, token, []taskLog{{Log: string(line)}})
+	case stale(err): // of a task that waits, or one that is over
+		err = h.engine.AppendLogs(ctx, f, []engine.LogLine{{Level: engine.LogInfo, Message: engine.ClipLogMessage(string(line))}})
 	}
 	if err != nil && !stale(err) {
 		return err

@@ -1,10 +1,12 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/workflow/cron"
 )
 
 // notesSchedules is the group of notes that holds schedules as they were saved.
@@ -40,17 +43,18 @@ type schedule struct {
 
 func (h *handlers) schedulerRoutes() []compat.Route {
 	read, write := auth.Rule{Scope: engine.ScopeRead}, auth.Rule{Scope: engine.ScopeWrite}
-	const why = "executions of a schedule are found by search, its next times with redrive schedule next"
+	const why = "schedules are listed, and paused and resumed one by one or all together"
 	routes := []compat.Route{
 		{Method: http.MethodPost, Path: "/api/scheduler/schedules", Rule: write, Serve: h.putSchedule},
 		{Method: http.MethodGet, Path: "/api/scheduler/schedules", Rule: read, Serve: h.listSchedules},
 		{Method: http.MethodGet, Path: "/api/scheduler/schedules/:name", Rule: read, Serve: h.getSchedule},
 		{Method: http.MethodDelete, Path: "/api/scheduler/schedules/:name", Rule: write, Serve: h.deleteSchedule},
 		compat.Absent(http.MethodGet, "/api/scheduler/schedules/search", why),
-		compat.Absent(http.MethodGet, "/api/scheduler/search/executions", why),
-		compat.Absent(http.MethodGet, "/api/scheduler/nextFewSchedules", why),
-		compat.Absent(http.MethodGet, "/api/scheduler/admin/requeue", why), compat.Absent(http.MethodGet, "/api/scheduler/admin/pause", why),
-		compat.Absent(http.MethodGet, "/api/scheduler/admin/resume", why),
+		{Method: http.MethodGet, Path: "/api/scheduler/search/executions", Rule: read, Serve: h.searchScheduled},
+		{Method: http.MethodGet, Path: "/api/scheduler/nextFewSchedules", Rule: read, Serve: nextTimes},
+		{Method: http.MethodGet, Path: "/api/scheduler/admin/requeue", Rule: write, Serve: func(c *gin.Context) error { return answerJSON(c, map[string]any{}) }}, // nothing waits to be queued again
+		{Method: http.MethodGet, Path: "/api/scheduler/admin/pause", Rule: write, Serve: h.switchAll(true)},
+		{Method: http.MethodGet, Path: "/api/scheduler/admin/resume", Rule: write, Serve: h.switchAll(false)},
 		compat.Absent(http.MethodPut, "/api/scheduler/bulk/pause", why), compat.Absent(http.MethodPut, "/api/scheduler/bulk/resume", why),
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPut} { // clients send the one or the other
@@ -254,4 +258,131 @@ func (h *handlers) switchSchedule(off bool) func(*gin.Context) error {
 		}
 		return silent(c.Writer, http.StatusOK)
 	}
+}
+
+// switchAll pauses or resumes all schedules.
+func (h *handlers) switchAll(off bool) func(*gin.Context) error {
+	return func(c *gin.Context) error {
+		ctx := c.Request.Context()
+		notes, err := h.engine.Notes(ctx, compat.Project(ctx), notesSchedules)
+		if err != nil {
+			return err
+		}
+		change := h.engine.EnableSchedule
+		if off {
+			change = h.engine.DisableSchedule
+		}
+		for _, name := range sorted(notes) {
+			if _, err := change(ctx, compat.Project(ctx), name); err != nil && !isMissing(err) {
+				return err
+			}
+		}
+		return answerJSON(c, map[string]any{})
+	}
+}
+
+// maxNextTimes is how many times of a schedule are foreseen.
+const maxNextTimes = 5
+
+// nextTimes answers when a cron expression fires next, in ms.
+func nextTimes(c *gin.Context) error {
+	expression, err := nativeCron(c.Query("cronExpression"))
+	if err != nil {
+		return err
+	}
+	times, err := cron.Of(expression, cmp.Or(c.Query("zoneId"), "UTC"))
+	if err != nil {
+		return invalidDef{{Path: "cronExpression", Message: err.Error(), InvalidValue: c.Query("cronExpression")}}
+	}
+	most, err := count(c, "limit", 3)
+	if err != nil {
+		return err
+	}
+	from, err := count(c, "scheduleStartTime", 0)
+	if err != nil {
+		return err
+	}
+	till, err := count(c, "scheduleEndTime", 0)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	if start := time.UnixMilli(int64(from)); start.After(at) {
+		at = start
+	}
+	next := []int64{}
+	for range min(max(most, 0), maxNextTimes) {
+		if at = times.Next(at); at.IsZero() || till > 0 && at.UnixMilli() > int64(till) {
+			break
+		}
+		next = append(next, at.UnixMilli())
+	}
+	return answerJSON(c, next)
+}
+
+type scheduled struct {
+	ExecutionID   string        `json:"executionId"`
+	ScheduleName  string        `json:"scheduleName"`
+	ScheduledTime int64         `json:"scheduledTime"` // ms
+	ExecutionTime int64         `json:"executionTime"` // ms, when it was started
+	WorkflowName  string        `json:"workflowName"`
+	WorkflowID    string        `json:"workflowId"`
+	Start         *startRequest `json:"startWorkflowRequest,omitempty"`
+	State         string        `json:"state"`
+	Zone          string        `json:"zoneId,omitempty"`
+}
+
+// searchScheduled answers what schedules started, newest first.
+func (h *handlers) searchScheduled(c *gin.Context) error {
+	start, err := count(c, "start", 0)
+	if err != nil {
+		return err
+	}
+	size, err := count(c, "size", 100)
+	if err != nil {
+		return err
+	}
+	all, err := parseConditions(c.Query("query"), []string{"scheduleName", "workflowId", "workflowName", "state"})
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	notes, err := h.engine.Notes(ctx, compat.Project(ctx), notesSchedules)
+	if err != nil {
+		return err
+	}
+	var found []scheduled
+	for _, name := range sorted(notes) {
+		var s schedule
+		if err := decode(notes[name], &s); err != nil {
+			return malformed(err)
+		}
+		list, _, err := h.engine.Executions(ctx, compat.Project(ctx), engine.ExecutionFilter{LabelKey: engine.LabelSchedule, LabelValue: name}, engine.Page{Limit: 1000})
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			x := &list[i]
+			one := scheduled{
+				ExecutionID: x.ID, ScheduleName: name, ScheduledTime: x.CreatedAt.UnixMilli(), ExecutionTime: x.CreatedAt.UnixMilli(), WorkflowName: x.Workflow, WorkflowID: x.ID,
+				Start: s.Start, State: "EXECUTED", Zone: s.Zone,
+			}
+			if at, err := time.Parse(time.RFC3339, x.Metadata[engine.MetadataScheduleTime]); err == nil {
+				one.ScheduledTime = at.UnixMilli()
+			}
+			has := map[string]string{"scheduleName": name, "workflowId": x.ID, "workflowName": x.Workflow, "state": one.State}
+			if !slices.ContainsFunc(all, func(c condition) bool {
+				return slices.ContainsFunc(c.values, func(v string) bool { return like(v, has[c.field]) }) == (c.operator == "!=")
+			}) {
+				found = append(found, one)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b scheduled) int { return cmp.Compare(b.ScheduledTime, a.ScheduledTime) })
+	answer := searchAnswer{TotalHits: len(found), Results: []any{}}
+	page := found[min(max(start, 0), len(found)):]
+	for _, one := range page[:min(max(size, 0), len(page))] {
+		answer.Results = append(answer.Results, one)
+	}
+	return answerJSON(c, answer)
 }

@@ -32,6 +32,10 @@ var (
 
 // parseQuery reads "status IN (FAILED,TIMED_OUT) AND workflowType=order*".
 func parseQuery(query string) ([]condition, error) {
+	return parseConditions(query, []string{"workflowId", "correlationId", "workflowType", "version", "startTime", "endTime", "updateTime", "status", "parentWorkflowId"})
+}
+
+func parseConditions(query string, fields []string) ([]condition, error) {
 	var all []condition
 	if strings.TrimSpace(query) == "" || strings.TrimSpace(query) == "*" {
 		return nil, nil
@@ -45,8 +49,8 @@ func parseQuery(query string) ([]condition, error) {
 		for v := range strings.SplitSeq(strings.Trim(m[3], "() "), ",") {
 			c.values = append(c.values, strings.Trim(strings.TrimSpace(v), `"'`))
 		}
-		if !slices.Contains([]string{"workflowId", "correlationId", "workflowType", "startTime", "endTime", "status", "updateTime", "parentWorkflowId", "version"}, c.field) {
-			return nil, refuse(http.StatusBadRequest, "query: executions cannot be searched by %q: workflowId, correlationId, workflowType, version, startTime, endTime, updateTime, status and parentWorkflowId can", c.field)
+		if !slices.Contains(fields, c.field) {
+			return nil, refuse(http.StatusBadRequest, "query: it cannot be searched by %q: %s can be used", c.field, strings.Join(fields, ", "))
 		}
 		all = append(all, c)
 	}
@@ -317,6 +321,32 @@ func (h *handlers) correlatedMany(c *gin.Context) error {
 			return err
 		}
 		answer[id] = list
+	}
+	return answerJSON(c, answer)
+}
+
+// correlatedBatch is correlated for several workflows and ids: POST /workflow/correlated/batch.
+func (h *handlers) correlatedBatch(c *gin.Context) error {
+	var q struct {
+		IDs   []string `json:"correlationIds"`
+		Names []string `json:"workflowNames"`
+	}
+	if err := read(c.Request, &q); err != nil {
+		return err
+	}
+	if len(q.IDs)*len(q.Names) > maxBulk {
+		return refuse(http.StatusBadRequest, "Cannot process more than 1000 pairs of a correlation id and a workflow")
+	}
+	answer := map[string][]*workflowRun{}
+	for _, id := range q.IDs {
+		answer[id] = []*workflowRun{}
+		for _, name := range q.Names {
+			list, err := h.correlatedTo(c, name, id)
+			if err != nil {
+				return err
+			}
+			answer[id] = append(answer[id], list...)
+		}
 	}
 	return answerJSON(c, answer)
 }

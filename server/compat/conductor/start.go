@@ -78,6 +78,9 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 	if q.CreatedBy != "" {
 		r.Labels[labelCreatedBy] = q.CreatedBy
 	}
+	if q.IdempotencyKey != "" && len(q.IdempotencyKey) <= maxLabel {
+		r.Labels[labelIdempotency] = q.IdempotencyKey
+	}
 	if q.Priority > 0 {
 		r.Labels[labelPriority] = strconv.Itoa(q.Priority)
 		r.Priority = 1 + q.Priority*8/99
@@ -262,16 +265,25 @@ func (h *handlers) route(ctx context.Context, tasks []workflow.Task, domains map
 	return nil
 }
 
-// execute starts a workflow and waits for its end, for a task of it, or for a time: POST /workflow/execute/{name}/{version}.
-func (h *handlers) execute(c *gin.Context) error {
+// waits counts a call that waits for as long as it does.
+func (h *handlers) waits() (done func(), err error) {
 	select {
 	case h.waiters <- struct{}{}:
-		defer func() { <-h.waiters }()
+		return func() { <-h.waiters }, nil
 	default:
-		p := problem.New(http.StatusServiceUnavailable, "too_many_waiters", "%d calls wait here already: try again, or start it and ask for its status", cap(h.waiters))
+		p := problem.New(http.StatusServiceUnavailable, "too_many_waiters", "%d calls wait here already: try again, or ask without waiting, and then for the status", cap(h.waiters))
 		p.RetryAfter = 5
-		return p
+		return nil, p
 	}
+}
+
+// execute starts a workflow and waits for its end, for a task of it, or for a time: POST /workflow/execute/{name}/{version}.
+func (h *handlers) execute(c *gin.Context) error {
+	done, err := h.waits()
+	if err != nil {
+		return err
+	}
+	defer done()
 	var q startRequest
 	if err := readOptional(c.Request, &q); err != nil {
 		return err
@@ -284,6 +296,10 @@ func (h *handlers) execute(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	want, err := strategy(c)
+	if err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	x, err := h.begin(ctx, &q)
 	if err != nil {
@@ -291,17 +307,16 @@ func (h *handlers) execute(c *gin.Context) error {
 	}
 	wait := time.Duration(min(max(most, 0), 3600)) * time.Second
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(wait + time.Minute)) // not every writer has deadlines
-	if err := h.await(ctx, x, wait, c.Query("waitUntilTaskRef")); err != nil {
-		return err
+	// Who asks for a strategy is told when the workflow waits.
+	if refs := c.Query("waitUntilTaskRef"); refs == "" && c.Query("returnStrategy") != "" {
+		err = h.awaitBlocked(ctx, x.ID, "", wait)
+	} else {
+		err = h.await(ctx, x, wait, refs)
 	}
-	if x, err = h.engine.Execution(ctx, x.ID); err != nil {
-		return err
-	}
-	answer, err := h.executed(ctx, x, c.Query("requestId"))
 	if err != nil {
 		return err
 	}
-	return compat.Answer(c.Writer, http.StatusOK, answer)
+	return h.answerRun(c, x.ID, want)
 }
 
 func (h *handlers) executed(ctx context.Context, x *engine.Execution, request string) (*executed, error) {

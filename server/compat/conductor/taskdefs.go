@@ -36,8 +36,8 @@ func (h *handlers) taskDef(ctx context.Context, project, name string) (*taskDef,
 
 // createTaskDefs registers definitions of tasks: POST /metadata/taskdefs.
 func (h *handlers) createTaskDefs(c *gin.Context) error {
-	var list []map[string]any
-	if err := read(c.Request, &list); err != nil {
+	list, err := readList[map[string]any](c.Request)
+	if err != nil {
 		return err
 	}
 	if err := h.keepTaskDefs(c.Request.Context(), list); err != nil {

@@ -83,7 +83,7 @@ func wireInput(n node, t map[string]any, raw json.RawMessage) json.RawMessage {
 			}
 			return encoded(result)
 		}
-	case "WAIT", "HUMAN":
+	case "WAIT", "HUMAN", "YIELD":
 		if input, ok := in["input"]; ok {
 			return asObject(input)
 		}
@@ -203,7 +203,7 @@ func nativeInput(n node, t map[string]any, old, given json.RawMessage) json.RawM
 		in["input"] = given
 		delete(in, "version") // the label says which one, anew
 		return encoded(in)
-	case "WAIT", "HUMAN": // how long is not a part of it
+	case "WAIT", "HUMAN", "YIELD": // how long is not a part of it
 		in["input"] = given
 		return encoded(in)
 	case "DO_WHILE", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN":
@@ -241,7 +241,7 @@ func wireOutput(n node, raw json.RawMessage, child string) json.RawMessage {
 		return encoded(result)
 	case "TERMINATE":
 		return encoded(map[string]json.RawMessage{"output": orNull(out["workflowOutput"])})
-	case "WAIT", "HUMAN":
+	case "WAIT", "HUMAN", "YIELD":
 		delete(out, "waited")
 		return encoded(out)
 	case "NOOP", "FORK_JOIN", "FORK_JOIN_DYNAMIC":

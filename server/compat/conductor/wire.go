@@ -61,6 +61,7 @@ type workflowRun struct {
 	FailedRefs      []string        `json:"failedReferenceTaskNames"`
 	FailedNames     []string        `json:"failedTaskNames"`
 	Definition      any             `json:"workflowDefinition,omitempty"`
+	IdempotencyKey  string          `json:"idempotencyKey,omitempty"`
 	Priority        int             `json:"priority"`
 	Variables       map[string]any  `json:"variables"`
 	LastRetriedTime int64           `json:"lastRetriedTime"`
