@@ -66,6 +66,10 @@ func Run(ctx context.Context, version string, args []string, in io.Reader, out, 
 // execute is one command line; args begins with the program's name.
 func (p *program) execute(ctx context.Context, args []string) error {
 	app := p.app()
+	if last := len(args) - 1; last > 0 && args[last] == completeFlag {
+		p.complete(app, args[1:last])
+		return nil
+	}
 	if err := checkFlags(app, args); err != nil {
 		return err
 	}
@@ -83,7 +87,6 @@ func (p *program) app() *cli.App {
 		ErrWriter:                 p.err,
 		CustomAppHelpTemplate:     rootHelp + codesText([]int{exitNotFound, exitConflict, exitPartial, exitUnsuccess, exitWaitTimeout}),
 		DisableSliceFlagSeparator: true,
-		EnableBashCompletion:      true,
 		HideHelpCommand:           false,
 		OnUsageError:              onUsageError,
 		// Errors come back from Run as values: nothing exits in between.

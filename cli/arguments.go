@@ -58,7 +58,7 @@ func arrange(app *cli.App, args []string) []string {
 // flag does not take: the text of urfave/cli names neither what is there nor
 // what is allowed.
 func checkFlags(app *cli.App, args []string) error {
-	if len(args) < 2 || slices.Contains(args, "--generate-bash-completion") {
+	if len(args) < 2 {
 		return nil
 	}
 	words := args[1:]

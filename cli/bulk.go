@@ -17,17 +17,17 @@ import (
 func (p *program) bulkCommand() *cli.Command {
 	start := func(operation client.BulkOperation, usage, description string, flags []cli.Flag, examples ...string) *cli.Command {
 		return explained(&cli.Command{
-			Name: string(operation), Usage: usage, ArgsUsage: " ", Flags: slices.Concat(bulkFilterFlags(), flags, bulkFlags()),
-			Description: description + "\n\nIt shows how many there are and what would be done, and asks. Without a terminal it does nothing unless --yes says so.\nThen it shows how far it is. Ctrl-C ends only that: the operation goes on, and `redrive bulk watch` shows it again.",
+			Name: string(operation), Usage: usage, Flags: slices.Concat(bulkFilterFlags(), flags, bulkFlags()),
+			Description: description + "\n\nIt shows how many there are and what would be done, and asks. Without a terminal it does nothing unless --yes says so.\nOf very many it counts for a few seconds, says \"at least\", and means all. With --yes it does not wait for that.\nThen it shows how far it is. Ctrl-C ends only that: the operation goes on, and `redrive bulk watch` shows it again.",
 			Action:      func(c *cli.Context) error { return p.startBulk(c, operation) },
 		}, examples, exitNotFound, exitConflict, exitPartial, exitUnsuccess)
 	}
 	one := func(name, usage, description string, flags []cli.Flag, do cli.ActionFunc, examples []string, codes ...int) *cli.Command {
 		return explained(&cli.Command{Name: name, Usage: usage, ArgsUsage: "BULK", Description: description, Flags: flags, Action: do}, examples, codes...)
 	}
-	control := func(name, usage, description string, do func(api *client.Client) steeringBulk) *cli.Command {
+	control := func(name, usage, description, reason string, do func(api *client.Client) steeringBulk) *cli.Command {
 		return one(name, usage, description, []cli.Flag{reasonFlag()}, func(c *cli.Context) error { return p.controlBulk(c, do) },
-			[]string{"redrive bulk " + name + ` 0190a1b2-0000-7000-8000-000000000001 --reason "why"`}, exitNotFound, exitConflict)
+			[]string{"redrive bulk " + name + " 0190a1b2-0000-7000-8000-000000000001 --reason " + strconv.Quote(reason)}, exitNotFound, exitConflict)
 	}
 	return group("bulk", "do something to many executions: retry, rerun, resume, pause or cancel", categoryWorkflows,
 		start(client.BulkRetry, "run again what did not succeed, in many executions", "Without --status those that failed or timed out.", bulkRedriveFlags(),
@@ -44,15 +44,22 @@ func (p *program) bulkCommand() *cli.Command {
 		explained(&cli.Command{
 			Name: "list", Usage: "list bulk operations, newest first", Flags: []cli.Flag{limitFlag()}, Action: p.listBulk,
 		}, []string{"redrive bulk list", "redrive bulk list -o json"}),
-		one("get", "show a bulk operation", "", nil, p.getBulk, []string{"redrive bulk get 0190a1b2-0000-7000-8000-000000000001 -o json"}, exitNotFound),
-		one("report", "write what became of every execution", "As CSV with a line of names, unless -o says json or jsonl.",
+		one("get", "show a bulk operation: how far it is, which executions it chose, its pace", "Overrides are shown with -o wide. `redrive bulk report` shows what became of each execution.", nil, p.getBulk,
+			[]string{"redrive bulk get 0190a1b2-0000-7000-8000-000000000001", "redrive bulk get 0190a1b2-0000-7000-8000-000000000001 -o json"}, exitNotFound),
+		one("report", "write what became of every execution", "As csv with a line of names, unless -o says json or jsonl. With --outcome it is a list as of other commands.",
 			[]cli.Flag{&cli.StringFlag{Name: "outcome", Usage: "as a table, only those with the outcome `WORD`: pending, in_flight, succeeded, failed or skipped"}, limitFlag()},
 			p.reportBulk, []string{"redrive bulk report 0190a1b2-0000-7000-8000-000000000001 > report.csv", "redrive bulk report 0190a1b2-0000-7000-8000-000000000001 --outcome failed"}, exitNotFound),
-		one("watch", "show how far a bulk operation is, until it ends or is held", "", nil, p.watchBulk,
+		one("watch", "show how far a bulk operation is, until it ends or is held",
+			"Ctrl-C ends only that: the operation goes on. A server that gives no answer is asked again for 30 seconds. It ends, too, when the operation\nis held and nothing of it moves for 10 seconds.", nil, p.watchBulk,
 			[]string{"redrive bulk watch 0190a1b2-0000-7000-8000-000000000001"}, exitNotFound, exitPartial, exitUnsuccess),
-		control("hold", "take no more executions for now; what is in flight goes on", "", func(api *client.Client) steeringBulk { return api.HoldBulk }),
-		control("continue", "let a bulk operation go on that is held", "A canary that did not pass is sent once more, with the next executions.", func(api *client.Client) steeringBulk { return api.ContinueBulk }),
-		control("abort", "take no more executions, ever; what is in flight goes on", "Those that are pending stay as they are.", func(api *client.Client) steeringBulk { return api.AbortBulk }),
+		control("hold", "take and send out nothing more for now; what was sent out goes on",
+			"What was taken and not sent out yet stays in flight as it is, until the operation is continued or aborted.", "the database is slow",
+			func(api *client.Client) steeringBulk { return api.HoldBulk }),
+		control("continue", "let a bulk operation go on that is held", "Errors are counted anew. A canary that did not pass is sent once more, with the next executions.", "now it is mended",
+			func(api *client.Client) steeringBulk { return api.ContinueBulk }),
+		control("abort", "take and send out nothing more, ever; what was sent out goes on",
+			"What is pending stays as it is, what was taken and not sent out yet is skipped as `aborted`. The outcomes of what was sent out are still recorded.", "wrong filter",
+			func(api *client.Client) steeringBulk { return api.AbortBulk }),
 	)
 }
 
@@ -227,11 +234,11 @@ func (p *program) getBulk(c *cli.Context) error {
 }
 
 // namedBulk reads the bulk operation that the command line names.
-func (p *program) namedBulk(c *cli.Context) (*session, *client.Bulk, error) {
+func (p *program) namedBulk(c *cli.Context, formats ...string) (*session, *client.Bulk, error) {
 	if err := arguments(c, 1, 1); err != nil {
 		return nil, nil, err
 	}
-	s, err := p.connect(c)
+	s, err := p.connect(c, formats...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -266,7 +273,11 @@ func (p *program) controlBulk(c *cli.Context, of func(*client.Client) steeringBu
 }
 
 func (p *program) reportBulk(c *cli.Context) error {
-	s, b, err := p.namedBulk(c)
+	written := []string{formatTable, formatWide, "csv", formatJSON, formatJSONL}
+	if c.IsSet("outcome") {
+		written = formats
+	}
+	s, b, err := p.namedBulk(c, written...)
 	if err != nil {
 		return err
 	}
@@ -277,11 +288,8 @@ func (p *program) reportBulk(c *cli.Context) error {
 		return list(s, c, s.api.BulkItems(c.Context, s.project, b.ID, outcome), s.bulkItemColumns(), func(i client.BulkItem) string { return i.Execution })
 	}
 	format := "csv"
-	switch s.format {
-	case formatJSON, formatJSONL:
+	if s.format == formatJSON || s.format == formatJSONL {
 		format = s.format
-	case formatYAML, formatName:
-		return usagef("-o %s: a report is csv, json or jsonl; with --outcome WORD it is a list", s.format)
 	}
 	report, err := s.api.BulkReport(c.Context, s.project, b.ID, format)
 	if err != nil {

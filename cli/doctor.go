@@ -14,7 +14,7 @@ func (p *program) doctorCommand() *cli.Command {
 		Name: "doctor", Usage: "check the installation: server, Redis, workers, versions, clocks, queues", Category: categoryManagement,
 		Description: "What it finds wrong it says with what to do about it. Warnings do not make it fail; errors do.",
 		Action:      p.doctor,
-	}, []string{"redrive doctor", "redrive doctor -o json"}, exitFailed)
+	}, []string{"redrive doctor", "redrive doctor -o json", "redrive doctor --server https://redrive.example.com --api-key rdr_..."})
 }
 
 func (p *program) doctor(c *cli.Context) error {

@@ -25,7 +25,7 @@ var exitMeanings = map[int]string{
 	exitNotFound:    "not found",
 	exitConflict:    "the state forbids it, or the plan changed",
 	exitPartial:     "some of several succeeded",
-	exitUnsuccess:   "the awaited execution did not succeed",
+	exitUnsuccess:   "the awaited execution did not succeed, or none of several did",
 	exitWaitTimeout: "waiting timed out; the execution goes on",
 }
 

@@ -13,7 +13,7 @@ func (c *Client) StartBulk(ctx context.Context, project string, r BulkRequest) (
 	return b, err
 }
 
-// PreviewBulk answers what StartBulk would do.
+// PreviewBulk answers what StartBulk would do. AtLeast says that it did not count all of the executions.
 func (c *Client) PreviewBulk(ctx context.Context, project string, r BulkRequest) (*BulkPreview, error) {
 	r.DryRun = true
 	p, _, err := read[BulkPreview](c.api.StartBulk(ctx, project, &StartBulkParams{}, r))
@@ -58,7 +58,7 @@ func (c *Client) BulkReport(ctx context.Context, project, id, format string) (io
 	return readAll(c.api.GetBulkReport(ctx, project, id, &GetBulkReportParams{Format: &f}))
 }
 
-// HoldBulk takes no more executions for a bulk operation, until ContinueBulk.
+// HoldBulk takes and sends out nothing more of a bulk operation, until ContinueBulk. What was sent out goes on.
 func (c *Client) HoldBulk(ctx context.Context, project, id, reason string) (*Bulk, error) {
 	b, _, err := read[Bulk](c.api.PauseBulk(ctx, project, id, ControlRequest{Reason: reason}))
 	return b, err
@@ -70,7 +70,7 @@ func (c *Client) ContinueBulk(ctx context.Context, project, id, reason string) (
 	return b, err
 }
 
-// AbortBulk takes no more executions for a bulk operation, ever.
+// AbortBulk takes and sends out nothing more of a bulk operation, ever: what was taken and not sent out is skipped.
 func (c *Client) AbortBulk(ctx context.Context, project, id, reason string) (*Bulk, error) {
 	b, _, err := read[Bulk](c.api.AbortBulk(ctx, project, id, ControlRequest{Reason: reason}))
 	return b, err
