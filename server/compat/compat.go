@@ -127,3 +127,21 @@ func Answer(w http.ResponseWriter, status int, v any) error {
 	_, _ = w.Write([]byte(body.String())) // the caller went away: nobody to tell
 	return nil
 }
+
+// Sentence is a problem in words, with its fields under the names that the dialect has for them.
+func Sentence(p *problem.Problem, name func(field string) string) string {
+	if len(p.Errors) == 0 {
+		return p.Detail
+	}
+	lines := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		lines[i] = name(e.Field) + ": " + e.Message
+		if e.Allowed != "" {
+			lines[i] += " (allowed: " + e.Allowed + ")"
+		}
+	}
+	return p.Detail + ": " + strings.Join(lines, "; ")
+}
+
+// Same is for dialects that name fields as the engine does.
+func Same(field string) string { return field }

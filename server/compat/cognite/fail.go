@@ -3,7 +3,6 @@ package cognite
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
@@ -41,25 +40,11 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnprocessableEntity {
 		status = http.StatusBadRequest
 	}
-	_ = compat.Answer(w, status, failure{Error: failureBody{Code: status, Message: message(p)}}) // strings can always be written
+	_ = compat.Answer(w, status, failure{Error: failureBody{Code: status, Message: compat.Sentence(p, compat.Same)}}) // strings can always be written
 }
 
-// isMissing reports whether the engine says that there is none.
+// isMissing reports whether the engine says that there is none, though the project is there.
 func isMissing(err error) bool {
-	refused, ok := errors.AsType[*engine.Error](err)
-	return ok && refused.Kind == engine.KindNotFound && refused.Code != "project_not_found"
-}
-
-func message(p *problem.Problem) string {
-	lines := make([]string, len(p.Errors))
-	for i, e := range p.Errors {
-		lines[i] = e.Field + ": " + e.Message
-		if e.Allowed != "" {
-			lines[i] += " (allowed: " + e.Allowed + ")"
-		}
-	}
-	if len(lines) == 0 {
-		return p.Detail
-	}
-	return p.Detail + ": " + strings.Join(lines, "; ")
+	refused, _ := errors.AsType[*engine.Error](err)
+	return compat.IsMissing(err) && refused.Code != "project_not_found"
 }

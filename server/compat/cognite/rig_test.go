@@ -3,10 +3,8 @@ package cognite_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,16 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
-	"github.com/redrive/redrive/queue"
 	"github.com/redrive/redrive/queue/queuetest"
 	"github.com/redrive/redrive/server"
 	"github.com/redrive/redrive/server/compat/compattest"
 	"github.com/redrive/redrive/tasks"
-	"github.com/redrive/redrive/worker"
+	"github.com/redrive/redrive/test/house"
 )
 
 func TestMain(m *testing.M) { os.Exit(queuetest.Run(m)) }
@@ -50,62 +46,22 @@ type rig struct {
 	offset time.Duration // of the clock
 }
 
-var discard = slog.New(slog.DiscardHandler)
-
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, keys: map[string]string{}, document: document(t), functions: newFunctions()}
-	ctx, background := t.Context(), context.Background()
-	store, err := queue.Open(ctx, queue.Options{URL: queuetest.URL(t), Logger: discard, ClockOffset: func() time.Duration {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.offset
-	}})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	waker := queue.NewWaker(store.Client(), discard)
-	require.NoError(t, waker.Start(ctx))
-	t.Cleanup(func() { require.NoError(t, waker.Stop(background)) })
-	store.UseWaker(waker)
-	to := tasks.DefaultOptions()
-	to.HTTPAllow = []string{"127.0.0.1"}
-	types, err := tasks.NewRegistry(append(tasks.Builtin(to), r.types()...)...)
-	require.NoError(t, err)
-	eo := engine.DefaultOptions()
-	eo.Store, eo.Catalog, eo.Logger = store, types.Catalog(), discard
-	r.engine, err = engine.New(eo)
-	require.NoError(t, err)
-	pump := engine.NewPump(r.engine)
-	require.NoError(t, pump.Start(ctx))
-	t.Cleanup(func() { require.NoError(t, pump.Stop(background)) })
-
-	wo := worker.DefaultOptions()
-	wo.Engine, wo.Client, wo.NewClient, wo.Waker, wo.Types, wo.Logger = r.engine, store.Client(), store.NewClient, waker, types, discard
-	w, err := worker.New(wo)
-	require.NoError(t, err)
-	require.NoError(t, w.Start(ctx))
-	t.Cleanup(func() { require.NoError(t, w.Stop(background)) })
-
+	r := &rig{t: t, document: document(t), functions: newFunctions()}
 	r.cdf = httptest.NewServer(http.HandlerFunc(r.answerCDF))
 	t.Cleanup(r.cdf.Close)
-	so := server.DefaultOptions()
-	so.Engine, so.Registry, so.Listen, so.Logger, so.Dialects, so.CogniteURL = r.engine, prometheus.NewRegistry(), "127.0.0.1:0", discard, []string{"cognite"}, r.cdf.URL+"/cdf"
-	r.server, err = server.New(so)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, r.server.Stop(background)) })
-
-	_, _, err = r.engine.PutProject(ctx, engine.Project{Name: "other"})
-	require.NoError(t, err)
-	for _, k := range []engine.Key{
-		{Name: "admin", Scope: engine.ScopeAdmin},
-		{Name: "writer", Scope: engine.ScopeWrite},
-		{Name: "reader", Scope: engine.ScopeRead},
-		{Name: "stranger", Scope: engine.ScopeWrite, Projects: []string{"other"}},
-	} {
-		_, secret, err := r.engine.CreateKey(ctx, k)
-		require.NoError(t, err)
-		r.keys[k.Name] = secret
-	}
+	to := tasks.DefaultOptions()
+	to.HTTPAllow = []string{"127.0.0.1"}
+	h := house.New(t, house.Options{
+		Tasks: to, Types: r.types(), Clock: func() time.Duration {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.offset
+		},
+		Server: func(o *server.Options) { o.Dialects, o.CogniteURL = []string{"cognite"}, r.cdf.URL+"/cdf" },
+	})
+	r.engine, r.server, r.keys = h.Engine, h.Server, h.Keys
 	return r
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/dop251/goja"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/problem"
 	"github.com/redrive/redrive/workflow"
 )
@@ -93,7 +94,7 @@ func TestWhatCannotBeTranslatedNamesItsField(t *testing.T) {
 	} {
 		_, err := translate(json.RawMessage(`{"tasks":`+tasks+`}`), options{Name: "w"})
 		require.Error(t, err, tasks)
-		require.Contains(t, message(problem.From(err)), want, tasks)
+		require.Contains(t, compat.Sentence(problem.From(err), compat.Same), want, tasks)
 	}
 }
 

@@ -23,22 +23,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnprocessableEntity || p.Code == "concurrency_limit" {
 		status = http.StatusBadRequest
 	}
-	_ = compat.Answer(w, status, failure{message(p), status}) // strings can always be written
-}
-
-// message is the problem in words, with the fields under Digdag's names.
-func message(p *problem.Problem) string {
-	if len(p.Errors) == 0 {
-		return p.Detail
-	}
-	lines := make([]string, len(p.Errors))
-	for i, e := range p.Errors {
-		lines[i] = field(e.Field) + ": " + e.Message
-		if e.Allowed != "" {
-			lines[i] += " (allowed: " + e.Allowed + ")"
-		}
-	}
-	return p.Detail + ": " + strings.Join(lines, "; ")
+	_ = compat.Answer(w, status, failure{compat.Sentence(p, field), status}) // strings can always be written
 }
 
 // fields are Digdag's names of fields of the engine.

@@ -121,7 +121,7 @@ func (v *view) publish(project string, files map[string]string, workflows []*dig
 			file := w.Name + dig.Extension
 			got, err := v.engine.PublishCompiled(v.ctx, project, w.Definition, pack(dig.Used(files, file), file), dryRun)
 			if e, ok := errors.AsType[*engine.Error](err); ok && e.Kind == engine.KindInvalid {
-				return nil, refuse("%s: %s", file, message(problem.From(err)))
+				return nil, refuse("%s: %s", file, compat.Sentence(problem.From(err), field))
 			}
 			if err != nil {
 				return nil, err

@@ -4,10 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http/httptest"
 	"net/url"
@@ -18,16 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
-	"github.com/redrive/redrive/queue"
-	"github.com/redrive/redrive/queue/queuetest"
 	"github.com/redrive/redrive/server"
 	"github.com/redrive/redrive/server/compat/compattest"
 	"github.com/redrive/redrive/tasks"
-	"github.com/redrive/redrive/worker"
+	"github.com/redrive/redrive/test/house"
 )
 
 // rig is a server over an engine and a Redis of its own, with a worker unless a test goes without one.
@@ -42,52 +37,12 @@ type rig struct {
 	tries   int
 }
 
-var discard = slog.New(slog.DiscardHandler)
-
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	url := queuetest.URL(t)
-	ctx, background := t.Context(), context.Background()
-	store, err := queue.Open(ctx, queue.Options{URL: url, Logger: discard})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	waker := queue.NewWaker(store.Client(), discard)
-	require.NoError(t, waker.Start(ctx))
-	t.Cleanup(func() { require.NoError(t, waker.Stop(background)) })
-	store.UseWaker(waker)
 	to := tasks.DefaultOptions()
 	to.ExecAllow, to.HTTPAllow = []string{"*"}, []string{"*"}
-	types, err := tasks.NewRegistry(tasks.Builtin(to)...)
-	require.NoError(t, err)
-	eo := engine.DefaultOptions()
-	eo.Store, eo.Catalog, eo.Logger = store, types.Catalog(), discard
-	e, err := engine.New(eo)
-	require.NoError(t, err)
-	pump := engine.NewPump(e)
-	require.NoError(t, pump.Start(ctx))
-	t.Cleanup(func() { require.NoError(t, pump.Stop(background)) })
-
-	wo := worker.DefaultOptions()
-	wo.Engine, wo.Client, wo.NewClient, wo.Waker, wo.Types, wo.Logger = e, store.Client(), store.NewClient, waker, types, discard
-	w, err := worker.New(wo)
-	require.NoError(t, err)
-	require.NoError(t, w.Start(ctx))
-	t.Cleanup(func() { require.NoError(t, w.Stop(background)) })
-
-	so := server.DefaultOptions()
-	so.Engine, so.Registry, so.Listen, so.Logger = e, prometheus.NewRegistry(), "127.0.0.1:0", discard
-	s, err := server.New(so)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Stop(background)) })
-
-	r := &rig{t: t, engine: e, server: s, keys: map[string]string{}, spec: compattest.Load(t, "td-workflow-openapi.yml"), session: "2026-03-01T00:00:00+00:00", dir: t.TempDir()}
-	_, _, err = e.PutProject(ctx, engine.Project{Name: "other"})
-	require.NoError(t, err)
-	for _, k := range []engine.Key{{Name: "admin", Scope: engine.ScopeAdmin}, {Name: "writer", Scope: engine.ScopeWrite}, {Name: "reader", Scope: engine.ScopeRead}, {Name: "stranger", Scope: engine.ScopeWrite, Projects: []string{"other"}}} {
-		_, secret, err := e.CreateKey(ctx, k)
-		require.NoError(t, err)
-		r.keys[k.Name] = secret
-	}
+	h := house.New(t, house.Options{Tasks: to})
+	r := &rig{t: t, engine: h.Engine, server: h.Server, keys: h.Keys, spec: compattest.Load(t, "td-workflow-openapi.yml"), session: "2026-03-01T00:00:00+00:00", dir: t.TempDir()}
 	return r
 }
 

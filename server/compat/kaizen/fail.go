@@ -17,22 +17,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnprocessableEntity {
 		status = http.StatusBadRequest
 	}
-	_ = compat.Answer(w, status, failure{Message: message(p)}) // strings can always be written
-}
-
-// message is the problem in words, with the fields under Kaizen's names.
-func message(p *problem.Problem) string {
-	if len(p.Errors) == 0 {
-		return p.Detail
-	}
-	lines := make([]string, len(p.Errors))
-	for i, e := range p.Errors {
-		lines[i] = field(e.Field) + ": " + e.Message
-		if e.Allowed != "" {
-			lines[i] += " (allowed: " + e.Allowed + ")"
-		}
-	}
-	return p.Detail + ": " + strings.Join(lines, "; ")
+	_ = compat.Answer(w, status, failure{Message: compat.Sentence(p, field)}) // strings can always be written
 }
 
 // field is Kaizen's name of a field of the engine.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"strings"
 
 	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/problem"
@@ -85,20 +84,5 @@ func refusal(p *problem.Problem) refused {
 			return notThere
 		}
 	}
-	return refused{p.Status, detail{sentence(p)}}
-}
-
-// sentence is a problem in one line, with its fields.
-func sentence(p *problem.Problem) string {
-	lines := make([]string, len(p.Errors))
-	for i, e := range p.Errors {
-		lines[i] = e.Field + " " + e.Message
-		if e.Allowed != "" {
-			lines[i] += " (allowed: " + e.Allowed + ")"
-		}
-	}
-	if len(lines) == 0 {
-		return p.Detail
-	}
-	return p.Detail + ": " + strings.Join(lines, "; ")
+	return refused{p.Status, detail{compat.Sentence(p, compat.Same)}}
 }
