@@ -90,6 +90,8 @@ func TestPrefectCommandLine(t *testing.T) {
 	require.Contains(t, p.cli("flow-run", "logs", expenses), "somebody asks")
 	p.cli("flow-run", "cancel", held)
 	p.await(held, "canceled")
+	p.cli("flow-run", "delete", held)
+	require.NotContains(t, p.cli("flow-run", "ls"), held)
 	require.NoError(t, os.WriteFile(missing, []byte("CLM-1"), 0o600))
 	p.cli("flow-run", "retry", reading)
 	p.await(reading, "succeeded")

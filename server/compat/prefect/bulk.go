@@ -2,9 +2,13 @@ package prefect
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 )
 
 // bulkSetState does to many flow runs what setState does to one.
@@ -61,4 +65,61 @@ func (h *handlers) setOne(ctx context.Context, id string, q *setStateRequest) (*
 		}
 	}
 	return nil, errBusy
+}
+
+// remove takes a flow run away that has ended.
+func (h *handlers) remove(c *gin.Context) error {
+	r, err := h.run(c, notFound)
+	if err != nil {
+		return err
+	}
+	if err := h.engine.Remove(c.Request.Context(), r.x.ID); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	c.Writer.WriteHeaderNow()
+	return nil
+}
+
+var bulkDeleteShape = shapeOf("flow_runs", runFilterKind, "limit", anInt).embedded()
+
+type bulkDeleted struct {
+	Deleted []string `json:"deleted"`
+}
+
+// bulkDelete takes those away of some flow runs that have ended.
+func (h *handlers) bulkDelete(c *gin.Context) error {
+	var q struct {
+		Runs  *runFilter `json:"flow_runs"`
+		Limit *int       `json:"limit"`
+	}
+	if err := read(c.Request, bulkDeleteShape, &q); err != nil {
+		return err
+	}
+	limit := mostBulk
+	if q.Limit != nil {
+		limit = *q.Limit
+	}
+	if limit > mostBulk || limit < 1 {
+		return refused{http.StatusUnprocessableEntity, detail{"Invalid limit: must be between 1 and 50."}}
+	}
+	ctx := c.Request.Context()
+	found, err := h.first(ctx, &selection{Runs: q.Runs}, limit)
+	if err != nil {
+		return err
+	}
+	all := bulkDeleted{[]string{}}
+	for _, w := range found {
+		if _, err = compat.Execution(ctx, h.engine, w.ID); err == nil {
+			err = h.engine.Remove(ctx, w.ID)
+		}
+		e, refused := errors.AsType[*engine.Error](err)
+		switch {
+		case err == nil:
+			all.Deleted = append(all.Deleted, w.ID)
+		case !refused || e.Kind != engine.KindConflict && e.Kind != engine.KindNotFound:
+			return err
+		}
+	}
+	return answer(c, http.StatusOK, all)
 }

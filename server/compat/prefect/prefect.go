@@ -7,8 +7,8 @@
 //	POST   /flow_runs/                            yes   a run that Prefect's own process runs, or a start
 //	GET    /flow_runs/{id}                        yes   an execution
 //	PATCH  /flow_runs/{id}                        yes   name, tags, flow_version, infrastructure_pid, retries; parameters do not change
-//	DELETE /flow_runs/{id}                        no    executions go when their retention is over
-//	POST   /flow_runs/bulk_delete                 no    the same
+//	DELETE /flow_runs/{id}                        yes   one that has ended is removed
+//	POST   /flow_runs/bulk_delete                 yes   the same for up to 50
 //	POST   /flow_runs/filter                      yes   the newest of those that the engine can narrow to
 //	POST   /flow_runs/paginate                    yes   the same, by page
 //	POST   /flow_runs/count                       yes   the same, counted
@@ -90,6 +90,7 @@ type Controller interface {
 	AnswerGate(ctx context.Context, id string, a engine.Answer) (*engine.Execution, error)
 	SettleByHand(ctx context.Context, id, path string, r engine.HandRequest) (*engine.Task, error)
 	Redrive(ctx context.Context, id string, r engine.RedriveRequest) (*engine.Execution, error)
+	Remove(ctx context.Context, id string) error
 }
 
 // Keeper keeps what only Prefect's clients know.
@@ -139,6 +140,8 @@ func New(e Engine) compat.Dialect {
 	at(writes, http.MethodPost, "/flow_runs/:id/resume", h.resume)
 	at(writes, http.MethodPost, "/flow_runs/:id/set_state", h.setState)
 	at(writes, http.MethodPost, "/flow_runs/bulk_set_state", h.bulkSetState)
+	at(writes, http.MethodPost, "/flow_runs/bulk_delete", h.bulkDelete)
+	at(writes, http.MethodDelete, "/flow_runs/:id", h.remove)
 	at(writes, http.MethodPost, "/flow_runs/", h.create)
 	at(reads, http.MethodGet, "/flow_runs/:id", h.get)
 	at(writes, http.MethodPatch, "/flow_runs/:id", h.patch)
@@ -164,9 +167,7 @@ func New(e Engine) compat.Dialect {
 	at(reads, http.MethodGet, "/deployments/name/:flow/:name", h.getDeploymentByName)
 	at(reads, http.MethodPost, "/deployments/filter", h.filterDeployments)
 	at(writes, http.MethodPost, "/deployments/:id/create_flow_run", h.createFromDeployment)
-	const retention, graph, workers = "executions go when their retention is over", "read graphs with GET /v1/executions/{id}/graph", "Redrive's own workers take what is to run"
-	absent(http.MethodDelete, "/flow_runs/:id", retention)
-	absent(http.MethodPost, "/flow_runs/bulk_delete", retention)
+	const graph, workers = "read graphs with GET /v1/executions/{id}/graph", "Redrive's own workers take what is to run"
 	absent(http.MethodPost, "/flow_runs/lateness", "nothing is late here: an execution that waits says why")
 	absent(http.MethodGet, "/flow_runs/:id/graph", graph)
 	absent(http.MethodGet, "/flow_runs/:id/graph-v2", graph)

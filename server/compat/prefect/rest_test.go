@@ -155,7 +155,8 @@ func TestRefusals(t *testing.T) {
 		{"PATCH", "/flow_runs/" + noID, `{"name":"new"}`, `{"detail":"Flow run not found"}`, 404},
 		{"PATCH", "/flow_runs/" + id, `{"parameters":{"a":1}}`, `{"detail":"parameters do not change: rerun the execution with another input, POST /v1/executions/{id}/rerun"}`, 501},
 		{"POST", "/logs/", `[{"name":"n"}]`, wrong + `{"type":"missing","loc":["body",0,"level"],"msg":"Field required","input":{"name":"n"}},{"type":"missing","loc":["body",0,"message"],"msg":"Field required","input":{"name":"n"}},{"type":"missing","loc":["body",0,"timestamp"],"msg":"Field required","input":{"name":"n"}}],"request_body":[{"name":"n"}]}`, 422},
-		{"DELETE", "/flow_runs/" + id, "", `{"detail":"executions go when their retention is over"}`, 501},
+		{"DELETE", "/flow_runs/" + id, "", `{"detail":"execution ` + id + ` is running; it can be removed when it has ended: cancel it first"}`, 409},
+		{"DELETE", "/flow_runs/" + noID, "", `{"detail":"Flow run not found"}`, 404},
 		{"POST", "/flow_runs/lateness", "{}", `{"detail":"nothing is late here: an execution that waits says why"}`, 501},
 	} {
 		r.ask(c.method, c.path, c.body).is(c.code, c.want)
@@ -310,6 +311,23 @@ func TestBulk(t *testing.T) {
 	}
 	require.Equal(t, workflow.ExecutionCanceled, r.status(two))
 	require.Equal(t, 422, r.post("/flow_runs/bulk_set_state", `{"state":{"type":"CANCELLED"},"limit":60}`).code)
+}
+
+func TestDelete(t *testing.T) {
+	r := newRig(t)
+	ended, live, own := r.start("work", `{}`), r.start("work", `{}`), r.run("")
+	for _, id := range []string{ended, own} {
+		r.set(id, `{"type":"CANCELLED"}`)
+	}
+	gone := r.ask("DELETE", "/flow_runs/"+ended, "")
+	require.Equal(t, []any{204, ""}, []any{gone.code, gone.text})
+	r.get("/flow_runs/"+ended).is(404, `{"detail":"Flow run not found"}`)
+	require.Equal(t, 404, r.ask("DELETE", "/flow_runs/"+ended, "").code)
+	require.Equal(t, []any{own}, r.post("/flow_runs/bulk_delete", `{"flow_runs":{"id":{"any_":["`+own+`","`+live+`","`+noID+`"]}}}`).json()["deleted"])
+	require.Equal(t, 200, r.get("/flow_runs/"+live).code)
+	require.Equal(t, 404, r.get("/flow_runs/"+own).code)
+	r.post("/flow_runs/bulk_delete", `{"limit":51}`).is(422, `{"detail":"Invalid limit: must be between 1 and 50."}`)
+	r.post("/flow_runs/bulk_delete", `{"flow_runs":{"name":{"any_":["nobody"]}}}`).is(200, `{"deleted":[]}`)
 }
 
 func TestKeysAreAskedForAndLimited(t *testing.T) {
