@@ -256,7 +256,7 @@ func (m *redriving) within() *workflow.Redrive {
 	}
 	r.From = nil
 	for _, ref := range m.r.From {
-		r.From = append(r.From, m.path+ref)
+		r.From = append(r.From, m.absolute(ref))
 	}
 	if len(r.From) == 0 && (r.Operation == workflow.OperationRetry || r.Operation == workflow.OperationRerun) {
 		r.From = []string{m.path}

@@ -208,6 +208,29 @@ func TestSemantics12ARetryOfAChildReopensItsAncestors(t *testing.T) {
 	}
 }
 
+func TestSemantics12ARedriveOfAChildTakesTasksAroundItAlong(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish(leafOf3)
+	s.run = failing("l2", "beside")
+	top := s.start(`
+name: w
+tasks:
+  - { name: beside, type: noop }
+  - { name: sub, type: workflow, with: { name: leaf } }
+  - { name: after, needs: [beside, sub], type: noop }
+`, `{}`)
+	s.settle()
+	s.ends(top, workflow.ExecutionFailed)
+	s.run = nil
+	leaf := s.child(top, "sub")
+	_, err := s.Plan(s.ctx(), leaf.ID, asked(workflow.OperationRerun, []ask{from("l2", "../nowhere")}))
+	require.ErrorContains(t, err, "nowhere")
+	s.rerun(leaf, from("l2", "../beside"))
+	require.Equal(t, once("l2", "beside", "after"), s.starts)
+	s.ends(top, workflow.ExecutionSucceeded)
+}
+
 func TestSemantics12AChildThatFailsAgainFailsItsAncestorsAgain(t *testing.T) {
 	t.Parallel()
 	s, top, mid, leaf := three(t)

@@ -62,4 +62,34 @@ func TestConductorRerunTakesWhatEndedBadlyAlong(t *testing.T) {
 	w = c.ends(id, "COMPLETED")
 	require.Equal(t, []string{first, second}, []string{w.task("s1").SubWorkflowID, w.task("s2").SubWorkflowID})
 	require.Equal(t, []string{"x work COMPLETED", "y close CANCELED", "y close COMPLETED"}, c.get(second).lines())
+
+	// By the id of the inner one, with another input for that alone.
+	id = c.begin("families", `{}`)
+	children = map[any]conductorTask{}
+	for range 2 {
+		x := c.poll("work")
+		c.complete(x, `{}`)
+		children[x.InputData["n"]] = x
+	}
+	closing = map[string]conductorTask{}
+	for range 2 {
+		y := c.poll("close")
+		closing[y.WorkflowInstanceID] = y
+	}
+	first, second = children[1.0].WorkflowInstanceID, children[2.0].WorkflowInstanceID
+	c.report(closing[first], "FAILED", "")
+	c.ends(id, "FAILED")
+	c.must("POST", "/workflow/"+first+"/rerun", fmt.Sprintf(`{"reRunFromTaskId":%q,"workflowInput":{"n":100},"correlationId":"again"}`, children[1.0].TaskID))
+	x := c.poll("work")
+	require.Equal(t, []any{first, object{"n": 100.0}}, []any{x.WorkflowInstanceID, x.InputData})
+	c.complete(x, `{}`)
+	for range 2 {
+		y := c.poll("close")
+		require.Contains(t, []string{first, second}, y.WorkflowInstanceID, "in place")
+		c.complete(y, `{}`)
+	}
+	w = c.ends(id, "COMPLETED")
+	require.Equal(t, []string{first, second}, []string{w.task("s1").SubWorkflowID, w.task("s2").SubWorkflowID})
+	inner := c.get(first)
+	require.Equal(t, []any{object{"n": 100.0}, "again", "corr"}, []any{inner.Input, inner.CorrelationID, w.CorrelationID})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -167,16 +168,24 @@ func (h *handlers) rerun(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.WorkflowInput == nil && r.CorrelationID == nil { // they are of the one that is asked for
-			if x, path, err = h.around(ctx, x, path); err != nil {
-				return err
-			}
-		}
-		beside, err := h.unwell(ctx, x, path)
+		outer, full, err := h.around(ctx, x, path)
 		if err != nil {
 			return err
 		}
-		r.From = append([]string{path}, beside...)
+		prefix := strings.TrimSuffix(full, path)
+		if r.WorkflowInput == nil && r.CorrelationID == nil {
+			x, path, prefix = outer, full, ""
+		} else if !outer.Status.Ended() { // they are of the one that is asked for, and what is around it goes on by itself
+			outer, full, prefix = x, path, ""
+		}
+		beside, err := h.unwell(ctx, outer, full)
+		if err != nil {
+			return err
+		}
+		r.From = []string{path}
+		for _, ref := range beside {
+			r.From = append(r.From, relative(ref, prefix))
+		}
 		if input := given(q.TaskInput); input != nil {
 			if input, err = h.taskInput(ctx, f, input); err != nil {
 				return err
@@ -190,6 +199,14 @@ func (h *handlers) rerun(c *gin.Context) error {
 		return err
 	}
 	return text(c.Writer, c.Param("id"))
+}
+
+// relative is a ref of an outermost execution as one of the execution at a path in it.
+func relative(ref, prefix string) string {
+	if inside, ok := strings.CutPrefix(ref, prefix); ok {
+		return inside
+	}
+	return strings.Repeat("../", strings.Count(prefix, "/")) + ref
 }
 
 // given is a value of a request; nil for null.
