@@ -13,7 +13,7 @@ import (
 const commandHelp = `{{.HelpName}} - {{.Usage}}
 
 Usage:
-   {{.HelpName}}{{if .VisibleFlags}} [flags]{{end}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}{{if .Description}}
+   {{.HelpName}}{{if .VisibleCommands}} [COMMAND]{{end}}{{if .VisibleFlags}} [flags]{{end}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}{{if .Description}}
 
    {{wrap .Description 3}}{{end}}{{if .VisibleCommands}}
 
