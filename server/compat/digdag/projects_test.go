@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
 )
 
 func names(v any, key string) []string {
@@ -155,9 +157,14 @@ func TestSchedules(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	daily := "timezone: Asia/Tokyo\nschedule: {daily>: 07:30:00}\n+a: {echo>: '${session_date}'}\n"
-	r.push("r1", map[string]string{"w.dig": daily, "v.dig": "schedule: {minutes_interval>: 30}\n+a: {echo>: 1}\n", "u.dig": "+a: {echo>: 1}\n"})
+	r.push("r1", map[string]string{"w.dig": daily, "v.dig": "schedule: {minutes_interval>: 30, skip_on_overtime: true}\n+a: {echo>: 1}\n", "u.dig": "+a: {echo>: 1}\n"})
 	all := r.get("/api/schedules")["schedules"].([]any)
 	require.Len(t, all, 2)
+	native, _, err := r.engine.Schedules(t.Context(), "default", engine.Page{Limit: 10})
+	require.NoError(t, err)
+	for _, s := range native {
+		require.Equal(t, map[string]engine.Overlap{"v": engine.OverlapSkip, "w": engine.OverlapAllow}[s.Name], s.Overlap, s.Name)
+	}
 	s := all[1].(map[string]any)
 	require.Equal(t, "w", s["workflow"].(map[string]any)["name"])
 	session, err := time.Parse(time.RFC3339, s["nextScheduleTime"].(string))

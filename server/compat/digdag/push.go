@@ -181,7 +181,7 @@ func (v *view) schedule(c *gin.Context, project string, workflows []*dig.Workflo
 func scheduleRequest(w *dig.Workflow, from time.Time) (engine.ScheduleRequest, error) {
 	s := w.Schedule
 	r := engine.ScheduleRequest{
-		Workflow: w.Name, Cron: s.Cron, TimeZone: w.TimeZone, Delay: s.Delay.String(), CatchUp: string(engine.CatchUpAll), Overlap: string(engine.OverlapQueue),
+		Workflow: w.Name, Cron: s.Cron, TimeZone: w.TimeZone, Delay: s.Delay.String(), CatchUp: string(engine.CatchUpAll), Overlap: string(engine.OverlapAllow),
 		Input: json.RawMessage("{}"), Labels: map[string]string{labelDig: "push"},
 	}
 	if s.Skip {
