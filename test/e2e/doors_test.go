@@ -150,3 +150,30 @@ func TestEveryDoorMendsWhatAnyOtherStarted(t *testing.T) {
 		}
 	}
 }
+
+// Executions of sub-workflows that were made at run time, which have no published workflow, stand in each door's lists.
+func TestEveryDoorShowsWhatWasMadeAtRunTime(t *testing.T) {
+	d := &street{Fleet: start(t), t: t}
+	d.Publish(`
+name: maker
+tasks:
+  - { name: make, type: transform, with: { jq: '{name: "made", tasks: [{name: "inside", type: "noop"}]}', value: {} } }
+  - { name: run, type: workflow, needs: [make], with: { definition: "${tasks.make.output}" } }
+`)
+	id := d.Start("maker", map[string]any{})
+	require.EqualValues(t, "succeeded", await(t, d.Fleet, id).Status)
+	task, err := d.API.Task(t.Context(), id, "run")
+	require.NoError(t, err)
+	made := d.native(task.Child)
+	number := strconv.FormatInt(made.Number, 10)
+	for _, c := range []struct{ method, path, body, names string }{
+		{"POST", "/executions/list", `{}`, made.ID}, {"POST", "/executions/get", `{"id":"` + made.ID + `"}`, "inside"},
+		{"GET", "/api/attempts?include_retried=true", "", `"id":"` + number + `"`}, {"GET", "/api/attempts/" + number, "", `"made"`},
+		{"GET", "/api/attempts/" + number + "/tasks", "", "inside"}, {"GET", "/api/logs/" + number + "/files", "", "files"},
+		{"POST", "/api/flow_runs/filter", `{}`, made.ID}, {"GET", "/api/flow_runs/" + made.ID, "", `"made-` + number + `"`},
+		{"GET", "/api/workflow/search", "", made.ID}, {"GET", "/api/workflow/" + made.ID, "", "inside"},
+		{"POST", "/api/v1/projects/default/workflows/executions/list", `{}`, id}, {"GET", "/api/v1/projects/default/workflows/executions/" + made.ID, "", "inside"},
+	} {
+		require.Contains(t, d.ask(200, c.method, c.path, c.body), c.names, c.path)
+	}
+}

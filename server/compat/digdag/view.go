@@ -147,6 +147,9 @@ func (v *view) open(project, name string, version int) (*opened, error) {
 	if o, ok := v.opened.Get(key); ok {
 		return o, nil
 	}
+	if version == 0 { // a sub-workflow that was made at run time has none
+		return v.openVersion(&engine.Workflow{Project: project, Name: name})
+	}
 	w, err := v.engine.Workflow(v.ctx, project, name, version)
 	if err != nil {
 		return nil, err

@@ -78,21 +78,18 @@ func (h *handlers) wire(ctx context.Context, x engine.Execution) (execution, err
 
 // wireAll reads each definition once.
 func (h *handlers) wireAll(ctx context.Context, found []engine.Execution) ([]execution, error) {
-	type version struct {
-		project, name string
-		number        int
-	}
-	begins := map[version][]block{}
+	type definition struct{ project, hash string }
+	begins := map[definition][]block{}
 	all := make([]execution, 0, len(found))
 	for i := range found {
 		x := &found[i]
-		v := version{x.Project, x.Workflow, x.Version}
-		if _, read := begins[v]; !read {
-			w, err := h.engine.Workflow(ctx, v.project, v.name, v.number)
+		of := definition{x.Project, x.DefinitionHash}
+		if _, read := begins[of]; !read {
+			d, err := h.engine.ExecutionDefinition(ctx, x)
 			if err != nil {
 				return nil, err
 			}
-			if begins[v], err = beginning(w.Definition); err != nil {
+			if begins[of], err = beginning(d.Tasks); err != nil {
 				return nil, err
 			}
 		}
@@ -100,7 +97,7 @@ func (h *handlers) wireAll(ctx context.Context, found []engine.Execution) ([]exe
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, wireExecution(x, chain, begins[v][0]))
+		all = append(all, wireExecution(x, chain, begins[of][0]))
 	}
 	return all, nil
 }

@@ -51,25 +51,25 @@ func newFake() *fake {
 	at := func(minutes int) *time.Time { t := epoch.Add(time.Duration(minutes) * time.Minute); return &t }
 	return &fake{all: []engine.Execution{
 		{
-			ID: idFailed, Number: 1, Project: "default", Workflow: "claims", Version: 2, Status: workflow.ExecutionFailed, Root: idFailed,
+			ID: idFailed, Number: 1, Project: "default", Workflow: "claims", Version: 2, DefinitionHash: "claims-2", Status: workflow.ExecutionFailed, Root: idFailed,
 			Input: json.RawMessage(`{"claim":"CLM-1","n":12345678901234567890}`), CreatedAt: *at(0), StartedAt: at(0), EndedAt: at(2),
 			Error:    &workflow.Error{Code: "http_500", Message: "the portal said no"},
 			Metadata: map[string]string{"team": "billing"},
 			Labels:   map[string]string{"kaizen.batch": "june", "kaizen.login": "portal", "kaizen.name": "first <claim>", "kaizen.test": "true", "tier": "gold"},
 		},
 		{
-			ID: idRunning, Number: 2, Project: "default", Workflow: "claims", Version: 2, Status: workflow.ExecutionRunning, Root: idFailed,
+			ID: idRunning, Number: 2, Project: "default", Workflow: "claims", Version: 2, DefinitionHash: "claims-2", Status: workflow.ExecutionRunning, Root: idFailed,
 			Origin: &engine.Origin{Execution: idFailed, Relation: engine.RelationRerun}, Input: json.RawMessage(`{"claim":"CLM-2"}`),
 			CreatedAt: *at(3), StartedAt: at(3), Labels: map[string]string{"kaizen.batch": "june", "tier": "silver"},
 		},
 		{
-			ID: idCompleted, Number: 3, Project: "default", Workflow: "claims", Version: 1, Status: workflow.ExecutionSucceeded, Root: idCompleted,
+			ID: idCompleted, Number: 3, Project: "default", Workflow: "claims", Version: 1, DefinitionHash: "claims-1", Status: workflow.ExecutionSucceeded, Root: idCompleted,
 			Input: json.RawMessage(`{}`), Output: json.RawMessage(`{"ok":true}`), CreatedAt: *at(4), StartedAt: at(4), EndedAt: at(5),
 			Labels: map[string]string{"kaizen.batch": "june", "kaizen.login": "portal"},
 		},
-		{ID: idQueued, Number: 4, Project: "default", Workflow: "fanned", Version: 1, Status: workflow.ExecutionQueued, Root: idQueued, CreatedAt: *at(6)},
-		{ID: idPaused, Number: 5, Project: "default", Workflow: "fanned", Version: 1, Status: workflow.ExecutionPaused, Root: idPaused, CreatedAt: *at(7), StartedAt: at(7)},
-		{ID: idElsewhere, Number: 6, Project: "other", Workflow: "claims", Version: 1, Status: workflow.ExecutionFailed, Root: idElsewhere, CreatedAt: *at(8)},
+		{ID: idQueued, Number: 4, Project: "default", Workflow: "fanned", Version: 1, DefinitionHash: "fanned-1", Status: workflow.ExecutionQueued, Root: idQueued, CreatedAt: *at(6)},
+		{ID: idPaused, Number: 5, Project: "default", Workflow: "fanned", Version: 1, DefinitionHash: "fanned-1", Status: workflow.ExecutionPaused, Root: idPaused, CreatedAt: *at(7), StartedAt: at(7)},
+		{ID: idElsewhere, Number: 6, Project: "other", Workflow: "claims", Version: 1, DefinitionHash: "claims-1", Status: workflow.ExecutionFailed, Root: idElsewhere, CreatedAt: *at(8)},
 	}}
 }
 
@@ -136,6 +136,15 @@ func (f *fake) Workflow(_ context.Context, project, name string, version int) (*
 		return nil, engine.NotFound("workflow", name)
 	}
 	return &engine.Workflow{Project: project, Name: name, Version: max(version, 7), Definition: json.RawMessage(`{"tasks":` + tasks + `}`)}, nil
+}
+
+func (f *fake) ExecutionDefinition(ctx context.Context, x *engine.Execution) (*workflow.Definition, error) {
+	w, err := f.Workflow(ctx, x.Project, x.Workflow, x.Version)
+	if err != nil {
+		return nil, err
+	}
+	var d workflow.Definition
+	return &d, json.Unmarshal(w.Definition, &d)
 }
 
 func (f *fake) Start(_ context.Context, project string, r engine.StartRequest) (*engine.Execution, bool, error) {

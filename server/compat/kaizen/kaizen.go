@@ -25,6 +25,7 @@ import (
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/workflow"
 )
 
 // Name is the dialect's name.
@@ -36,6 +37,7 @@ type Engine interface {
 	Execution(ctx context.Context, id string) (*engine.Execution, error)
 	Executions(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error)
 	Watch(ctx context.Context, id, after string) (events []engine.Event, ended bool, err error)
+	ExecutionDefinition(ctx context.Context, x *engine.Execution) (*workflow.Definition, error)
 	Workflow(ctx context.Context, project, name string, version int) (*engine.Workflow, error)
 	Chain(ctx context.Context, x *engine.Execution) (engine.Chain, error)
 	Redrive(ctx context.Context, id string, r engine.RedriveRequest) (*engine.Execution, error)

@@ -113,20 +113,10 @@ func (q *listRequest) matches(x *engine.Execution) bool {
 	})
 }
 
-// beginning reads the tasks that a workflow begins with, in the order of its definition.
-func beginning(definition json.RawMessage) ([]block, error) {
-	var d struct {
-		Tasks []struct {
-			Name  string   `json:"name"`
-			Type  string   `json:"type"`
-			Needs []string `json:"needs"`
-		} `json:"tasks"`
-	}
-	if err := json.Unmarshal(definition, &d); err != nil {
-		return nil, fmt.Errorf("kaizen: reading a definition: %w", err)
-	}
+// beginning are the tasks that a workflow begins with, in the order of its definition.
+func beginning(tasks []workflow.Task) ([]block, error) {
 	var blocks []block
-	for i, t := range d.Tasks {
+	for i, t := range tasks {
 		if len(t.Needs) == 0 {
 			blocks = append(blocks, block{
 				ID: t.Name, Name: t.Name, BlockReferenceID: t.Name, Type: t.Type,

@@ -2,7 +2,9 @@ package kaizen
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/redrive/redrive/server/auth"
 	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/problem"
+	"github.com/redrive/redrive/workflow"
 )
 
 const (
@@ -75,7 +78,11 @@ func (h *handlers) start(c *gin.Context) (*engine.Execution, time.Duration, erro
 		if err != nil {
 			return nil, 0, err
 		}
-		blocks, err := beginning(w.Definition)
+		var d workflow.Definition
+		if err := json.Unmarshal(w.Definition, &d); err != nil {
+			return nil, 0, fmt.Errorf("kaizen: reading a definition: %w", err)
+		}
+		blocks, err := beginning(d.Tasks)
 		if err != nil {
 			return nil, 0, err
 		}
