@@ -26,7 +26,7 @@ type board struct {
 	index         map[string]*boardRow
 	size          func(ref string) int
 	asks          func(ref string) string // how to answer a task that waits; "" where it waits for nobody
-	drawn         int // lines of the last drawing
+	drawn         int                     // lines of the last drawing
 }
 
 type boardRow struct {

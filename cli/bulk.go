@@ -200,7 +200,10 @@ func (s *session) printBulk(b client.Bulk) error {
 func paceText(b client.Bulk) string {
 	parts := []string{fmt.Sprintf("%d in flight", b.MaxInFlight)}
 	if b.Rate > 0 {
-		parts = append(parts, strconv.FormatFloat(b.Rate, 'g', -1, 64)+"/s")
+		parts = append(parts, strconv.FormatFloat(b.Rate, 'g', 4, 64)+"/s")
+	}
+	if d, err := time.ParseDuration(b.Jitter); err == nil && d > 0 {
+		parts = append(parts, "jitter of "+b.Jitter)
 	}
 	if b.Canary > 0 {
 		parts = append(parts, fmt.Sprintf("canary of %d", b.Canary))

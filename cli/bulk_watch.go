@@ -116,9 +116,15 @@ func (s *session) bulkOutcome(b client.Bulk) error {
 		if b.InFlight > 0 {
 			fmt.Fprintf(s.err, "In flight still: %s. Watch them: redrive bulk watch %s\n", grouped(b.InFlight), b.ID)
 		}
-		fmt.Fprintf(s.err, "It is held. Look: redrive bulk report %s --outcome failed\nThen: redrive bulk continue %s, or redrive bulk abort %s\n", b.ID, b.ID, b.ID)
-	} else if b.Failed+b.Skipped > 0 {
+		if b.Failed > 0 {
+			fmt.Fprintf(s.err, "It is held. Look: redrive bulk report %s --outcome failed\nThen: redrive bulk continue %s, or redrive bulk abort %s\n", b.ID, b.ID, b.ID)
+		} else {
+			fmt.Fprintf(s.err, "It is held. Go on: redrive bulk continue %s, or redrive bulk abort %s\n", b.ID, b.ID)
+		}
+	} else if b.Failed > 0 {
 		fmt.Fprintf(s.err, "Look: redrive bulk report %s --outcome failed\n", b.ID)
+	} else if b.Skipped > 0 {
+		fmt.Fprintf(s.err, "Look: redrive bulk report %s --outcome skipped\n", b.ID)
 	}
 	if left == 0 {
 		return nil

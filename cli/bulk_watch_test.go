@@ -148,7 +148,12 @@ func TestAWatchOfAHeldOperationEndsWhenNothingMoves(t *testing.T) {
 		require.Contains(t, out, "held")
 		require.InDelta(t, 18, took.Seconds(), 1, "10 s after something moved")
 		require.Contains(t, told, "In flight still: 2. Watch them: redrive bulk watch b1\n")
-		require.Contains(t, told, "Then: redrive bulk continue b1, or redrive bulk abort b1\n")
+		require.Contains(t, told, "It is held. Go on: redrive bulk continue b1, or redrive bulk abort b1\n", "nothing failed that is worth a look")
+
+		skipped := bulkIn(client.BulkCompleted, 0, 2)
+		skipped.Skipped = 1
+		_, _, told, _ = watched(t.Context(), t, skipped, nil)
+		require.Equal(t, "completed  3/3  done 2  failed 0  skipped 1\nLook: redrive bulk report b1 --outcome skipped\n", told)
 
 		_, _, told, took = watched(t.Context(), t, bulkIn(client.BulkHeld, 0, 1), nil)
 		require.Zero(t, took, "nothing is in flight")
