@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,6 +77,22 @@ func TestConductorLimitsOfATask(t *testing.T) {
 	c.must("PUT", "/metadata/taskdefs", `{"name":"mail"}`) // without a limit
 	c.complete(c.poll("mail"), `{}`)
 	c.complete(c.poll("mail"), `{}`)
+}
+
+// TestConductorShowsWhatATaskWillBeGiven before a worker has it.
+func TestConductorShowsWhatATaskWillBeGiven(t *testing.T) {
+	f := start(t)
+	c := conductor{t, f}
+	c.defines("Two", `{"name":"one","taskReferenceName":"a","type":"SIMPLE","inputParameters":{"n":"${workflow.input.n}"}},{"name":"two","taskReferenceName":"b","type":"SIMPLE","inputParameters":{"m":"${a.output.m}","x":1}}`)
+	id := c.begin("Two", `{"n":7}`)
+	require.Equal(t, object{"n": 7.0}, c.awaitTask(id, "a", "SCHEDULED").task("a").InputData)
+	c.complete(c.poll("one"), `{"m":[1]}`)
+	w := c.awaitTask(id, "b", "SCHEDULED")
+	require.Equal(t, object{"m": []any{1.0}, "x": 1.0}, w.task("b").InputData)
+	c.must("POST", "/workflow/"+id+"/rerun", fmt.Sprintf(`{"reRunFromTaskId":%q,"taskInput":{"m":"mine"}}`, w.task("b").TaskID))
+	w = c.awaitTask(id, "b", "SCHEDULED")
+	require.Equal(t, object{"m": "mine"}, w.task("b").InputData)
+	require.Equal(t, object{"m": "mine"}, c.poll("two").InputData)
 }
 
 func TestConductorSignals(t *testing.T) {

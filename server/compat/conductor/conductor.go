@@ -71,6 +71,7 @@ type Executions interface {
 	Executions(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error)
 	Tasks(ctx context.Context, id string, page engine.Page) ([]engine.Task, string, error)
 	Task(ctx context.Context, id, ref string) (*engine.Task, error)
+	UpcomingInput(ctx context.Context, f engine.Fence) (json.RawMessage, error)
 	Attempts(ctx context.Context, id, ref string, page engine.Page) ([]engine.Attempt, string, error)
 	Redrives(ctx context.Context, id string, page engine.Page) ([]engine.Redriven, string, error)
 	Watch(ctx context.Context, id, after string) (events []engine.Event, ended bool, err error)

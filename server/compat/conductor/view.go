@@ -124,6 +124,15 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 			return nil, err
 		}
 	}
+	if t.Status == workflow.TaskQueued && t.Input == nil && n.Type == "SIMPLE" { // natively it is told what it is given when a worker has it
+		input, err := h.engine.UpcomingInput(ctx, engine.Fence{Execution: x.ID, Ref: t.Ref, Attempt: t.Attempt})
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		if last := &attempts[len(attempts)-1]; last.Input == nil {
+			last.Input = input
+		}
+	}
 	order := 2 * len(all) // what stands behind it comes between the two
 	for i, a := range attempts {
 		w := wireTask(x, k, n, t, a)
