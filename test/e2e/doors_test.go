@@ -176,4 +176,10 @@ tasks:
 	} {
 		require.Contains(t, d.ask(200, c.method, c.path, c.body), c.names, c.path)
 	}
+	flow := d.field(d.ask(200, "GET", "/api/flow_runs/"+made.ID, ""), "flow_id")
+	for path, body := range map[string]string{"/api/flows/filter": `{"flows":{"id":{"any_":["` + flow + `"]}}}`, "/api/flow_runs/filter": `{"flows":{"id":{"any_":["` + flow + `"]}}}`} {
+		require.Len(t, decode[[]any](t, d.ask(200, "POST", path, body)), 1, "Prefect's command line looks up the flow of each flow run")
+	}
+	require.Contains(t, d.ask(200, "GET", "/api/flows/"+flow, ""), flow)
+	require.Len(t, decode[[]any](t, d.ask(200, "POST", "/api/flows/filter", `{}`)), 1)
 }

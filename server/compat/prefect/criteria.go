@@ -306,6 +306,11 @@ func (f *flowFilter) matches(id, name string, deployment *string) bool {
 	return both(f.Operator, tests)
 }
 
+// names reports whether a flow is asked for by its id.
+func (f *flowFilter) names(id string) bool {
+	return f != nil && f.ID != nil && f.ID.Any != nil && slices.Contains(*f.ID.Any, id)
+}
+
 type deploymentFilter struct {
 	Operator string     `json:"operator"`
 	ID       *criterion `json:"id"`

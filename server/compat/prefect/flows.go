@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -62,6 +63,12 @@ func (k known) flow() flow {
 // mostFlows is how many workflows of a project are looked at.
 const mostFlows = 10_000
 
+// unpublished is the flow of what was made at run time. It stands in no list, and is there for those who ask for it by
+// its id: clients look up the flow of each flow run.
+func unpublished(project string) known {
+	return known{Workflow: &engine.Workflow{Project: project, CreatedAt: time.Unix(0, 0).UTC()}, flowName: "(made at run time)"}
+}
+
 // known answers the workflows of the caller's project that are wanted.
 func (h *handlers) known(ctx context.Context, wanted func(known) bool) ([]known, error) {
 	var all []known
@@ -102,6 +109,9 @@ func (h *handlers) getFlow(c *gin.Context) error {
 	if !ok {
 		return notThere
 	}
+	if u := unpublished(compat.Project(c.Request.Context())); u.flow().ID == id {
+		return answer(c, http.StatusOK, u.flow())
+	}
 	k, err := h.one(c.Request.Context(), noFlow, func(k known) bool { return flowID(k.Project, k.Name) == id })
 	if err != nil {
 		return err
@@ -141,6 +151,9 @@ func (h *handlers) flows(c *gin.Context) ([]known, *selection, error) {
 	all, err := h.known(c.Request.Context(), func(k known) bool {
 		return q.Flows.matches(flowID(k.Project, k.Name), k.flowName, k.deployment) && q.Deployments.matches(k.deployment)
 	})
+	if u := unpublished(compat.Project(c.Request.Context())); q.Flows.names(u.flow().ID) && q.Flows.matches(u.flow().ID, u.flowName, nil) && q.Deployments.matches(nil) {
+		all = append(all, u)
+	}
 	slices.SortStableFunc(all, func(a, b known) int {
 		switch q.Sort {
 		case "CREATED_DESC", "UPDATED_DESC":

@@ -83,8 +83,16 @@ func (h *handlers) get(c *gin.Context) error {
 	return answer(c, http.StatusOK, r.wire(time.Now()))
 }
 
+// flow is the id of the flow that it is a run of.
+func (r *run) flow() string {
+	if r.x.Version == 0 { // a sub-workflow that was made at run time
+		return flowID(r.x.Project, "")
+	}
+	return flowID(r.x.Project, r.x.Workflow)
+}
+
 func (r *run) deployment() *string {
-	if r.driven() {
+	if r.driven() || r.x.Version == 0 {
 		return nil
 	}
 	id := deploymentID(r.x.Project, r.x.Workflow)
@@ -153,9 +161,9 @@ func (r *run) flowVersion() *string {
 func (r *run) wire(now time.Time) flowRun {
 	x, s := r.x, r.state()
 	w := flowRun{
-		ID: x.ID, Created: momentOf(&x.CreatedAt), Updated: momentOf(&x.CreatedAt), Name: r.name(), FlowID: flowID(x.Project, x.Workflow),
+		ID: x.ID, Created: momentOf(&x.CreatedAt), Updated: momentOf(&x.CreatedAt), Name: r.name(), FlowID: r.flow(),
 		DeploymentID: r.deployment(), FlowVersion: r.flowVersion(), Parameters: parameters(x.Input), IdempotencyKey: r.about.IdempotencyKey,
-		EmpiricalPolicy: r.policy(), Tags: r.tags(), Labels: map[string]any{"prefect.flow.id": flowID(x.Project, x.Workflow)},
+		EmpiricalPolicy: r.policy(), Tags: r.tags(), Labels: map[string]any{"prefect.flow.id": r.flow()},
 		ParentTaskRunID: r.parentTaskRun(), RunCount: r.count(), ExpectedStartTime: momentOf(r.expected()),
 		StartTime: momentOf(r.started()), EndTime: momentOf(x.EndedAt), InfrastructurePID: r.about.InfrastructurePID, JobVariables: map[string]any{},
 	}

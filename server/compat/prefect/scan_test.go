@@ -33,7 +33,7 @@ func (c *crowd) add(n int, name string, status workflow.ExecutionStatus) {
 		i := len(c.all)
 		at := dawn.Add(time.Duration(i) * time.Minute)
 		ms := at.UnixMilli()
-		x := engine.Execution{ID: fmt.Sprintf("%08x-%04x-7000-8000-%012d", ms>>16, ms&0xffff, i), Project: "default", Workflow: name, Status: status, CreatedAt: at}
+		x := engine.Execution{ID: fmt.Sprintf("%08x-%04x-7000-8000-%012d", ms>>16, ms&0xffff, i), Project: "default", Workflow: name, Version: 1, Status: status, CreatedAt: at}
 		if status.Ended() {
 			x.StartedAt, x.EndedAt = &at, &at
 		}
