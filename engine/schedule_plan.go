@@ -189,7 +189,7 @@ func (s *schedule) planTicks(now time.Time) bool {
 		if s.missed(tick, now) {
 			switch s.spec.CatchUp {
 			case CatchUpAll:
-				if len(s.state.Running)+len(s.state.Waiting) == 0 {
+				if !s.busy() {
 					s.fire(tick, nil)
 				}
 				return s.state.Firing != nil
@@ -377,7 +377,7 @@ func (s *schedule) look(now time.Time) time.Time {
 		return time.Time{}
 	}
 	due := s.due(tick)
-	if !due.After(now) && len(s.state.Running)+len(s.state.Waiting) > 0 {
+	if !due.After(now) && s.busy() {
 		return now.Add(scheduleLook)
 	}
 	return due

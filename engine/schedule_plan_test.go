@@ -250,6 +250,28 @@ func TestAFullQueueLosesNothingThatIsCaughtUp(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(p.started, time.Time.Compare))
 }
 
+// TestMissedTicksRunSideBySide: where executions last longer than the interval, a gap is made up for, and one that does not end is in nobody's way.
+func TestMissedTicksRunSideBySide(t *testing.T) {
+	p := newPlayer(t, ScheduleSpec{Cron: "* * * * *", CatchUp: CatchUpAll, Overlap: OverlapAllow})
+	const lasts = 10
+	for minute := range 60 {
+		now := noon.Add(time.Duration(minute) * time.Minute)
+		for i, tick := range p.started {
+			if i > 0 && now.Sub(p.at[tick.UTC()]) >= lasts*time.Minute { // the first one waits for an approval
+				delete(p.running, fmt.Sprint(i))
+			}
+		}
+		if minute < 20 || minute > 24 { // nobody looks for some minutes
+			p.look(t, now)
+			require.Len(t, p.started, minute, "every tick has started by its time")
+		}
+	}
+
+	p.look(t, noon.Add(24*time.Hour))
+	require.Len(t, p.running, maxTogether, "no more than that run at once")
+	require.True(t, slices.IsSortedFunc(p.started, time.Time.Compare))
+}
+
 func TestJitterIsTheSameAndKeepsTheOrder(t *testing.T) {
 	p := newPlayer(t, ScheduleSpec{Cron: "*/5 * * * *", Jitter: workflow.Duration(time.Hour)})
 	other := newPlayer(t, ScheduleSpec{Cron: "*/5 * * * *", Jitter: workflow.Duration(time.Hour)})
