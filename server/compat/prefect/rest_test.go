@@ -115,6 +115,7 @@ func TestRefusals(t *testing.T) {
 	r := newRig(t)
 	id := r.start("work", `{}`)
 	const wrong = `{"exception_message":"Invalid request received.","exception_detail":[`
+	const tooFar = `{"detail":"only the first 50000 flow runs can be paged through: narrow by flows, deployments, state types or times"}`
 	types := `'SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED' or 'CANCELLING'`
 	for _, c := range []struct {
 		method, path, body, want string
@@ -135,6 +136,9 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/flow_runs/filter", `{"flow_runs":{"bogus":1}}`, wrong + `{"type":"extra_forbidden","loc":["body","flow_runs","bogus"],"msg":"Extra inputs are not permitted","input":1}],"request_body":{"flow_runs":{"bogus":1}}}`, 422},
 		{"POST", "/flow_runs/filter", `{"flow_runs":{"state":{"type":{"any_":["NOPE"]}}}}`, wrong + `{"type":"enum","loc":["body","flow_runs","state","type","any_",0],"msg":"Input should be ` + types + `","input":"NOPE","ctx":{"expected":"` + types + `"}}],"request_body":{"flow_runs":{"state":{"type":{"any_":["NOPE"]}}}}}`, 422},
 		{"POST", "/flow_runs/paginate", `{"limit":1,"page":0}`, wrong + `{"type":"greater_than_equal","loc":["body","page"],"msg":"Input should be greater than or equal to 1","input":0,"ctx":{"ge":1}}],"request_body":{"limit":1,"page":0}}`, 422},
+		{"POST", "/flow_runs/paginate", `{"limit":200,"page":999999999999999999}`, tooFar, 422},
+		{"POST", "/flow_runs/filter", `{"limit":1,"offset":50001}`, tooFar, 422},
+		{"POST", "/flow_runs/filter", `{"limit":1,"offset":50000}`, `[]`, 200},
 		{"POST", "/flow_runs/filter", `{"task_runs":{"id":{"any_":[]}}}`, `{"detail":"flow runs cannot be narrowed by task_runs here: use flows, flow_runs and deployments"}`, 501},
 		{"POST", "/flow_runs/", `{}`, wrong + `{"type":"missing","loc":["body","flow_id"],"msg":"Field required","input":{}}],"request_body":{}}`, 422},
 		{"POST", "/flow_runs/", `{"flow_id":"` + noID + `"}`, `{"detail":"Data integrity conflict. This usually means a unique or foreign key constraint was violated. See server logs for details."}`, 409},

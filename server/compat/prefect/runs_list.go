@@ -108,10 +108,16 @@ func asked(c *gin.Context, s *shape) (*selection, error) {
 	if err := read(c.Request, s, &q); err != nil {
 		return nil, err
 	}
-	if q.Page != nil {
-		q.Offset = (*q.Page - 1) * q.limit()
+	if err := q.check(); err != nil {
+		return nil, err
 	}
-	return &q, q.check()
+	if q.Page != nil {
+		q.Offset = min(*q.Page-1, scanned+1) * q.limit()
+	}
+	if q.Offset > scanned {
+		return nil, errTooFar
+	}
+	return &q, nil
 }
 
 func cut(all []flowRun, offset, limit int) []flowRun {

@@ -2,6 +2,7 @@ package prefect
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -20,6 +21,8 @@ const (
 )
 
 var errTooMany = refused{http.StatusUnprocessableEntity, detail{"more flow runs would have to be looked at than one request may: narrow by flows, deployments, state types or times"}}
+
+var errTooFar = refused{http.StatusUnprocessableEntity, detail{fmt.Sprintf("only the first %d flow runs can be paged through: narrow by flows, deployments, state types or times", scanned)}}
 
 // all goes through all flow runs that are wanted, or answers that those would be too many to look at.
 func (h *handlers) all(ctx context.Context, q *selection, do func(w flowRun)) error {
