@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/redrive/redrive/workflow"
 )
@@ -30,7 +31,7 @@ func (e *Engine) UpcomingInput(ctx context.Context, f Fence) (json.RawMessage, e
 		return nil, nil
 	}
 	scope, _, err := e.look(ctx, f.Execution, d, p, sight{at: at, reads: at.InputReads})
-	if e.tooLarge(err) != nil {
+	if errors.Is(err, ErrTooLarge) { // it fails with that when it is handed out, as with what is below
 		return nil, nil
 	}
 	if err != nil {
@@ -48,7 +49,7 @@ func (e *Engine) UpcomingInput(ctx context.Context, f Fence) (json.RawMessage, e
 		input, bad = at.Given(scope, false, given)
 	}
 	if bad != nil {
-		return nil, nil // it fails with that when it is handed out
+		input = nil
 	}
 	return input, nil
 }
