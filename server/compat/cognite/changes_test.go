@@ -134,7 +134,8 @@ func TestTriggers(t *testing.T) {
 	require.Equal(t, []any{"each minute", "w", "1", "success", nil}, []any{fire["externalId"], fire["workflowExternalId"], fire["workflowVersion"], fire["status"], fire["reasonForFailure"]})
 	x := r.ends(fire["workflowExecutionId"].(string), "COMPLETED")
 	require.Equal(t, []any{map[string]any{"k": "v"}, map[string]any{"a": 1.0, "version": "1"}}, []any{x["metadata"], x["input"]})
-	require.Equal(t, []int{0, 1}, r.counts("old", "new"))
+	require.Zero(t, r.count("old"))
+	require.Positive(t, r.count("new"), "a minute may have gone by since: there may be another tick")
 
 	r.must(200, "POST", "/workflows/versions/delete", `{"items":[{"workflowExternalId":"w","version":"1"}]}`)
 	require.Equal(t, true, r.must(200, "GET", "/workflows/triggers", "").item()["isPaused"])
@@ -155,10 +156,12 @@ func TestRunsOfATriggerGoOnSideBySide(t *testing.T) {
 	for n := range 2 {
 		r.later(time.Minute)
 		require.Eventually(t, func() bool {
-			return len(r.must(200, "GET", "/workflows/triggers/t/history", "").json()["items"].([]any)) == n+1
+			return len(r.must(200, "GET", "/workflows/triggers/t/history", "").json()["items"].([]any)) > n
 		}, time.Minute, 20*time.Millisecond)
 	}
-	r.listed(2, `{"status":["RUNNING"]}`)
+	require.Eventually(t, func() bool {
+		return len(r.must(200, "POST", "/workflows/executions/list", `{"filter":{"status":["RUNNING"]}}`).json()["items"].([]any)) >= 2
+	}, time.Minute, 20*time.Millisecond, "a minute may go by meanwhile: there may be another tick")
 	for range 2 {
 		r.release <- struct{}{}
 	}
