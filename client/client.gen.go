@@ -3604,7 +3604,7 @@ type ClientInterface interface {
 
 	// HeartbeatRemoteWithBody Extend the lease of a run
 	//
-	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3613,7 +3613,7 @@ type ClientInterface interface {
 
 	// HeartbeatRemote Extend the lease of a run
 	//
-	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5275,7 +5275,7 @@ func (c *Transport) FailRemote(ctx context.Context, execution RemoteExecution, r
 
 // HeartbeatRemoteWithBody Extend the lease of a run
 //
-// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5294,7 +5294,7 @@ func (c *Transport) HeartbeatRemoteWithBody(ctx context.Context, execution Remot
 
 // HeartbeatRemote Extend the lease of a run
 //
-// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10529,7 +10529,7 @@ type ClientWithResponsesInterface interface {
 
 	// HeartbeatRemoteWithBodyWithResponse Extend the lease of a run
 	//
-	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10538,7 +10538,7 @@ type ClientWithResponsesInterface interface {
 
 	// HeartbeatRemoteWithResponse Extend the lease of a run
 	//
-	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+	// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15312,7 +15312,7 @@ func (c *ClientWithResponses) FailRemoteWithResponse(ctx context.Context, execut
 
 // HeartbeatRemoteWithBodyWithResponse Extend the lease of a run
 //
-// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15327,7 +15327,7 @@ func (c *ClientWithResponses) HeartbeatRemoteWithBodyWithResponse(ctx context.Co
 
 // HeartbeatRemoteWithResponse Extend the lease of a run
 //
-// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
+// Send it three times per lease. `progress` is kept and shown with the attempt in place of what was sent before, also when that fails; one that is too large answers 422, with the lease extended all the same. `canceled` says that the result is not wanted any more; 409 `stale`, that the run is over. The lease never outlasts the attempt's deadline, at which it is timed out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -51,6 +51,7 @@ type fake struct {
 	auditedOf  []string
 	auditErr   error
 	last       any // the last request that came through
+	beats      int // of remote workers
 }
 
 const (
@@ -427,11 +428,15 @@ func (f *fake) GiveBack(_ context.Context, runs []engine.RemoteRun) {
 func (f *fake) RemoteProgress(_ context.Context, id, ref, token string, progress json.RawMessage) error {
 	defer f.lock()()
 	f.last = progress
+	if token == "large" {
+		return engine.Invalid("request_invalid", "the progress cannot be kept")
+	}
 	return f.report(id, ref, token)
 }
 
 func (f *fake) RemoteHeartbeat(_ context.Context, id, ref, token string) (engine.Beat, error) {
 	defer f.lock()()
+	f.beats++
 	return engine.Beat{Canceled: token == "canceled", Lease: 30 * time.Second}, f.report(id, ref, token)
 }
 

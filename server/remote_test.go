@@ -42,6 +42,19 @@ func TestReportsReachTheEngine(t *testing.T) {
 	require.JSONEq(t, `{"status":"retrying","error":{"code":"c","message":"m","retryable":false}}`, w.Body.String())
 }
 
+// TestProgressCostsNoLease: what cannot be kept is said once the lease is extended, and a run that was canceled is told so whatever it gives.
+func TestProgressCostsNoLease(t *testing.T) {
+	r := newRig(t)
+	path := "/v1/remote/" + idDefault + "/a/heartbeat"
+	w := r.do(call{method: "POST", path: path, key: "rdr_write", body: `{"token":"large","progress":{"rows":1}}`})
+	require.Equal(t, http.StatusUnprocessableEntity, w.Code, w.Body.String())
+	require.Equal(t, json.RawMessage(`{"rows":1}`), r.fake.seen())
+	require.Equal(t, 1, r.fake.beats)
+	w = r.do(call{method: "POST", path: path, key: "rdr_write", body: `{"token":"canceled","progress":{"rows":2}}`})
+	require.JSONEq(t, `{"canceled":true,"lease":"30s"}`, w.Body.String())
+	require.Equal(t, json.RawMessage(`{"rows":1}`), r.fake.seen(), "nobody wants it any more")
+}
+
 func TestLinesReachTheLog(t *testing.T) {
 	r := newRig(t)
 	long := time.Now().Add(-48 * time.Hour).Format(time.RFC3339)

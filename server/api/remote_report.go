@@ -13,16 +13,17 @@ import (
 // POST /v1/remote/{execution}/{ref}/fail
 // POST /v1/remote/{execution}/{ref}/log
 
-// HeartbeatRemote keeps what a run has given so far, and extends its lease.
+// HeartbeatRemote extends the lease of a run, and keeps what it has given so far: in this order, so that progress
+// which cannot be kept costs no run its lease.
 func (h remote) HeartbeatRemote(ctx context.Context, r HeartbeatRemoteRequestObject) (HeartbeatRemoteResponseObject, error) {
-	if len(r.Body.Progress) > 0 {
-		if err := h.engine.RemoteProgress(ctx, r.Execution, r.Ref, r.Body.Token, r.Body.Progress); err != nil {
-			return nil, err
-		}
-	}
 	beat, err := h.engine.RemoteHeartbeat(ctx, r.Execution, r.Ref, r.Body.Token)
 	if err != nil {
 		return nil, err
+	}
+	if len(r.Body.Progress) > 0 && !beat.Canceled {
+		if err := h.engine.RemoteProgress(ctx, r.Execution, r.Ref, r.Body.Token, r.Body.Progress); err != nil {
+			return nil, err
+		}
 	}
 	return HeartbeatRemote200JSONResponse{Canceled: beat.Canceled, Lease: beat.Lease.Round(time.Millisecond).String()}, nil
 }
