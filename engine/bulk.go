@@ -34,6 +34,9 @@ func (e *Engine) PreviewBulk(ctx context.Context, project string, r BulkRequest)
 	groups := map[BulkGroup]int{}
 	whole, err := e.chosen(ctx, project, a, now, time.Now().Add(e.previewTime), func(page []*Execution, missing int) {
 		for _, x := range page {
+			if x.Unreadable != nil {
+				continue
+			}
 			groups[BulkGroup{Workflow: x.Workflow, Version: x.Version, Status: x.Status}]++
 			if len(p.Samples) < bulkSamples {
 				p.Samples = append(p.Samples, BulkSample{Execution: x.ID, Status: x.Status})
@@ -106,7 +109,7 @@ func (e *Engine) chosenPage(ctx context.Context, project string, a *bulkAsked, n
 	if err != nil {
 		return nil, 0, "", err
 	}
-	page = slices.DeleteFunc(heads, func(x *Execution) bool { return x == nil || x.Project != project })
+	page = slices.DeleteFunc(heads, func(x *Execution) bool { return x == nil || x.Unreadable == nil && x.Project != project })
 	if to < len(a.ids) {
 		next = strconv.Itoa(to)
 	}

@@ -239,7 +239,7 @@ func (f BulkFilter) executions(made time.Time) ExecutionFilter {
 }
 
 // choose answers a page of the executions that a filter means, oldest first. What is a part of another execution goes on
-// with that one, and is chosen only where its workflow is named.
+// with that one, and is chosen only where its workflow is named. One that cannot be read is chosen, so that its result says why.
 func (e *Engine) choose(ctx context.Context, project string, f BulkFilter, made time.Time, cursor string) ([]*Execution, string, error) {
 	filter := f.executions(made)
 	page := Page{Limit: listedItems, Cursor: cursor}
@@ -262,7 +262,7 @@ func (e *Engine) choose(ctx context.Context, project string, f BulkFilter, made 
 		return nil, "", err
 	}
 	for _, x := range heads {
-		if x != nil && x.Project == project && filter.Matches(x) && !x.CreatedAt.Before(filter.Since) && x.CreatedAt.Before(filter.Until) {
+		if x != nil && (x.Unreadable != nil || x.Project == project && filter.Matches(x) && !x.CreatedAt.Before(filter.Since) && x.CreatedAt.Before(filter.Until)) {
 			found = append(found, x)
 		}
 	}

@@ -180,7 +180,7 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	heads, unreadable, err := d.e.readHeads(ctx, ids)
+	heads, err := d.e.store.Heads(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
@@ -196,9 +196,7 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 	for i, id := range ids {
 		next[i] = BulkEntry{Place: from + i, Execution: id}
 		x := heads[i]
-		if unreadable[i] != nil {
-			x = &Execution{Project: b.Project} // it is tried as others are, and its result says why it fails
-		} else if r := changed(b, id, x, open[i]); r != nil {
+		if r := changed(b, id, x, open[i]); r != nil {
 			r.Place, r.At = from+i, now
 			next[i].Result = r
 			continue
@@ -208,7 +206,7 @@ func (d *bulks) takeOff(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 			return 0, err
 		}
 		next[i].Flight = &Flight{
-			Place: from + i, Execution: id, Token: token, Before: string(x.Status), Epoch: x.Redrives,
+			Place: from + i, Execution: id, Token: token, Before: string(x.Status), Epoch: x.Redrives, Unseen: x.Unreadable != nil,
 			Due: now.Add(time.Duration(rand.Float64() * float64(b.Jitter))),
 		}
 	}
@@ -224,8 +222,11 @@ func (e *Engine) stillOpen(ctx context.Context, project, fingerprint string, ids
 	return e.store.StillOpen(ctx, project, fingerprint, ids)
 }
 
-// changed answers why an execution is no longer one that was chosen; nil when it is.
+// changed answers why an execution is no longer one that was chosen; nil when it is, or cannot be read.
 func changed(b *Bulk, id string, x *Execution, open bool) *BulkResult {
+	if x != nil && x.Unreadable != nil {
+		return nil
+	}
 	if x == nil || x.Project != b.Project {
 		return &BulkResult{Outcome: OutcomeSkipped, Code: "execution_not_found", Message: "there is no execution " + id + " any more"}
 	}
@@ -242,4 +243,32 @@ func changed(b *Bulk, id string, x *Execution, open bool) *BulkResult {
 		}
 	}
 	return nil
+}
+
+// see looks at an execution that could not be read when it was taken, and completes its flight, or says why it is not to be acted on.
+func (e *Engine) see(ctx context.Context, b *Bulk, f *Flight) (*BulkResult, error) {
+	if !f.Unseen {
+		return nil, nil
+	}
+	if done, err := e.doneTo(ctx, b, *f); done || err != nil {
+		return nil, err
+	}
+	ids := []string{f.Execution}
+	heads, err := e.store.Heads(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	x := heads[0]
+	if x != nil && x.Unreadable != nil {
+		return nil, x.Unreadable
+	}
+	open, err := e.stillOpen(ctx, b.Project, b.Filter.Fingerprint, ids)
+	if err != nil {
+		return nil, err
+	}
+	if r := changed(b, f.Execution, x, open[0]); r != nil {
+		return r, nil
+	}
+	f.Before, f.Epoch = string(x.Status), x.Redrives
+	return nil, nil
 }

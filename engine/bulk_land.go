@@ -57,27 +57,21 @@ func (d *bulks) land(ctx context.Context, n BulkName, b *Bulk) (int, error) {
 		l.ground(ctx, out)
 	}
 	err = errors.Join(err, l.look(ctx, up))
-	if len(l.results)+len(l.stuck) > 0 {
-		err = errors.Join(err, d.settle(ctx, n, l.results, now))
+	if len(l.stuck) > 0 {
+		l.results = append(l.results, l.retries(now)...)
+		first := l.stuck[0]
+		err = errors.Join(err, fmt.Errorf("%d executions could not be acted on, among them %s: %w", len(l.stuck), first.flight.Execution, first.why))
 	}
-	if err != nil || len(l.stuck) == 0 {
-		return len(l.results), err
-	}
-	over := l.retries(now) // Redis took what the others became, so it is not an outage that these failed for: the try counts
-	if len(over) > 0 {
-		err = d.settle(ctx, n, over, now)
-	}
-	first := l.stuck[0]
-	return len(l.results) + len(over), errors.Join(err, fmt.Errorf("%d executions could not be acted on, among them %s: %w", len(l.stuck), first.flight.Execution, first.why))
+	return len(l.results), errors.Join(err, d.settle(ctx, n, l.results, now))
 }
 
-// settle keeps results, some at once. Without any, it shows that Redis takes some.
+// settle keeps results, some at once.
 func (d *bulks) settle(ctx context.Context, n BulkName, results []BulkResult, now time.Time) error {
 	sent := d.sent[n]
 	for i := range results {
 		results[i].At = now
 	}
-	for first := true; first || len(results) > 0; first = false {
+	for len(results) > 0 {
 		part := results[:min(settledAtOnce, len(results))]
 		results = results[len(part):]
 		if _, err := d.e.store.SettleBulk(ctx, n, part); err != nil {
@@ -122,16 +116,25 @@ func (l *landing) note(f Flight, r *BulkResult, goesOn sending, err error) {
 func (l *landing) retries(now time.Time) (over []BulkResult) {
 	for _, s := range l.stuck {
 		tried := l.sent[s.flight.Place]
-		if tried.tries++; tried.tries >= bulkTries {
-			r := BulkResult{Place: s.flight.Place, Outcome: OutcomeFailed, Before: s.flight.Before, Code: "internal_error", Message: shortened(s.why.Error(), messageKept)}
-			if refused, ok := errors.AsType[*Error](s.why); ok {
-				r.Code = refused.Code
-			}
-			over = append(over, r)
+		tried.again = now.Add(min(bulkAgain<<tried.tries, bulkAgainMost))
+		if !outage(s.why) {
+			tried.tries++
+		}
+		l.sent[s.flight.Place] = tried
+		if tried.tries < bulkTries {
 			continue
 		}
-		tried.again = now.Add(min(bulkAgain<<(tried.tries-1), bulkAgainMost))
-		l.sent[s.flight.Place] = tried
+		r := BulkResult{Place: s.flight.Place, Outcome: OutcomeFailed, Before: s.flight.Before, Code: "internal_error", Message: shortened(s.why.Error(), messageKept)}
+		if refused, ok := errors.AsType[*Error](s.why); ok {
+			r.Code = refused.Code
+		}
+		if tried.done {
+			r.Code, r.Message = "outcome_unknown", shortened("it was done, and what became of it cannot be read: "+s.why.Error(), messageKept)
+			if l.b.Redrive.Identity == workflow.NewExecution {
+				r.Into = s.flight.Token
+			}
+		}
+		over = append(over, r)
 	}
 	return over
 }
@@ -148,8 +151,12 @@ func (l *landing) act(ctx context.Context, n BulkName, out []Flight) error {
 			return err
 		}
 		parallel(actsAtATime, len(part), func(i int) {
-			r, err := l.e.actOn(ctx, l.b, part[i], overrides)
-			l.note(part[i], r, sending{done: true}, err)
+			f := part[i]
+			r, err := l.e.see(ctx, l.b, &f)
+			if r == nil && err == nil {
+				r, err = l.e.actOn(ctx, l.b, f, overrides)
+			}
+			l.note(f, r, sending{done: true}, err)
 		})
 	}
 	return nil
@@ -183,43 +190,25 @@ func (l *landing) look(ctx context.Context, up []Flight) error {
 	for i, f := range up {
 		ids[i] = f.watched(l.b)
 	}
-	heads, unreadable, err := l.e.readHeads(ctx, ids)
+	heads, err := l.e.store.Heads(ctx, ids)
 	if err != nil {
 		return err
 	}
 	for i, f := range up {
-		var r *BulkResult
-		err := unreadable[i]
-		if err == nil {
-			r, err = l.e.outcomeOf(ctx, l.b, f, heads[i])
+		if x := heads[i]; x != nil && x.Unreadable != nil {
+			l.note(f, nil, sending{}, x.Unreadable)
+			continue
 		}
+		r, err := l.e.outcomeOf(ctx, l.b, f, heads[i])
 		l.note(f, r, sending{done: true}, err)
 	}
 	return nil
 }
 
-// readHeads reads executions without their values; unreadable says of each why it cannot be read.
-func (e *Engine) readHeads(ctx context.Context, ids []string) (heads []*Execution, unreadable []error, err error) {
-	unreadable = make([]error, len(ids))
-	heads, err = e.store.Heads(ctx, ids)
-	if err == nil || unavailable(err) {
-		return heads, unreadable, err
-	}
-	heads = make([]*Execution, len(ids))
-	for i := range ids {
-		var one []*Execution
-		if one, err = e.store.Heads(ctx, ids[i:i+1]); err == nil {
-			heads[i] = one[0]
-		} else if unreadable[i] = err; unavailable(err) {
-			return nil, nil, err
-		}
-	}
-	return heads, unreadable, nil
-}
-
-func unavailable(err error) bool {
+// outage reports whether an error says that Redis is away, or takes nothing: that is waited for, however long.
+func outage(err error) bool {
 	refused, ok := errors.AsType[*Error](err)
-	return ok && refused.Kind == KindUnavailable
+	return ok && refused.Code == "redis_unavailable"
 }
 
 // watched is the execution whose end is the outcome.

@@ -36,6 +36,12 @@ func (s *stage) spoil(x *engine.Execution) (mend func()) {
 	return func() { require.NoError(s.t, s.store.Client().HSet(s.ctx(), key, "failed", was).Err()) }
 }
 
+// clobber puts something else in the place of a key.
+func (s *stage) clobber(key string) {
+	s.t.Helper()
+	require.NoError(s.t, s.store.Client().Set(s.ctx(), key, "something else", 0).Err())
+}
+
 // minutes lets a driver go on for so long, whatever cannot be driven.
 func (s *stage) minutes(d *engine.BulkDriver, b *engine.Bulk, n int) *engine.Bulk {
 	s.t.Helper()
@@ -51,16 +57,12 @@ func TestAnExecutionThatCannotBeActedOnStopsNoOther(t *testing.T) {
 	t.Parallel()
 	breaks := map[string]struct {
 		at    int
-		code  string
 		spoil func(*stage, *engine.Execution)
 	}{
-		"Redis refuses it": {code: "redis_unavailable", spoil: func(s *stage, x *engine.Execution) {
-			key := s.key("t", x)
-			require.NoError(t, s.store.Client().Del(t.Context(), key).Err())
-			require.NoError(t, s.store.Client().Set(t.Context(), key, "not a hash", 0).Err())
-		}},
-		"it cannot be read":            {code: "internal_error", spoil: func(s *stage, x *engine.Execution) { s.spoil(x) }},
-		"it cannot be read when taken": {at: 3, code: "internal_error", spoil: func(s *stage, x *engine.Execution) { s.spoil(x) }},
+		"Redis refuses its tasks":      {spoil: func(s *stage, x *engine.Execution) { s.clobber(s.key("t", x)) }},
+		"Redis refuses it":             {spoil: func(s *stage, x *engine.Execution) { s.clobber(s.key("x", x)) }},
+		"it cannot be read":            {spoil: func(s *stage, x *engine.Execution) { s.spoil(x) }},
+		"it cannot be read when taken": {at: 3, spoil: func(s *stage, x *engine.Execution) { s.spoil(x) }},
 	}
 	for what, c := range breaks {
 		t.Run(what, func(t *testing.T) {
@@ -86,11 +88,67 @@ func TestAnExecutionThatCannotBeActedOnStopsNoOther(t *testing.T) {
 			require.Equal(t, engine.BulkCounts{Total: 5, Failed: 1, Succeeded: 4}, b.Counts)
 			item := s.items(b)[c.at]
 			require.Equal(t, engine.OutcomeFailed, item.Outcome)
-			require.Equal(t, c.code, item.Code)
+			require.Equal(t, "internal_error", item.Code)
 			require.NotEmpty(t, item.Message)
 			require.False(t, item.At.IsZero())
 		})
 	}
+}
+
+func TestAnExecutionThatCannotBeReadIsChosenAllTheSame(t *testing.T) {
+	t.Parallel()
+	for _, fingerprint := range []bool{false, true} {
+		s := newStage(t)
+		all := s.fails(bulky, 3)
+		ask := retryAll()
+		if fingerprint {
+			groups, _, err := s.FailureGroups(s.ctx(), "default", engine.FailureFilter{}, engine.Page{})
+			require.NoError(t, err)
+			ask.Filter = engine.BulkFilter{Fingerprint: groups[0].Fingerprint}
+		}
+		s.spoil(all[1])
+		preview, err := s.PreviewBulk(s.ctx(), "default", ask)
+		require.NoError(t, err)
+		require.Equal(t, 3, preview.Count)
+		b, _, err := s.StartBulk(s.ctx(), "default", ask)
+		require.NoError(t, err)
+		b = s.minutes(s.NewBulkDriver(), b, 14)
+		require.Equal(t, engine.BulkCounts{Total: 3, Failed: 1, Succeeded: 2}, b.Counts)
+		item := s.items(b)[1]
+		require.Equal(t, []string{"failed", "internal_error"}, []string{string(item.Outcome), item.Code})
+	}
+}
+
+// One that can be read again is looked at as those are that could be read at once.
+func TestWhatCouldNotBeReadWhenItWasTakenIsCheckedBeforeItIsActedOn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	all := s.fails(bulky, 3)
+	_, err := s.Redrive(s.ctx(), all[0].ID, retrying()) // its epoch is not that of others
+	require.NoError(t, err)
+	s.run = failing("a")
+	s.settle()
+	s.run = nil
+	s.lists()
+	b := s.bulk(retryAll(func(r *engine.BulkRequest) {
+		r.Operation = engine.BulkRerun
+		r.Filter.Status = []workflow.ExecutionStatus{workflow.ExecutionFailed}
+	}))
+	mends := []func(){s.spoil(all[0]), s.spoil(all[1])}
+	d := s.NewBulkDriver()
+	require.Error(t, d.Sweep(s.ctx()))
+	for _, mend := range mends {
+		mend()
+	}
+	_, err = s.Redrive(s.ctx(), all[1].ID, retrying()) // and this one is no longer what was chosen
+	require.NoError(t, err)
+	s.settle()
+	s.offset += time.Minute
+	b = s.drive(b)
+	require.Equal(t, engine.BulkCounts{Total: 3, Succeeded: 2, Skipped: 1}, b.Counts)
+	items := s.items(b)
+	require.Equal(t, engine.OutcomeSucceeded, items[0].Outcome)
+	require.Equal(t, []string{"skipped", "status_changed"}, []string{string(items[1].Outcome), items[1].Code})
 }
 
 func TestAnOutcomeThatCannotBeReadIsLookedForAgain(t *testing.T) {
@@ -110,6 +168,22 @@ func TestAnOutcomeThatCannotBeReadIsLookedForAgain(t *testing.T) {
 	b = s.minutes(d, b, 1)
 	require.Equal(t, engine.BulkCounts{Total: 3, Succeeded: 3}, b.Counts)
 	require.Equal(t, 3, s.redrives(all), "each once")
+}
+
+func TestAnOutcomeThatCannotBeReadIsSaidToBeUnknown(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	all := s.fails(bulky, 2)
+	b := s.bulk(retryAll())
+	d := s.NewBulkDriver()
+	for s.bulkNow(b).Counts.InFlight < 2 || s.redrives(all) < 2 {
+		require.NoError(t, d.Sweep(s.ctx()))
+	}
+	s.settle()
+	s.spoil(all[1])
+	b = s.minutes(d, b, 14)
+	require.Equal(t, engine.BulkCounts{Total: 2, Succeeded: 1, Failed: 1}, b.Counts)
+	require.Equal(t, "outcome_unknown", s.items(b)[1].Code)
 }
 
 // fullHook is a Redis that answers and takes no writes, as one does whose memory is full.

@@ -74,6 +74,8 @@ type Execution struct {
 	Waits          bool                        `json:"-"` // for its start time or for a slot: queued, or paused before its turn
 	Line           int                         `json:"-"` // of one that waits: the redrive since which it does
 	Applying       bool                        `json:"-"` // steps of its redrive are still to be applied: before anything else
+
+	Unreadable error `json:"-"` // of Heads and Choose: why nothing but the id is known
 }
 
 // The reasons of a queued execution.

@@ -56,6 +56,7 @@ type Flight struct {
 	Token     string    `json:"t"`
 	Before    string    `json:"b"` // its status
 	Epoch     int       `json:"e"`
+	Unseen    bool      `json:"u,omitempty"` // it could not be read when it was taken: Before and Epoch say nothing
 	Due       time.Time `json:"d"`
 }
 

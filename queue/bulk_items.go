@@ -113,7 +113,7 @@ func (r *Redis) BulkEntries(ctx context.Context, n engine.BulkName, from, limit 
 	return all, nil
 }
 
-// Heads reads executions without their values; nil where one is not there.
+// Heads reads executions without their values; nil where one is not there. Of one that cannot be read it has the id, and why.
 func (r *Redis) Heads(ctx context.Context, ids []string) ([]*engine.Execution, error) {
-	return r.executions(ctx, ids, false)
+	return r.legible(ctx, ids, false)
 }

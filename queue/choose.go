@@ -21,7 +21,7 @@ func (r *Redis) Choose(ctx context.Context, project string, f engine.ExecutionFi
 	if err != nil {
 		return nil, "", err
 	}
-	p := r.client.Pipeline()
+	p := r.client.TxPipeline() // all of one moment: one that changes its status meanwhile is not in none
 	cmds := make([]*redis.StringSliceCmd, len(walked))
 	for i, list := range walked {
 		cmds[i] = p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: list, Start: low, Stop: high, ByLex: true, Count: int64(page.Limit)})
@@ -34,19 +34,19 @@ func (r *Redis) Choose(ctx context.Context, project string, f engine.ExecutionFi
 		ids = append(ids, cmd.Val()...)
 	}
 	slices.Sort(ids)
-	ids = slices.Compact(ids) // one that changes its status meanwhile is in two lists
+	ids = slices.Compact(ids) // one that changed its status a moment ago may be in two lists
 	next := ""
 	if len(ids) >= page.Limit { // what lies before the last of these was read of every list
 		ids = ids[:page.Limit]
 		next = ids[page.Limit-1]
 	}
-	all, err := r.executions(ctx, ids, false)
+	all, err := r.legible(ctx, ids, false)
 	if err != nil {
 		return nil, "", err
 	}
 	var found []engine.Execution
 	for _, x := range all {
-		if x != nil && f.Matches(x) {
+		if x != nil && (x.Unreadable != nil || f.Matches(x)) {
 			found = append(found, *x)
 		}
 	}

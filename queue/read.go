@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -131,40 +132,65 @@ func (r *Redis) Execution(ctx context.Context, id string, withValues bool) (*eng
 
 // executions reads many in one trip; nil where one is gone.
 func (r *Redis) executions(ctx context.Context, ids []string, withValues bool) ([]*engine.Execution, error) {
+	all, err := r.legible(ctx, ids, withValues)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all {
+		if x != nil && x.Unreadable != nil {
+			return nil, x.Unreadable
+		}
+	}
+	return all, nil
+}
+
+// legible reads many in one trip; nil where one is gone. Of one that cannot be read it has the id, and why.
+func (r *Redis) legible(ctx context.Context, ids []string, withValues bool) ([]*engine.Execution, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	p := r.client.Pipeline()
 	heads := make([]*redis.MapStringStringCmd, len(ids))
 	values := make([]*redis.SliceCmd, len(ids))
 	for i, id := range ids {
 		k := keysOf(id)
 		heads[i] = p.HGetAll(ctx, k.execution)
+		values[i] = redis.NewSliceCmd(ctx)
 		if withValues {
 			values[i] = p.HMGet(ctx, k.values, "in", "out", "error")
 		}
 	}
-	if len(ids) > 0 {
-		if _, err := p.Exec(ctx); err != nil {
-			return nil, unreachable(err)
-		}
+	if _, err := p.Exec(ctx); err != nil && !spoilt(err) {
+		return nil, unreachable(err)
 	}
 	all := make([]*engine.Execution, len(ids))
 	for i, id := range ids {
-		if len(heads[i].Val()) == 0 {
+		err := cmp.Or(heads[i].Err(), values[i].Err())
+		if err != nil && !spoilt(err) {
+			return nil, unreachable(err)
+		}
+		if err == nil && len(heads[i].Val()) == 0 {
 			continue
 		}
-		x, _, err := decodeExecution(id, heads[i])
+		if err == nil {
+			all[i], err = readExecution(id, heads[i], values[i], withValues)
+		}
 		if err != nil {
-			return nil, err
+			all[i] = &engine.Execution{ID: id, Unreadable: err}
 		}
-		if withValues {
-			v := values[i].Val()
-			x.Input, x.Output = raw(text(v, 0)), raw(text(v, 1))
-			if x.Error, err = decodeError(text(v, 2)); err != nil {
-				return nil, err
-			}
-		}
-		all[i] = x
 	}
 	return all, nil
+}
+
+func readExecution(id string, head *redis.MapStringStringCmd, values *redis.SliceCmd, withValues bool) (*engine.Execution, error) {
+	x, _, err := decodeExecution(id, head)
+	if err != nil || !withValues {
+		return x, err
+	}
+	v := values.Val()
+	x.Input, x.Output = raw(text(v, 0)), raw(text(v, 1))
+	x.Error, err = decodeError(text(v, 2))
+	return x, err
 }
 
 // TaskValues reads input, output, error and progress of attempts of tasks: refs[i] at attempts[i].

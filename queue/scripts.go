@@ -232,7 +232,13 @@ func refusal(reply []any) error {
 	}
 }
 
+// spoilt reports whether a key holds what Redrive never put there: to try again does not help.
+func spoilt(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
+
 func unreachable(err error) error {
+	if spoilt(err) {
+		return fmt.Errorf("queue: %w", err)
+	}
 	return &engine.Error{Kind: engine.KindUnavailable, Code: "redis_unavailable", Message: "Redis did not answer as it should; try again", Err: err}
 }
 
