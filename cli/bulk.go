@@ -18,7 +18,7 @@ func (p *program) bulkCommand() *cli.Command {
 	start := func(operation client.BulkOperation, usage, description string, flags []cli.Flag, examples ...string) *cli.Command {
 		return explained(&cli.Command{
 			Name: string(operation), Usage: usage, Flags: slices.Concat(bulkFilterFlags(), flags, bulkFlags()),
-			Description: description + "\n\nIt shows how many there are and what would be done, and asks. Without a terminal it does nothing unless --yes says so.\nOf very many it counts for a few seconds, says \"at least\", and means all. With --yes it does not wait for that.\nThen it shows how far it is. Ctrl-C ends only that: the operation goes on, and `redrive bulk watch` shows it again.",
+			Description: description + "\n\nIt shows how many there are and what would be done, and asks. Without a terminal it does nothing unless --yes says so.\nOf very many it counts for a few seconds, says \"at least\", and means all. With --yes it waits a quarter of a minute for that at most.\nThen it shows how far it is. Ctrl-C ends only that: the operation goes on, and `redrive bulk watch` shows it again.",
 			Action:      func(c *cli.Context) error { return p.startBulk(c, operation) },
 		}, examples, exitNotFound, exitConflict, exitPartial, exitUnsuccess)
 	}

@@ -949,7 +949,7 @@ type BulkOutcome string
 
 // BulkPreview defines model for BulkPreview.
 type BulkPreview struct {
-	// AtLeast Counting took more than a few seconds and was ended: count, missing and those of the groups are the least that there are. An operation takes all of them.
+	// AtLeast Counting took more than a few seconds and was ended: count, missing and those of the groups are the least that there are. An operation takes all of them, up to 1,000,000; more abort it before anything is done.
 	AtLeast bool `json:"at_least"`
 
 	// Count How many executions there are, as far as they were counted.

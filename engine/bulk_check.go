@@ -55,7 +55,11 @@ func (e *Engine) checkBulk(ctx context.Context, project string, r BulkRequest) (
 	if !slices.Contains(BulkOperations, r.Operation) {
 		c.add("operation", "not_allowed", strconv.Quote(string(r.Operation))+" is none", "retry, rerun, resume, pause or cancel")
 	}
-	c.filter(r, &a.spec)
+	now, err := e.store.Time(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.filter(r, &a.spec, now)
 	c.pace(r, a)
 	if len(r.Reason) > maxReason {
 		c.add("reason", "too_long", fmt.Sprintf("has %d bytes", len(r.Reason)), fmt.Sprintf("at most %d", maxReason))
@@ -88,7 +92,7 @@ func (c *bulkCheck) add(field, code, message, allowed string) {
 	c.problems = append(c.problems, workflow.Problem{Field: field, Code: code, Message: message, Allowed: allowed})
 }
 
-func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
+func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec, now time.Time) {
 	f := r.Filter
 	narrow := len(f.Status) > 0 || f.Workflow != "" || f.CorrelationID != "" || f.LabelKey != "" || !f.Since.IsZero() || f.SinceAgo != 0 || f.Fingerprint != ""
 	switch {
@@ -103,13 +107,15 @@ func (c *bulkCheck) filter(r BulkRequest, spec *BulkSpec) {
 	if f.Version != 0 && f.Workflow == "" {
 		c.add("filter.version", "conflict", "is of no workflow", "with filter.workflow")
 	}
-	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
-		c.add("filter.until", "out_of_range", "is not after since", "a time after since")
-	}
 	c.ago("since", f.Since, f.SinceAgo)
 	c.ago("until", f.Until, f.UntilAgo)
-	if f.SinceAgo > 0 && f.UntilAgo >= f.SinceAgo {
-		c.add("filter.until_ago", "out_of_range", "is not after since_ago", "less than since_ago")
+	from, to := f.span(now)
+	switch {
+	case from.IsZero() || to.IsZero() || from.Before(to):
+	case f.UntilAgo > 0:
+		c.add("filter.until_ago", "out_of_range", "it ends before it begins", "a time after that of since or since_ago")
+	default:
+		c.add("filter.until", "out_of_range", "it ends before it begins", "a time after that of since or since_ago")
 	}
 	for _, s := range f.Status {
 		if !slices.Contains(workflow.ExecutionStatuses, s) {
@@ -220,18 +226,25 @@ func (e *Engine) namedIDs(ctx context.Context, c *bulkCheck, project string, nam
 	return nil
 }
 
+// span is the time of creation that a filter made at a moment means; zero where it has no bound.
+func (f BulkFilter) span(made time.Time) (since, until time.Time) {
+	since, until = f.Since, f.Until
+	if f.SinceAgo > 0 {
+		since = made.Add(-f.SinceAgo)
+	}
+	if f.UntilAgo > 0 {
+		until = made.Add(-f.UntilAgo)
+	}
+	return since, until
+}
+
 // executions is the filter, of an operation that is made then, as the lists know it.
 func (f BulkFilter) executions(made time.Time) ExecutionFilter {
 	out := ExecutionFilter{
 		Status: f.Status, Workflow: f.Workflow, Version: f.Version, CorrelationID: f.CorrelationID,
-		LabelKey: f.LabelKey, LabelValue: f.LabelValue, Since: f.Since, Until: f.Until,
+		LabelKey: f.LabelKey, LabelValue: f.LabelValue,
 	}
-	if f.SinceAgo > 0 {
-		out.Since = made.Add(-f.SinceAgo)
-	}
-	if f.UntilAgo > 0 {
-		out.Until = made.Add(-f.UntilAgo)
-	}
+	out.Since, out.Until = f.span(made)
 	if out.Until.IsZero() || out.Until.After(made) {
 		out.Until = made // what begins later was not meant
 	}

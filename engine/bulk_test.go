@@ -397,6 +397,13 @@ func TestABulkRequestOfTheLastHourIsTheSameLater(t *testing.T) {
 	}))
 	require.ErrorContains(t, err, "filter.since_ago: is given beside since")
 	require.ErrorContains(t, err, "filter.until_ago: is -1ns")
+	for field, f := range map[string]engine.BulkFilter{
+		"filter.until":     {SinceAgo: time.Hour, Until: time.Now().Add(-24 * time.Hour)},
+		"filter.until_ago": {Since: time.Now().Add(-time.Hour), UntilAgo: 24 * time.Hour},
+	} {
+		_, err = s.PreviewBulk(s.ctx(), "default", retryAll(func(r *engine.BulkRequest) { r.Filter = f }))
+		require.ErrorContains(t, err, field+": it ends before it begins")
+	}
 }
 
 // Overrides that can no longer be made of an execution, because the redrive changed its input, are no failure of one that was redriven.

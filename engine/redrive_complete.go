@@ -185,11 +185,11 @@ func (m *redriving) warn() {
 		}
 	}
 	for _, part := range m.planned.Parts {
-		if part.Task == "" || !part.Above.Case.InputChanged {
+		if part.Task == "" || part.Above.Case != m.caseOf(m.asked.ID) || len(p.InputDiff) == 0 || string(p.InputDiff) == "[]" {
 			continue
 		}
 		if at, ok := part.Above.Case.Target.Place(part.Task); ok && at.InputReads.Workflow {
-			p.Warnings = append(p.Warnings, part.Task+" goes on in place, and the input of its sub-execution stays as it is; with subworkflows: restart a fresh one takes what the workflow's input is now")
+			p.Warnings = append(p.Warnings, part.Task+" goes on in place, and its sub-execution keeps the input that it has; should it take anything from the new one, ask for subworkflows: restart")
 		}
 	}
 	if m.r.Identity == workflow.NewExecution && m.r.Subworkflows == workflow.SubworkflowsResume {

@@ -408,7 +408,8 @@ func (e *Engine) loadChildren(ctx context.Context, m *redriving, c *workflow.Cas
 // reaches reports whether a request may reach into the sub-execution of a task.
 func reaches(r *workflow.Redrive, task string, rec Record) bool {
 	inside := func(ref string) bool { return strings.HasPrefix(ref, task+"/") }
-	_, fresh := r.TaskInput[task] // it gets another input, in a fresh sub-execution
+	given, fresh := r.TaskInput[task] // another input goes into a fresh sub-execution
+	fresh = fresh && (rec.Given != "" || string(given) != "null")
 	for _, ref := range r.From {
 		if inside(ref) || !fresh && r.Subworkflows == workflow.SubworkflowsResume && (ref == task || strings.HasPrefix(task, ref+"/")) {
 			return true

@@ -123,6 +123,18 @@ func TestSemantics12AnotherInputOfTheTaskStartsAFreshChild(t *testing.T) {
 	}
 }
 
+func TestSemantics12ANullThatTakesNothingAwayKeepsTheChild(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish(within)
+	s.run = tooLow
+	x := s.start(bounded, `{"limit": 1}`)
+	s.settle()
+	plan, err := s.Plan(s.ctx(), x.ID, asked(workflow.OperationRetry, []ask{taskInput("sub", "null")}))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"sub": "run", "sub/before": "keep", "sub/check": "run"}, rows(plan))
+}
+
 func TestSemantics12AFreshChildAndTasksOfTheFormerOneExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -148,6 +160,9 @@ func TestSemantics12APlanSaysThatAnInputDoesNotReachTheChild(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, plan.Warnings, 1)
 	require.Contains(t, plan.Warnings[0], "sub goes on in place")
+	same, err := s.Plan(s.ctx(), x.ID, asked(workflow.OperationRetry, []ask{input(`{"limit": 1}`)}))
+	require.NoError(t, err)
+	require.Empty(t, same.Warnings)
 	d := s.retry(x, input(`{"limit": 10}`), restart)
 	require.Empty(t, d.plan.Warnings)
 	s.ends(x, workflow.ExecutionSucceeded)

@@ -222,12 +222,15 @@ func (s *shears) asked(c *course) error {
 	return nil
 }
 
+// another says whether what is given as its input gives a task another one.
+func another(t *act, given json.RawMessage) bool { return t.given != nil || string(given) != "null" }
+
 // contradicts says whether a task gets another input, and tasks of the sub-execution that it leaves behind are named.
 func (s *shears) contradicts(c *course) bool {
 	named := slices.Concat(s.r.From, slices.Collect(maps.Keys(s.r.Outputs)), slices.Collect(maps.Keys(s.r.TaskInput)))
-	for path := range s.r.TaskInput {
+	for path, given := range s.r.TaskInput {
 		x, ref, err := s.find(c, path)
-		if err == nil && x.tasks[ref].status.Ended() && slices.ContainsFunc(named, func(other string) bool { return strings.HasPrefix(other, path+"/") }) {
+		if err == nil && x.tasks[ref].status.Ended() && another(x.tasks[ref], given) && slices.ContainsFunc(named, func(other string) bool { return strings.HasPrefix(other, path+"/") }) {
 			return true
 		}
 	}
@@ -241,7 +244,7 @@ func (t *act) alone() bool {
 
 // resumes says whether the sub-execution of a task goes on in place: not with another input.
 func (s *shears) resumes(c *course, ref string) bool {
-	if _, given := s.of(c).given[ref]; given {
+	if given := s.of(c).given[ref]; given != nil && another(c.tasks[ref], given) {
 		return false
 	}
 	if s.r.Subworkflows == "" {

@@ -99,7 +99,7 @@ func (r *Redrive) choose(top *Case) (*choice, Problems) {
 // fresh refuses another input for a sub-execution that goes on: only a fresh one has it.
 func (h *chooser) fresh(c *Case, ch *choice, path string) {
 	for _, task := range slices.Sorted(maps.Keys(ch.inside)) {
-		if _, given := ch.given[task]; given && c.Tasks[task].Status.Ended() {
+		if past := c.Tasks[task]; past.another(ch.given[task]) && past.Status.Ended() {
 			h.add("task_input."+path+task, "conflict", "the input of "+path+task+", or tasks in its sub-execution", "%q gets a fresh sub-execution with another input, and tasks of the one that is there are named", path+task)
 			continue
 		}
@@ -206,7 +206,7 @@ func (h *chooser) from(field string, c *Case, ch *choice, ref string) {
 		h.retry(c, ch, ref, "it was named")
 		return
 	}
-	if child := c.Children[ref]; child != nil && h.resumes(ch, ref) {
+	if child := c.Children[ref]; child != nil && h.resumes(c, ch, ref) {
 		below := ch.below(ref)
 		if child.Status == ExecutionSucceeded {
 			h.everything(child, below)
@@ -314,7 +314,7 @@ func (h *chooser) retry(c *Case, ch *choice, ref, why string) {
 	child := c.Children[ref]
 	switch {
 	case at.Holds() && c.Tasks[ref].Began && h.unsuccessful(c, ch, ref):
-	case child != nil && child.Status.Ended() && child.Status != ExecutionSucceeded && h.resumes(ch, ref) && h.r.Identity != NewExecution:
+	case child != nil && child.Status.Ended() && child.Status != ExecutionSucceeded && h.resumes(c, ch, ref) && h.r.Identity != NewExecution:
 		below := ch.below(ref)
 		h.unsuccessful(child, below, "")
 	default:
@@ -323,9 +323,13 @@ func (h *chooser) retry(c *Case, ch *choice, ref, why string) {
 }
 
 // resumes reports whether the sub-execution of a task goes on, with the input that it has.
-func (h *chooser) resumes(ch *choice, ref string) bool {
-	_, given := ch.given[ref]
-	return !given && h.r.Subworkflows == SubworkflowsResume
+func (h *chooser) resumes(c *Case, ch *choice, ref string) bool {
+	return !c.Tasks[ref].another(ch.given[ref]) && h.r.Subworkflows == SubworkflowsResume
+}
+
+// another reports whether what is given as the input of a task gives it another one: null takes away what was given before.
+func (p Past) another(given json.RawMessage) bool {
+	return given != nil && (p.Given || string(given) != "null")
 }
 
 // held answers the refs directly inside a holder, in order, as they were; of a loop its last iteration.
