@@ -162,8 +162,9 @@ func TestConductorDynamicFork(t *testing.T) {
 	c.complete(c.poll("close"), `{}`)
 	require.Equal(t, []string{"fork FORK COMPLETED", "join JOIN COMPLETED", "after close COMPLETED"}, c.ends(none, "COMPLETED").lines())
 	require.Contains(t, c.ends(c.begin("Fan Out", `{"tasks":"x"}`), "FAILED").ReasonForIncompletion, "is not a list of tasks")
+	require.Contains(t, c.ends(c.begin("Fan Out", `{"tasks":[null],"inputs":{}}`), "FAILED").ReasonForIncompletion, "[0] is null")
 	found := decode[object](t, c.must("GET", "/workflow/search?query=workflowType='Fan+Out'", ""))
-	require.EqualValues(t, 4, found["totalHits"], "what runs the branches natively is no workflow of its own")
+	require.EqualValues(t, 5, found["totalHits"], "what runs the branches natively is no workflow of its own")
 }
 
 func TestConductorDynamicForkOfOneKind(t *testing.T) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
+	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -117,7 +120,15 @@ func (h *handlers) run(ctx context.Context, r engine.RemoteRun) {
 	}
 }
 
-func (h *handlers) perform(ctx context.Context, r engine.RemoteRun) (any, error) {
+// perform answers what a task gives. A panic fails the task for good: delivered again, it would be one in the next server.
+func (h *handlers) perform(ctx context.Context, r engine.RemoteRun) (out any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.logger.ErrorContext(ctx, "panic in a task that the server runs for Conductor", slog.String("execution", r.Execution), slog.String("task", r.Ref),
+				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			err = refuse(http.StatusInternalServerError, "the server could not run this task, its log says why; change the input before the task is run again")
+		}
+	}()
 	switch r.At.Type {
 	case typeStart:
 		return h.startFor(ctx, r)
@@ -259,6 +270,9 @@ func (q *expansion) source(name string) (*source, map[string]any, error) {
 			return nil, nil, refuse(400, "Input to the dynamically forked tasks is not a list of tasks: %v", err)
 		}
 		inputs = q.Inputs
+	}
+	if i := slices.IndexFunc(tasks, func(t map[string]any) bool { return t == nil }); i >= 0 {
+		return nil, nil, refuse(http.StatusBadRequest, "Input to the dynamically forked tasks: [%d] is null, and not a task", i)
 	}
 	output := map[string]any{}
 	var was []any // the inputParameters as they were given
