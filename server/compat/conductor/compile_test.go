@@ -104,6 +104,8 @@ func FuzzCompile(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Add(`{"name":"w","tasks":[{"name":"a","taskReferenceName":"${","type":"DO_WHILE","loopCondition":"x","loopOver":[{"name":"b","taskReferenceName":"b","inputParameters":{"x":"a ${b.output['}']} $${"}}]}]}`)
+	f.Add(`null`)
+	f.Add(`{"name":"w","tasks":[null]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var full map[string]any
 		if decode([]byte(text), &full) != nil {

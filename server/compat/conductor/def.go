@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 )
 
@@ -192,8 +193,14 @@ type source struct {
 	empty    bool // it has no tasks: one stands in for them
 }
 
+// noDefinition refuses null in the place of a definition, of a workflow or a task.
+var noDefinition = refuse(http.StatusBadRequest, "Cannot read the request: a definition is an object, and not null")
+
 // readDef reads a definition that a client sent.
 func readDef(full map[string]any) (*source, error) {
+	if full == nil {
+		return nil, noDefinition
+	}
 	s := &source{full: normalized(full)}
 	if err := mold(s.full, &s.def); err != nil {
 		return nil, malformed(err)

@@ -109,5 +109,8 @@ func readList[T any](r *http.Request) ([]T, error) {
 	if err := decode(body, &list); err != nil {
 		return nil, malformed(err)
 	}
+	if list == nil {
+		return nil, malformed(io.EOF)
+	}
 	return list, nil
 }

@@ -71,6 +71,9 @@ func (h *handlers) keepTaskDefs(ctx context.Context, list []map[string]any) erro
 	defs := make([]json.RawMessage, len(list))
 	names := make([]string, len(list))
 	for i, full := range list {
+		if full == nil {
+			return noDefinition
+		}
 		var d taskDef
 		if err := mold(filled(full, usualTaskDef), &d); err != nil {
 			return malformed(err)
