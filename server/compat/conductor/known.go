@@ -113,6 +113,15 @@ func readKnown(name string, version int, annotations map[string]string) (*known,
 	return k, nil
 }
 
+// source reads the definition once more: what is read fills in, and is changed by those who publish it.
+func (k *known) source() (*source, error) {
+	var full map[string]any
+	if err := mold(k.definition, &full); err != nil {
+		return nil, fmt.Errorf("conductor: copying a definition: %w", err)
+	}
+	return readDef(full)
+}
+
 // index finds the tasks of a definition by their reference names.
 func (k *known) index(tasks any) {
 	list, _ := tasks.([]any)

@@ -183,7 +183,10 @@ func (h *handlers) versionOf(ctx context.Context, project string, q *startReques
 	if err != nil {
 		return 0, err
 	}
-	s, err := readDef(k.definition)
+	if k.definition == nil {
+		return 0, invalidDef{{Path: "taskToDomain", Message: q.Name + " was published natively: its tasks name their queues themselves"}}
+	}
+	s, err := k.source()
 	if err != nil {
 		return 0, err
 	}

@@ -129,7 +129,7 @@ func (h *handlers) compileAnew(ctx context.Context, names []string) error {
 		if err != nil || k.definition == nil {
 			return err
 		}
-		s, err := readDef(k.definition)
+		s, err := k.source()
 		if err != nil {
 			return err
 		}
