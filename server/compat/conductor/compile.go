@@ -317,7 +317,7 @@ func (c *compiler) failureWorkflow() []workflow.Task {
 	r := reader{body: &body{before: map[string]map[string]bool{}}, field: "failureWorkflow"}
 	return []workflow.Task{{
 		Name: name, Type: typeStart, Retry: &workflow.Retry{MaxAttempts: 3},
-		With: c.object(map[string]any{"failureOf": "${workflow.id}", "startWorkflow": map[string]any{
+		With: c.object(map[string]any{inputFailure: "${workflow.id}", "startWorkflow": map[string]any{
 			"name":  c.text(c.def.FailureWorkflow, r),
 			"input": map[string]any{"workflowId": "${workflow.id}", "reason": "${workflow.error.message}", "failureStatus": "FAILED"},
 		}}),

@@ -16,6 +16,9 @@ const (
 	typeExpand = "conductor:expand" // makes the definition of what is only known at run time
 )
 
+// inputFailure is what makes a start tell of the failure of the workflow that it is in. No task of a definition has it.
+const inputFailure = "failureOf"
+
 // taskIDMark stands in an input for the id of the task itself.
 const taskIDMark = "${CPEWF_TASK_ID}"
 
@@ -53,7 +56,9 @@ func (c *compiler) task(p *place, at cursor, where string) cursor {
 	case "SUB_WORKFLOW":
 		return c.subWorkflow(p, at, r)
 	case "START_WORKFLOW":
-		return c.work(p, at, workflow.Task{Type: typeStart, With: c.object(c.values(t.Input, r.in("inputParameters")))})
+		input := c.values(t.Input, r.in("inputParameters"))
+		delete(input, inputFailure)
+		return c.work(p, at, workflow.Task{Type: typeStart, With: c.object(input)})
 	case "EVENT":
 		input := map[string]any{"sink": c.text(t.Sink, r.in("sink")), "input": c.values(t.Input, r.in("inputParameters"))}
 		return c.work(p, at, workflow.Task{Type: typeEvent, With: c.object(input)})

@@ -148,7 +148,7 @@ func (h *handlers) startFor(ctx context.Context, r engine.RemoteRun) (any, error
 		return nil, refuse(400, "startWorkflow: is missing, or no object")
 	}
 	if in.FailureOf != "" {
-		if err := h.addFailure(ctx, in.FailureOf, in.Start); err != nil {
+		if err := h.addFailure(ctx, r.Execution, in.Start); err != nil {
 			return nil, err
 		}
 	}
@@ -161,9 +161,9 @@ func (h *handlers) startFor(ctx context.Context, r engine.RemoteRun) (any, error
 	return map[string]string{"workflowId": x.ID}, nil
 }
 
-// addFailure puts the workflow that failed into the input of the one that is started for it.
+// addFailure puts the workflow that failed into the input of the one that is started for it. It is the one that the task is in.
 func (h *handlers) addFailure(ctx context.Context, id string, q *startRequest) error {
-	x, err := h.engine.Execution(ctx, id)
+	x, err := h.found(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (h *handlers) addFailure(ctx context.Context, id string, q *startRequest) e
 	}
 	w.Status = "FAILED" // it runs as long as this has not been started
 	var input map[string]any
-	if err := decode(q.Input, &input); err != nil {
+	if err := decode(asObject(q.Input), &input); err != nil {
 		return malformed(err)
 	}
 	input["failedWorkflow"] = w

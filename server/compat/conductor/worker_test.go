@@ -12,10 +12,17 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// reported is an engine that takes reports of failures. What else it is asked is a panic.
+// reported is an engine that knows of some executions, and takes reports of failures. What else it is asked is a panic.
 type reported struct {
 	Engine
-	failures []workflow.Error
+	executions map[string]string // and their projects
+	read       []string
+	failures   []workflow.Error
+}
+
+func (e *reported) Execution(_ context.Context, id string) (*engine.Execution, error) {
+	e.read = append(e.read, id)
+	return &engine.Execution{ID: id, Project: e.executions[id], Version: 1}, nil
 }
 
 func (e *reported) RemoteFail(_ context.Context, _, _, _ string, failure workflow.Error) (engine.RemoteResult, error) {
@@ -35,6 +42,24 @@ func TestATaskThatPanics(t *testing.T) {
 	require.Equal(t, codeTerminal, e.failures[0].Code)
 	require.Contains(t, e.failures[0].Message, "its log says why")
 	require.False(t, e.failures[0].Retryable)
+}
+
+// TestWhoseFailure: a start tells of the workflow that its task is in, and only if that is one of its project.
+func TestWhoseFailure(t *testing.T) {
+	d, err := compile(sourceOf(t, `{"name":"w","tasks":[{"name":"s","taskReferenceName":"s","type":"START_WORKFLOW","inputParameters":{"failureOf":"${workflow.input.other}","startWorkflow":{"name":"x"}}}]}`), nil)
+	require.NoError(t, err)
+	require.Len(t, d.Tasks, 1)
+	require.JSONEq(t, `{"startWorkflow":{"name":"x"}}`, string(d.Tasks[0].With))
+
+	e := &reported{executions: map[string]string{"own": "default", "other": "default", "foreign": "secret"}}
+	h := &handlers{engine: e, logger: slog.New(slog.DiscardHandler)}
+	for _, own := range []string{"own", "foreign"} {
+		run := &engine.Run{Project: "default", Workflow: "w", Input: json.RawMessage(`{"failureOf":"other","startWorkflow":{"name":"x","input":null}}`)}
+		run.Execution, run.At.Node = own, &workflow.Node{Type: typeStart}
+		h.run(t.Context(), engine.RemoteRun{Run: run})
+	}
+	require.Equal(t, []string{"own", "foreign"}, e.read)
+	require.Contains(t, e.failures[1].Message, "No such workflow found by id: foreign")
 }
 
 func TestWhatIsNoForkedTask(t *testing.T) {
