@@ -90,7 +90,7 @@ func (h *handlers) each(ctx context.Context, q *selection, do func(w flowRun) bo
 		return true, nil
 	}
 	if ids, known := q.Runs.ids(); known {
-		return true, h.named(ctx, ids, take)
+		return h.named(ctx, ids, now.Add(scanTime), take)
 	}
 	base := engine.ExecutionFilter{Until: q.until()}
 	lists := crossed([]engine.ExecutionFilter{base}, names, narrowed, func(f *engine.ExecutionFilter, name string) { f.Workflow = name })
@@ -124,22 +124,28 @@ func (h *handlers) narrowed(ctx context.Context, q *selection) (flows map[string
 	return flows, names, ok, err
 }
 
-// named goes through the flow runs that are named, those that are there.
-func (h *handlers) named(ctx context.Context, ids []string, take func(x *engine.Execution) (bool, error)) error {
-	slices.Sort(ids)
+// named goes through the flow runs that are named, those that are there. whole is false when it took too long.
+func (h *handlers) named(ctx context.Context, ids []string, deadline time.Time, take func(x *engine.Execution) (bool, error)) (whole bool, err error) {
+	if len(ids) > scanned {
+		return false, errTooMany
+	}
+	ids = slices.Sorted(slices.Values(ids))
 	for _, id := range slices.Backward(slices.Compact(ids)) {
+		if time.Now().After(deadline) {
+			return false, nil
+		}
 		x, err := compat.Execution(ctx, h.engine, id)
 		if compat.IsMissing(err) {
 			continue
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if more, err := take(x); err != nil || !more {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // crossed are the lists once for each value, or as they are where that would be too many.

@@ -113,6 +113,12 @@ func TestListsReachBehindManyExecutions(t *testing.T) {
 	require.LessOrEqual(t, c.read, 2*scanPage, "no more is read than is wanted")
 	require.Len(t, c.found(t, `{"flow_runs":{"state":{"type":{"any_":["COMPLETED"]}}}}`), 30)
 	require.Len(t, c.found(t, `{"flow_runs":{"state":{"type":{"any_":["COMPLETED","CANCELLED"]}}}}`), 35)
+	many := `{"flow_runs":{"id":{"any_":[` + strings.Repeat(`"`+c.all[0].ID+`",`, scanned) + `"` + c.all[1].ID + `"]}}}`
+	code, text := c.ask(t, "/filter", many)
+	require.Equal(t, 422, code, text)
+	whole, err := (&handlers{engine: c}).named(t.Context(), []string{c.all[0].ID}, time.Now().Add(-time.Second), nil)
+	require.NoError(t, err)
+	require.False(t, whole, "it took too long")
 	rare := c.found(t, `{"flows":{"name":{"any_":["rare"]}},"sort":"START_TIME_ASC","limit":1}`)
 	require.Equal(t, "rare-0", rare[0].Name)
 	require.Equal(t, c.all[0].ID, rare[0].ID)
@@ -140,9 +146,9 @@ func TestListsReachBehindManyExecutions(t *testing.T) {
 		}
 		require.Equal(t, want, text, body)
 	}
-	code, _ := c.ask(t, "/paginate", `{"page":1}`)
+	code, _ = c.ask(t, "/paginate", `{"page":1}`)
 	require.Equal(t, 422, code)
-	code, text := c.ask(t, "/paginate", `{"page":2,"limit":20,"flows":{"name":{"any_":["rare"]}},"sort":"START_TIME_ASC"}`)
+	code, text = c.ask(t, "/paginate", `{"page":2,"limit":20,"flows":{"name":{"any_":["rare"]}},"sort":"START_TIME_ASC"}`)
 	require.Equal(t, 200, code, text)
 	var page pageOfRuns
 	require.NoError(t, json.Unmarshal([]byte(text), &page))
