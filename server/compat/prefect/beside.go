@@ -19,13 +19,35 @@ var (
 	slotsFields     = []any{"slots", anInt.from(1).must(), "names", listOf(aString).must(), "mode", oneOf("concurrency", "rate_limit")}
 	slotsShape      = shapeOf(append(slotsFields, "create_if_missing", aBool.orNull())...).embedded()
 	slotsLeaseShape = shapeOf(append(slotsFields, "lease_duration", aNumber.from(60), "holder", anObject.orNull())...).embedded()
+	slotsGivenShape = shapeOf("slots", anInt.from(1).must(), "names", listOf(aString).must(), "occupancy_seconds", aNumber.orNull(), "create_if_missing", aBool.orNull()).embedded()
+	tagsShape       = shapeOf("names", listOf(aString).must(), "task_run_id", aUUID.must(), "occupancy_seconds", aNumber.orNull()).embedded()
+	leaseShape      = shapeOf("lease_id", aUUID.must()).embedded()
+	renewShape      = shapeOf("lease_duration", aNumber.from(60)).embedded()
 )
 
-func (h *handlers) takeSlots(c *gin.Context) error {
-	if err := read(c.Request, slotsShape, &struct{}{}); err != nil {
-		return err
+// noLimits answers that none of the limits is there: nothing is taken of them, or given back.
+func noLimits(fields *shape) serve {
+	return func(c *gin.Context) error {
+		if err := read(c.Request, fields, &struct{}{}); err != nil {
+			return err
+		}
+		return answer(c, http.StatusOK, []struct{}{})
 	}
-	return answer(c, http.StatusOK, []struct{}{})
+}
+
+// noLease answers that what holds a lease may go on, or has given it back.
+func noLease(fields *shape) serve {
+	return func(c *gin.Context) error {
+		if id, named := c.Params.Get("id"); named && !isUUID(id) {
+			return unprocessable(nil, fault{Type: "uuid_parsing", Loc: []any{"path", "lease_id"}, Msg: "Input should be a valid UUID", Input: id})
+		}
+		if err := read(c.Request, fields, &struct{}{}); err != nil {
+			return err
+		}
+		c.Status(http.StatusNoContent)
+		c.Writer.WriteHeaderNow()
+		return nil
+	}
 }
 
 type leased struct {

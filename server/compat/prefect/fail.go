@@ -58,7 +58,7 @@ func fail(w http.ResponseWriter, q *http.Request, err error) {
 		r = refusal(p)
 		why := absentArea(q.URL.Path)
 		switch {
-		case p.Code == "route_not_found" && why != "":
+		case (p.Code == "route_not_found" || p.Code == "method_not_allowed") && why != "":
 			r = refused{http.StatusNotImplemented, detail{why}}
 		case p.Code == "method_not_allowed" && noID.MatchString(q.URL.Path):
 			r = notThere

@@ -42,7 +42,14 @@
 //	POST   /task_runs/                            yes   the parent of a flow inside a flow is named, not kept
 //	POST   /v2/concurrency_limits/increment       yes   there are no limits by name: nothing is limited
 //	POST   /v2/concurrency_limits/increment-with-lease  yes  the same
+//	POST   /v2/concurrency_limits/decrement       yes   the same
+//	POST   /v2/concurrency_limits/decrement-with-lease  yes  the same
+//	POST   /v2/concurrency_limits/leases/{id}/renew  yes  the same
+//	POST   /concurrency_limits/increment          yes   the same, of clients before 3.5
+//	POST   /concurrency_limits/decrement          yes   the same
 //	GET    /variables/name/{name}                 yes   there are none: 404
+//	PATCH  /variables/name/{name}                 yes   the same
+//	DELETE /variables/name/{name}                 yes   the same
 //	GET    /health, /ready, /hello, /version, /admin/version, /csrf-token  yes  what a client asks first
 //
 // A flow is a workflow, a flow run an execution, a state what its status and its open approval say. What clients of
@@ -173,9 +180,16 @@ func New(e Engine) compat.Dialect {
 	absent(http.MethodGet, "/flow_runs/:id/graph-v2", graph)
 	absent(http.MethodPatch, "/flow_runs/:id/labels", "labels are given at the start and do not change")
 	absent(http.MethodPost, "/deployments/", "a deployment is the newest version of a workflow: publish with POST /v1/projects/{project}/workflows")
-	at(reads, http.MethodPost, "/v2/concurrency_limits/increment", h.takeSlots)
+	at(reads, http.MethodPost, "/concurrency_limits/increment", noLimits(tagsShape))
+	at(reads, http.MethodPost, "/concurrency_limits/decrement", noLimits(tagsShape))
+	at(reads, http.MethodPost, "/v2/concurrency_limits/increment", noLimits(slotsShape))
 	at(reads, http.MethodPost, "/v2/concurrency_limits/increment-with-lease", h.leaseSlots)
+	at(reads, http.MethodPost, "/v2/concurrency_limits/decrement", noLimits(slotsGivenShape))
+	at(reads, http.MethodPost, "/v2/concurrency_limits/decrement-with-lease", noLease(leaseShape))
+	at(reads, http.MethodPost, "/v2/concurrency_limits/leases/:id/renew", noLease(renewShape))
 	at(reads, http.MethodGet, "/variables/name/:name", h.variable)
+	at(writes, http.MethodPatch, "/variables/name/:name", h.variable)
+	at(writes, http.MethodDelete, "/variables/name/:name", h.variable)
 	at(auth.Rule{Scope: engine.ScopeWrite, Work: true}, http.MethodPost, "/task_runs/", h.createTaskRun)
 	absent(http.MethodPost, "/deployments/:id/create_flow_run/bulk", "flow runs are started one by one: POST /deployments/{id}/create_flow_run")
 	absent(http.MethodPost, "/deployments/get_scheduled_flow_runs", workers)

@@ -239,7 +239,25 @@ func TestWhatAFlowAsksBeside(t *testing.T) {
 		is(200, `{"lease_id":"<id>","limits":[]}`)
 	require.Equal(t, 422, r.post("/v2/concurrency_limits/increment", `{"names":["tag:db"],"slots":0}`).code)
 	require.Equal(t, 422, r.post("/v2/concurrency_limits/increment-with-lease", `{"slots":1}`).code)
-	r.get("/variables/name/any").is(404, `{"detail":"Variable not found."}`)
+	r.post("/v2/concurrency_limits/decrement", `{"names":["tag:db"],"slots":1,"occupancy_seconds":0.5,"create_if_missing":null}`).is(200, `[]`)
+	for path, bodies := range map[string][2]string{
+		"/v2/concurrency_limits/decrement-with-lease":      {`{"lease_id":"` + noID + `"}`, `{"lease_id":"x"}`},
+		"/v2/concurrency_limits/leases/" + noID + "/renew": {`{"lease_duration":300}`, `{"lease_duration":1}`},
+	} {
+		done := r.post(path, bodies[0])
+		require.Equal(t, []any{204, ""}, []any{done.code, done.text}, path)
+		require.Equal(t, 422, r.post(path, bodies[1]).code, path)
+	}
+	require.Equal(t, 422, r.post("/v2/concurrency_limits/leases/x/renew", `{"lease_duration":300}`).code)
+	for _, path := range []string{"/concurrency_limits/increment", "/concurrency_limits/decrement"} { // clients before 3.5
+		r.post(path, `{"names":["db"],"task_run_id":"`+noID+`","occupancy_seconds":1.5}`).is(200, `[]`)
+		require.Equal(t, 422, r.post(path, `{"names":["db"]}`).code)
+	}
+	for _, method := range []string{"GET", "PATCH", "DELETE"} {
+		r.ask(method, "/variables/name/any", `{"value":1}`).is(404, `{"detail":"Variable not found."}`)
+	}
+	r.ask("DELETE", "/block_types/slug/s3", "").is(501, `{"detail":"there are no blocks here"}`)
+	r.ask("DELETE", "/concurrency_limits/increment", "").is(501, `{"detail":"there are no limits by name here: give the workflow one with concurrency"}`)
 
 	outer := r.run("")
 	body := `{"flow_run_id":"` + outer + `","task_key":"inner","dynamic_key":"0","tags":["t"],"empirical_policy":{"retries":0},"task_inputs":{},"state":{"type":"PENDING"}}`
