@@ -5,7 +5,13 @@
   var shown = function (date) { return new Native(date.getTime() + offset(date.getTime()) * 60000); };
   var define = function (on, name, value) { Object.defineProperty(on, name, { value: value, writable: true, configurable: true }); };
   var local = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?$/; // a time without a zone
-  var parse = function (s) { return local.test(s) ? moment(Native.parse(s + "Z")) : Native.parse(s); };
+  var iso = /^(\d{4}|[+-]\d{6})(-\d\d){0,2}(T[\d:.,]+)?(Z|[+-][\d:]+)?$/;
+  var parse = function (s) {
+    if (local.test(s)) return moment(Native.parse(s + "Z"));
+    if (iso.test(s)) return Native.parse(s);
+    var utc = Native.parse("UTC " + s); // of two zones the last counts: one that the text names
+    return utc === Native.parse("EST " + s) ? utc : moment(utc);
+  };
 
   var Zoned = function Date(year, month, day, hours, minutes, seconds, ms) {
     if (!new.target) return new Zoned().toString();
