@@ -22,16 +22,17 @@ func (v *view) wire(p *engine.Project) (project, error) {
 	if made.ID, err = v.projectID(p.Name); err != nil {
 		return made, err
 	}
-	newest, err := v.engine.Bundle(v.ctx, p.Name, "")
-	if isMissing(err) {
+	heads, _, err := v.engine.Bundles(v.ctx, p.Name, engine.Page{Limit: 1}) // without their archives
+	if err != nil && !isMissing(err) {
+		return made, err
+	}
+	if len(heads) == 0 {
 		if p.CreatedAt.IsZero() { // the project that is always there
 			made.CreatedAt, made.UpdatedAt = instant(time.Unix(0, 0)), instant(time.Unix(0, 0))
 		}
 		return made, nil
 	}
-	if err != nil {
-		return made, err
-	}
+	newest := &heads[0]
 	made.Revision, made.UpdatedAt, made.ArchiveType, made.ArchiveMD5 = newest.Name, instant(newest.CreatedAt), "db", &newest.Digest
 	if p.CreatedAt.IsZero() {
 		made.CreatedAt = made.UpdatedAt
@@ -59,21 +60,28 @@ func (h *handlers) listProjects(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if name, given := c.GetQuery("name"); given {
-		all = slices.DeleteFunc(all, func(p engine.Project) bool { return p.Name != name })
-	}
-	made := projects{[]project{}}
+	name, given := c.GetQuery("name")
+	all = slices.DeleteFunc(all, func(p engine.Project) bool {
+		return given && p.Name != name || !strings.Contains(p.Name, c.Query("name_pattern"))
+	})
+	ids := make(map[string]int64, len(all))
 	for i := range all {
+		id, err := v.projectID(all[i].Name)
+		if err != nil {
+			return err
+		}
+		ids[all[i].Name] = numberOf(id)
+	}
+	all = slices.DeleteFunc(all, func(p engine.Project) bool { return ids[p.Name] <= last })
+	slices.SortFunc(all, func(a, b engine.Project) int { return cmp.Compare(ids[a.Name], ids[b.Name]) })
+	made := projects{[]project{}}
+	for i := range all[:min(len(all), count)] {
 		p, err := v.wire(&all[i])
 		if err != nil {
 			return err
 		}
-		if numberOf(p.ID) > last && strings.Contains(p.Name, c.Query("name_pattern")) {
-			made.Projects = append(made.Projects, p)
-		}
+		made.Projects = append(made.Projects, p)
 	}
-	slices.SortFunc(made.Projects, func(a, b project) int { return cmp.Compare(numberOf(a.ID), numberOf(b.ID)) })
-	made.Projects = made.Projects[:min(len(made.Projects), count)]
 	return answer(c, made)
 }
 

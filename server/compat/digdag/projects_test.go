@@ -1,14 +1,20 @@
 package digdag_test
 
 import (
+	"context"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/server/compat/digdag"
 )
 
 func names(v any, key string) []string {
@@ -73,6 +79,41 @@ func TestProjectsAndRevisions(t *testing.T) {
 	for query, want := range map[string]string{"session_time=x": `session_time is "x"; allowed`, "session_time=2016-01-01T00:00&mode=year": `mode is "year"; allowed`, "session_time=2016-01-01T00:00&mode=schedule": "the workflow has no schedule"} {
 		require.Contains(t, r.object(400, "GET", "/api/workflows/"+old["id"].(string)+"/truncated_session_time?"+query, "")["message"], want)
 	}
+}
+
+// heads is an engine whose archives are not to be read; it counts the heads that are.
+type heads struct {
+	*engine.Engine
+	t    *testing.T
+	read int
+}
+
+func (h *heads) Bundle(context.Context, string, string) (*engine.Bundle, error) {
+	require.Fail(h.t, "an archive was read")
+	return nil, nil
+}
+
+func (h *heads) Bundles(ctx context.Context, project string, page engine.Page) ([]engine.Bundle, string, error) {
+	h.read++
+	return h.Engine.Bundles(ctx, project, page)
+}
+
+// TestListOfProjectsReadsWhatItShows: no archive, and nothing of projects that are not on its page.
+func TestListOfProjectsReadsWhatItShows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.push("r1", map[string]string{"w.dig": "+a: {echo>: 1}\n"})
+	all := names(r.get("/api/projects")["projects"], "name")
+	require.Greater(t, len(all), 1)
+	e := &heads{Engine: r.engine, t: t}
+	routes := digdag.New(e).Routes
+	list := routes[slices.IndexFunc(routes, func(route compat.Route) bool { return route.Method == "GET" && route.Path == "/api/projects" })]
+	w := httptest.NewRecorder()
+	c, _ := gin.CreateTestContext(w)
+	c.Request = httptest.NewRequestWithContext(t.Context(), "GET", "/api/projects?count=1&last_id=0", nil)
+	require.NoError(t, list.Serve(c))
+	require.Equal(t, 200, w.Code, w.Body)
+	require.Equal(t, 1, e.read)
 }
 
 func TestRefusedPushes(t *testing.T) {
