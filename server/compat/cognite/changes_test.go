@@ -123,7 +123,15 @@ func TestTriggers(t *testing.T) {
 		return `{"items":[{"externalId":"` + id + `","triggerRule":{"triggerType":"schedule","cronExpression":"* * * * *"},"input":{"a":1},"metadata":{"k":"v"},"workflowExternalId":"` + workflow + `","workflowVersion":"1",` + r.nonce() + `}]}`
 	}
 	r.must(200, "POST", "/workflows/triggers", trigger("each minute", "w"))
+	stored, _, err := r.engine.Schedules(t.Context(), "default", engine.Page{})
+	require.NoError(t, err)
+	s := &stored[0]
+	_, _, err = r.engine.PutSchedule(t.Context(), "default", s.Name, engine.ScheduleRequest{Workflow: s.Workflow, Version: s.Version, Cron: s.Cron, Overlap: string(engine.OverlapSkip), Input: s.Input, Labels: s.Labels})
+	require.NoError(t, err)
 	r.must(200, "POST", "/workflows/versions", version("w", "1", "["+fn("new", "echo", "")+"]"))
+	s, err = r.engine.Schedule(t.Context(), "default", s.Name)
+	require.NoError(t, err)
+	require.Equal(t, engine.OverlapAllow, s.Overlap, "whatever was stored")
 	r.later(time.Minute)
 	var fires []any
 	require.Eventually(t, func() bool {
@@ -141,7 +149,7 @@ func TestTriggers(t *testing.T) {
 	require.Equal(t, true, r.must(200, "GET", "/workflows/triggers", "").item()["isPaused"])
 
 	r.store("other", "["+fn("a", "echo", "")+"]")
-	_, _, err := r.engine.PutSchedule(t.Context(), "default", "native", engine.ScheduleRequest{Workflow: "other", Cron: "0 0 * * *"})
+	_, _, err = r.engine.PutSchedule(t.Context(), "default", "native", engine.ScheduleRequest{Workflow: "other", Cron: "0 0 * * *"})
 	require.NoError(t, err)
 	require.Contains(t, r.refused(409, "POST", "/workflows/triggers", trigger("native", "other")), "no trigger")
 	require.Len(t, r.must(200, "GET", "/workflows/triggers", "").json()["items"], 1, "a schedule that was made natively is none")

@@ -91,7 +91,7 @@ func (h *handlers) followTriggers(ctx context.Context, project string, m member)
 		}
 		_, _, err := h.engine.PutSchedule(ctx, project, s.Name, engine.ScheduleRequest{
 			Workflow: m.native.Name, Version: m.native.Version, Cron: s.Cron, TimeZone: s.TimeZone,
-			Overlap: string(s.Overlap), CatchUp: string(s.CatchUp), Input: s.Input, Labels: s.Labels, Priority: s.Priority,
+			Overlap: string(engine.OverlapAllow), CatchUp: string(s.CatchUp), Input: s.Input, Labels: s.Labels, Priority: s.Priority,
 		})
 		return err
 	})
