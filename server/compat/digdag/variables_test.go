@@ -53,14 +53,14 @@ func TestVariables(t *testing.T) {
 		source.WriteString("+" + name + ":\n  echo>: ${" + c[0] + "}\n")
 		want[name] = c[1]
 	}
-	source.WriteString("+shell:\n  sh>: echo $session_uuid $last_session_date\n")
+	source.WriteString("+shell:\n  sh>: echo $session_uuid $none $last_session_date\n")
 	r.push("r1", map[string]string{"w.dig": source.String()})
 	r.session = "2016-01-30T00:00:00-08:00"
 
-	body := `{"workflowId":"` + r.workflow("w") + `","sessionTime":"` + r.session + `","retryAttemptName":"again","params":{"a":1.50}}`
+	body := `{"workflowId":"` + r.workflow("w") + `","sessionTime":"` + r.session + `","retryAttemptName":"again","params":{"a":1.50,"none":null}}`
 	a := r.object(200, "PUT", "/api/attempts", body)
 	id := a["id"].(string)
-	require.Equal(t, map[string]any{"a": 1.5, "last_session_time": want["last_session_time"], "next_session_time": want["next_session_time"]}, a["params"])
+	require.Equal(t, map[string]any{"a": 1.5, "none": nil, "last_session_time": want["last_session_time"], "next_session_time": want["next_session_time"]}, a["params"])
 	want["session_uuid"], want["session_id"], want["attempt_id"], want["retry_attempt_name"] = a["sessionUuid"].(string), a["sessionId"].(string), id, "again"
 	want["shell"] = a["sessionUuid"].(string) + " " + want["last_session_date"]
 	r.ends(id, "success")

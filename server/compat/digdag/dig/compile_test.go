@@ -94,7 +94,7 @@ func TestOperators(t *testing.T) {
 		"sh>: ls -l":                           `exec {"command":["sh","-c","ls -l"]}`,
 		"{sh>: ls, shell: [bash, -e]}":         `exec {"command":["bash","-e","-c","ls"]}`,
 		"{sh>: ls, _env: {A: 1, B: '${x}'}}":   `exec {"command":["sh","-c","ls"],"env":{"A":"1","B":"${\"%s\".format([workflow.input.x])}"}}`,
-		"sh>: echo $who ${n} $HOME":            `exec {"command":["sh","-c","echo $who ${workflow.input.n} $HOME"],"env":{"HOME":"${workflow.input != null && \"HOME\" in workflow.input ? dyn(\"%s\".format([workflow.input[\"HOME\"]])) : null}","who":"${workflow.input != null && \"who\" in workflow.input ? dyn(\"%s\".format([workflow.input[\"who\"]])) : null}"}}`,
+		"sh>: echo $who ${n} $HOME":            `exec {"command":["sh","-c","echo $who ${workflow.input.n} $HOME"],"env":{"HOME":"${workflow.input != null && \"HOME\" in workflow.input && workflow.input[\"HOME\"] != null ? dyn(\"%s\".format([workflow.input[\"HOME\"]])) : null}","who":"${workflow.input != null && \"who\" in workflow.input && workflow.input[\"who\"] != null ? dyn(\"%s\".format([workflow.input[\"who\"]])) : null}"}}`,
 		"{sh>: echo $who, _export: {who: me}}": `exec {"command":["sh","-c","echo $who"],"env":{"who":"me"}}`,
 		"wait>: 1h 30m":                        `wait {"duration":"1h30m0s"}`,
 		"wait>: 10s":                           `wait {"duration":"10s"}`,

@@ -71,8 +71,8 @@ func (c *compiler) environment(t *place, config *value, command string) *value {
 	}
 	for _, m := range shellNames.FindAllStringSubmatch(command, -1) {
 		if name := m[1]; !slices.Contains(env.keys, name) && !c.isSet(t, name) {
-			const there = `${workflow.input != null && %s in workflow.input ? dyn("%%s".format([workflow.input[%s]])) : null}`
-			env.put(name, &value{kind: text, text: fmt.Sprintf(there, literal(name), literal(name))})
+			const there = `${workflow.input != null && %[1]s in workflow.input && workflow.input[%[1]s] != null ? dyn("%%s".format([workflow.input[%[1]s]])) : null}`
+			env.put(name, &value{kind: text, text: fmt.Sprintf(there, literal(name))})
 		}
 	}
 	if len(env.keys) == 0 {
