@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/workflow"
@@ -19,37 +20,60 @@ type Cap struct {
 // capPause is how long a poll waits that a cap let have nothing, until it looks again: nobody tells it that a run ended.
 const capPause = 250 * time.Millisecond
 
-// manyHeld is from how many places on a process asks no more often than each capPause who holds them.
+// manyHeld is from how many places on also the first look of a poll asks no more often than each capPause who holds them.
 const manyHeld = 100
 
 // places answers how many runs a poll may be given, at most this many. Who was admitted holds a place for as long as the state of
 // the task says that this very delivery runs: however a run ends, whoever ends it, and if nobody can say so any more, its place is free.
-func (e *Engine) places(ctx context.Context, c *Cap, most int) (int, error) {
+func (e *Engine) places(ctx context.Context, c *Cap, most int, first bool) (int, error) {
 	if c == nil {
 		return most, nil
 	}
 	free, held, err := e.store.Room(ctx, *c, most)
-	if err != nil || len(held) == 0 || len(held) > manyHeld && !e.remote.asks(*c) {
+	if err != nil || free > 0 || held == 0 || (!first || held > manyHeld) && !e.remote.asks(*c) {
 		return free, err
 	}
-	recs, err := e.store.States(ctx, held)
+	holders, err := e.store.Held(ctx, *c)
 	if err != nil {
 		return 0, err
 	}
-	var gone []Fence
-	for i, rec := range recs {
-		if f := held[i]; rec.Status != workflow.TaskRunning || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch {
-			gone = append(gone, f)
-		}
-	}
-	if len(gone) == 0 {
-		return 0, nil
+	gone, err := e.over(ctx, holders)
+	if err != nil || len(gone) == 0 && len(holders) >= held {
+		return 0, err
 	}
 	if err := e.store.Vacate(ctx, *c, gone); err != nil {
 		return 0, err
 	}
 	free, _, err = e.store.Room(ctx, *c, most)
 	return free, err
+}
+
+// over are those of some runs that hold no place any more. One whose record cannot be read keeps its own, and no other.
+func (e *Engine) over(ctx context.Context, held []Fence) (gone []Fence, err error) {
+	recs, err := e.store.States(ctx, held)
+	refused, known := errors.AsType[*Error](err)
+	switch {
+	case err == nil:
+		for i, rec := range recs {
+			if f := held[i]; rec.Status != workflow.TaskRunning || rec.Attempt != f.Attempt || rec.Dispatch != f.Dispatch {
+				gone = append(gone, f)
+			}
+		}
+		return gone, nil
+	case known && refused.Kind == KindUnavailable, ctx.Err() != nil:
+		return nil, err
+	case len(held) == 1:
+		e.log.Warn("who holds a place of a cap cannot be read, and keeps it", "job", held[0].JobID(), "error", err)
+		return nil, nil
+	}
+	for half := range slices.Chunk(held, (len(held)+1)/2) {
+		more, err := e.over(ctx, half)
+		if err != nil {
+			return nil, err
+		}
+		gone = append(gone, more...)
+	}
+	return gone, nil
 }
 
 // asks reports whether it is time to look again who holds the places of a cap.

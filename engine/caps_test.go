@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
@@ -134,19 +135,114 @@ func TestPollsAtOnceKeepACap(t *testing.T) {
 func TestAPollWaitsForAPlace(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, queuetest.URL(t), &clock{})
+	p.WakeOnly()
 	startOn(t, p, "default", renders)
 	startOn(t, p, "default", renders)
 	q := capped(engine.Cap{Running: 1})
 	first := poll(t, p, q)
 	require.Len(t, first, 1)
-	q.Wait = time.Minute
-	got := make(chan []engine.RemoteRun)
-	go func() {
-		q.Worker, q.Types = "py", []string{"render"}
-		runs, _ := p.Poll(t.Context(), q)
-		got <- runs
-	}()
+	got := pollAside(t, p, q)
+	require.Eventually(t, func() bool { _, capped := p.Polls(); return capped == 1 }, 20*time.Second, time.Millisecond)
 	_, err := p.RemoteComplete(t.Context(), first[0].Execution, "a", first[0].Token, json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Len(t, <-got, 1)
+}
+
+// pollAside waits for runs as a worker does.
+func pollAside(t *testing.T, p *process, q engine.Poll) <-chan []engine.RemoteRun {
+	q.Worker, q.Types, q.Wait = "py", []string{"render"}, time.Minute
+	got := make(chan []engine.RemoteRun, 1)
+	go func() {
+		runs, _ := p.Poll(t.Context(), q)
+		got <- runs
+	}()
+	return got
+}
+
+// TestAPollAtItsCapTakesNobodysWakeUp: what it may not take goes to one that has no cap, although nobody looks without being woken.
+func TestAPollAtItsCapTakesNobodysWakeUp(t *testing.T) {
+	t.Parallel()
+	p := pumped(t, newServer(t, queuetest.URL(t), &clock{}))
+	p.WakeOnly()
+	startOn(t, p, "default", renders)
+	q := capped(engine.Cap{Running: 1})
+	require.Len(t, poll(t, p, q), 1)
+	for i := range 5 { // whom an offer wakes is chance
+		first, free := pollAside(t, p, q), pollAside(t, p, engine.Poll{})
+		require.Eventually(t, func() bool { waiting, _ := p.Polls(); return waiting == 2+i }, 20*time.Second, time.Millisecond)
+		startOn(t, p, "default", renders)
+		require.Len(t, <-free, 1)
+		select {
+		case runs := <-first:
+			require.Empty(t, runs, "no place is free")
+		default:
+		}
+	}
+}
+
+// TestWhoHoldsAPlaceIsAskedNowAndThen: polls that wait at a cap do not each read, at each look, who holds its places.
+func TestWhoHoldsAPlaceIsAskedNowAndThen(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, queuetest.URL(t), &clock{})
+	startOn(t, p, "default", renders)
+	q := capped(engine.Cap{Running: 1})
+	first := poll(t, p, q)
+	require.Len(t, first, 1)
+	p.AskedUntil(*q.Cap, time.Now().Add(time.Hour))
+	_, err := p.RemoteComplete(t.Context(), first[0].Execution, "a", first[0].Token, json.RawMessage(`{}`))
+	require.NoError(t, err)
+	require.Zero(t, places(t, p, q, false), "another poll asked a moment ago")
+	p.AskedUntil(*q.Cap, time.Time{})
+	require.Equal(t, 1, places(t, p, q, false))
+}
+
+// TestTheFirstLookOfAPollAsks who holds the places, so that one which does not wait gets what is free.
+func TestTheFirstLookOfAPollAsks(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, queuetest.URL(t), &clock{})
+	startOn(t, p, "default", renders)
+	q := capped(engine.Cap{Running: 1})
+	first := poll(t, p, q)
+	require.Len(t, first, 1)
+	p.AskedUntil(*q.Cap, time.Now().Add(time.Hour))
+	_, err := p.RemoteComplete(t.Context(), first[0].Execution, "a", first[0].Token, json.RawMessage(`{}`))
+	require.NoError(t, err)
+	require.Equal(t, 1, places(t, p, q, true))
+}
+
+func places(t *testing.T, p *process, q engine.Poll, first bool) int {
+	t.Helper()
+	free, err := p.Places(t.Context(), q.Cap, first)
+	require.NoError(t, err)
+	return free
+}
+
+// TestOneUnreadableRecordKeepsOnePlace: the others are given free, and what is no run holds none.
+func TestOneUnreadableRecordKeepsOnePlace(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, queuetest.URL(t), &clock{})
+	ctx := t.Context()
+	for range 4 {
+		startOn(t, p, "default", renders)
+	}
+	q := capped(engine.Cap{Running: 3})
+	runs := poll(t, p, q)
+	require.Len(t, runs, 3)
+	_, err := p.RemoteComplete(ctx, runs[1].Execution, "a", runs[1].Token, json.RawMessage(`{}`))
+	require.NoError(t, err)
+	client := p.store.Client()
+	key := func(like string) string {
+		keys, err := client.Keys(ctx, like).Result()
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		return keys[0]
+	}
+	require.NoError(t, client.HSet(ctx, key("*t:"+runs[0].Execution), "a", "no record").Err())
+	require.Len(t, poll(t, p, q), 1)
+
+	held := key("*:held")
+	require.NoError(t, client.ZAdd(ctx, held, redis.Z{Member: "no run"}).Err())
+	startOn(t, p, "default", renders)
+	require.Len(t, poll(t, p, capped(engine.Cap{Running: 4})), 1)
+	require.ErrorIs(t, client.ZScore(ctx, held, "no run").Err(), redis.Nil)
 }

@@ -17,6 +17,38 @@ func (e *Engine) FireRetry(ctx context.Context, f Fence) { e.fire(ctx, TimerRetr
 // WakeOnly keeps pollers from looking unless they are woken.
 func (e *Engine) WakeOnly() { e.remote.safety = time.Hour }
 
+// Polls counts the polls that wait, and those of them whose last look was at their cap.
+func (e *Engine) Polls() (waiting, capped int) {
+	p := &e.remote.pollers
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seen := map[*poller]bool{}
+	for _, at := range p.waiting {
+		for w := range at {
+			seen[w] = w.capped
+		}
+	}
+	for _, c := range seen {
+		if c {
+			capped++
+		}
+	}
+	return len(seen), capped
+}
+
+// Places answers how many runs a poll may be given.
+func (e *Engine) Places(ctx context.Context, c *Cap, first bool) (int, error) {
+	return e.places(ctx, c, 1, first)
+}
+
+// AskedUntil makes the process believe that somebody asked who holds the places of a cap.
+func (e *Engine) AskedUntil(c Cap, t time.Time) {
+	e.remote.asks(c)
+	e.remote.mu.Lock()
+	defer e.remote.mu.Unlock()
+	e.remote.asked[c.Project+"\x00"+c.Type] = t
+}
+
 // Forget empties what the process remembers of executions and definitions, as a restart does.
 func (e *Engine) Forget() {
 	e.documents.Purge()

@@ -21,6 +21,7 @@ type poller struct {
 	shelves  []Shelf
 	projects []string     // empty = all
 	woken    chan Offered // capacity 1
+	capped   bool         // its last look was at its cap: it looks again soon, and a wake-up would be lost on it
 }
 
 func (p *pollers) began() chan struct{} {
@@ -66,6 +67,13 @@ func (p *pollers) leave(w *poller) {
 	}
 }
 
+// atCap notes whether the last look of a poller was at its cap.
+func (p *pollers) atCap(w *poller, capped bool) {
+	p.mu.Lock()
+	w.capped = capped
+	p.mu.Unlock()
+}
+
 // wake wakes one poller that may take what was offered; everybody, when it is not known what.
 func (p *pollers) wake(o Offered) {
 	p.mu.Lock()
@@ -81,6 +89,7 @@ func (p *pollers) wake(o Offered) {
 	var limited []*poller
 	for w := range p.waiting[o.Shelf] {
 		switch {
+		case w.capped:
 		case len(w.projects) > 0 && o.Project == "":
 			limited = append(limited, w)
 		case w.takes(o.Project) && w.poke(o):

@@ -24,8 +24,10 @@ type Remote interface {
 	Take(ctx context.Context, at Shelf, projects []string, most int) (fences []Fence, left int, err error)
 	// HandOut records the input of a claimed run and answers until when the attempt may run. ErrStale.
 	HandOut(ctx context.Context, f Fence, input json.RawMessage, hash string, terms Terms) (deadline time.Time, err error)
-	// Room answers how many runs a cap lets begin now, at most this many, and, where all its places are held, by which.
-	Room(ctx context.Context, c Cap, most int) (free int, held []Fence, err error)
+	// Room answers how many runs a cap lets begin now, at most this many, and, where all its places are held, by how many.
+	Room(ctx context.Context, c Cap, most int) (free, held int, err error)
+	// Held answers which runs were admitted to the places of a cap.
+	Held(ctx context.Context, c Cap) ([]Fence, error)
 	// Admit counts a claimed run against a cap. ErrMoved when that is reached.
 	Admit(ctx context.Context, c Cap, f Fence) error
 	// Vacate takes runs off a cap that hold no place any more.

@@ -139,14 +139,23 @@ func (e *Engine) Poll(ctx context.Context, q Poll) ([]RemoteRun, error) {
 	defer end.Stop()
 	safety := time.NewTimer(0)
 	defer safety.Stop()
-	for {
-		runs, capped, err := e.takeRemote(ctx, q, w.shelves)
+	for first, woken := true, true; ; first = false {
+		e.remote.pollers.atCap(w, false) // first: what is offered from here on wakes it again
+		runs, capped, err := e.takeRemote(ctx, q, w.shelves, first)
+		if capped {
+			e.remote.pollers.atCap(w, true)
+		}
+		if capped && (woken || len(runs) > 0) { // what woke it is left to those who are at no cap
+			for _, at := range w.shelves {
+				e.remote.pollers.wake(Offered{Shelf: at})
+			}
+		}
 		if err != nil || len(runs) > 0 || q.Wait == 0 {
 			return runs, err
 		}
 		next := e.remote.safety + rand.N(e.remote.safety/3)
 		if capped {
-			next = capPause
+			next = capPause + rand.N(capPause/2)
 		}
 		safety.Reset(next)
 		select {
@@ -155,7 +164,9 @@ func (e *Engine) Poll(ctx context.Context, q Poll) ([]RemoteRun, error) {
 		case <-end.C:
 			return nil, nil
 		case <-w.woken:
+			woken = true
 		case <-safety.C:
+			woken = false
 		}
 	}
 }
@@ -201,7 +212,7 @@ func (e *Engine) announceRemote(ctx context.Context, q Poll) error {
 }
 
 // takeRemote claims what waits, the urgent lanes first. capped says that more would have been, but for the cap.
-func (e *Engine) takeRemote(ctx context.Context, q Poll, shelves []Shelf) (runs []RemoteRun, capped bool, err error) {
+func (e *Engine) takeRemote(ctx context.Context, q Poll, shelves []Shelf, first bool) (runs []RemoteRun, capped bool, err error) {
 	shelves = mixed(shelves, len(q.Queues)*len(q.Types))
 	waiting, err := e.store.OnOffer(ctx, shelves, q.Projects)
 	if err != nil || ctx.Err() != nil {
@@ -213,7 +224,7 @@ func (e *Engine) takeRemote(ctx context.Context, q Poll, shelves []Shelf) (runs 
 	if q.Cap != nil && slices.Max(waiting) == 0 {
 		return nil, false, nil
 	}
-	most, err := e.places(ctx, q.Cap, q.Max)
+	most, err := e.places(ctx, q.Cap, q.Max, first)
 	if err != nil || most == 0 {
 		return nil, most == 0, err
 	}

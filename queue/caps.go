@@ -18,45 +18,57 @@ func (r *Redis) Admit(ctx context.Context, c engine.Cap, f engine.Fence) error {
 	return err
 }
 
-// Room answers how many runs a cap lets begin now and, where all its places are held, which runs were admitted there.
-func (r *Redis) Room(ctx context.Context, c engine.Cap, most int) (int, []engine.Fence, error) {
+// Room answers how many runs a cap lets begin now and, where all its places are held, by how many.
+func (r *Redis) Room(ctx context.Context, c engine.Cap, most int) (int, int, error) {
 	now, err := r.Time(ctx)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, err
 	}
 	p := r.client.Pipeline()
 	held := p.ZCard(ctx, heldKey(c.Project, c.Type))
 	begun := p.ZCount(ctx, begunKey(c.Project, c.Type), "("+strconv.FormatInt(now.Add(-c.Per).UnixMilli(), 10), "+inf")
 	if _, err := p.Exec(ctx); err != nil {
-		return 0, nil, unreachable(err)
+		return 0, 0, unreachable(err)
 	}
 	if c.Starts > 0 {
 		most = min(most, max(c.Starts-int(begun.Val()), 0))
 	}
 	if c.Running == 0 || most == 0 {
-		return most, nil, nil
+		return most, 0, nil
 	}
 	if most = min(most, max(c.Running-int(held.Val()), 0)); most > 0 {
-		return most, nil, nil
+		return most, 0, nil
 	}
-	ids, err := r.client.ZRange(ctx, heldKey(c.Project, c.Type), 0, int64(max(c.Running, int(held.Val())))).Result()
+	return 0, int(held.Val()), nil
+}
+
+// Held answers which runs were admitted to the places of a cap. What cannot be read holds none from now on.
+func (r *Redis) Held(ctx context.Context, c engine.Cap) ([]engine.Fence, error) {
+	key := heldKey(c.Project, c.Type)
+	ids, err := r.client.ZRange(ctx, key, 0, -1).Result()
 	if err != nil {
-		return 0, nil, unreachable(err)
+		return nil, unreachable(err)
 	}
 	fences := make([]engine.Fence, 0, len(ids))
 	for _, id := range ids {
 		f, err := engine.ParseJobID(id)
-		if err != nil {
-			r.o.Logger.Error("a place of a cap is held by what cannot be read", "type", c.Type, "error", err)
+		if err == nil {
+			fences = append(fences, f)
 			continue
 		}
-		fences = append(fences, f)
+		r.o.Logger.Error("a place of a cap was held by what cannot be read", "type", c.Type, "error", err)
+		if err := r.client.ZRem(ctx, key, id).Err(); err != nil {
+			return nil, unreachable(err)
+		}
 	}
-	return 0, fences, nil
+	return fences, nil
 }
 
 // Vacate takes runs off a cap that hold no place any more.
 func (r *Redis) Vacate(ctx context.Context, c engine.Cap, gone []engine.Fence) error {
+	if len(gone) == 0 {
+		return nil
+	}
 	ids := make([]any, len(gone))
 	for i, f := range gone {
 		ids[i] = f.JobID()
