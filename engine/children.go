@@ -210,7 +210,7 @@ func (e *Engine) settleChild(ctx context.Context, u *undecided) error {
 		if output == nil {
 			output = json.RawMessage("null")
 		}
-		if u.at.WantsID() {
+		if u.rec.Given != "" || u.at.WantsID() {
 			input, err := e.asked(ctx, u)
 			if err != nil {
 				return err

@@ -135,6 +135,20 @@ func TestSemantics12ANullThatTakesNothingAwayKeepsTheChild(t *testing.T) {
 	require.Equal(t, map[string]string{"sub": "run", "sub/before": "keep", "sub/check": "run"}, rows(plan))
 }
 
+func TestSemantics12AnInputThatIsGivenMayAskForTheID(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.publish(within)
+	s.run = tooLow
+	x := s.start(bounded, `{"limit": 1}`)
+	s.settle()
+	s.retry(x, merge, taskInput("sub", `{"input": {"limit": 10}, "id_field": "run"}`))
+	s.ends(x, workflow.ExecutionSucceeded)
+	var output struct{ Run string }
+	require.NoError(t, json.Unmarshal(s.task(x, "sub").Output, &output))
+	require.Equal(t, s.task(x, "sub").Child, output.Run)
+}
+
 func TestSemantics12AFreshChildAndTasksOfTheFormerOneExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
