@@ -380,8 +380,8 @@ func (h *handlers) deleteWorkflow(c *gin.Context) error {
 	}
 	if n := newest(labels); n > 0 {
 		err = h.engine.SetLabel(ctx, project, name, engine.LabelLatest, labels[strconv.Itoa(n)])
-	} else if err = h.engine.DropLabel(ctx, project, name, engine.LabelLatest); isMissing(err) {
-		err = nil
+	} else if err = h.engine.DropLabel(ctx, project, name, engine.LabelLatest); err == nil || isMissing(err) {
+		err = h.dropTags(ctx, tagsOf("workflow", name), nil)
 	}
 	if err != nil {
 		return err

@@ -235,6 +235,9 @@ func (h *handlers) deleteSchedule(c *gin.Context) error {
 	if isMissing(err) {
 		return noSchedule(name)
 	}
+	if err == nil {
+		err = h.dropTags(ctx, tagsOf("schedule", name), nil)
+	}
 	if err != nil {
 		return err
 	}

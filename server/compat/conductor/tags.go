@@ -2,6 +2,10 @@ package conductor
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -14,13 +18,22 @@ import (
 	"github.com/redrive/redrive/server/compat"
 )
 
-// notesTags is the group of notes that holds the tags of workflows, tasks and schedules, as "workflow:NAME".
-const notesTags = "conductor.tags"
+// notesTags begins the group of notes that holds the tags of a workflow, a task or a schedule, each tag a note of its own: calls
+// beside each other lose none.
+const notesTags = "conductor.tags:"
+
+func tagsOf(kind, name string) string { return notesTags + kind + ":" + name }
 
 type tag struct {
-	Type  string `json:"type,omitempty"`
-	Key   string `json:"key"`
-	Value string `json:"value"`
+	Type  string          `json:"type,omitempty"`
+	Key   string          `json:"key"`
+	Value json.RawMessage `json:"value"` // a text, or any other value: a rate limit is a number
+}
+
+// note is the name of the note that holds the tag. What differs in key or value is another tag.
+func (t *tag) note() string {
+	sum := sha256.Sum256(slices.Concat([]byte(t.Key), []byte{0}, t.Value))
+	return hex.EncodeToString(sum[:])
 }
 
 func (h *handlers) tagRoutes() []compat.Route {
@@ -31,69 +44,103 @@ func (h *handlers) tagRoutes() []compat.Route {
 	} {
 		routes = append(routes,
 			compat.Route{Method: http.MethodGet, Path: path, Rule: read, Serve: h.listTags(kind)},
-			compat.Route{Method: http.MethodPost, Path: path, Rule: write, Serve: h.changeTags(kind, func(old, given []tag) []tag { return append(without(old, given), given...) })},
-			compat.Route{Method: http.MethodPut, Path: path, Rule: write, Serve: h.changeTags(kind, func(_, given []tag) []tag { return given })},
-			compat.Route{Method: http.MethodDelete, Path: path, Rule: write, Serve: h.changeTags(kind, without)})
+			compat.Route{Method: http.MethodPost, Path: path, Rule: write, Serve: h.changeTags(kind, h.addTags)},
+			compat.Route{Method: http.MethodPut, Path: path, Rule: write, Serve: h.changeTags(kind, h.setTags)},
+			compat.Route{Method: http.MethodDelete, Path: path, Rule: write, Serve: h.changeTags(kind, h.deleteTags)})
 	}
 	return routes
 }
 
-func without(tags, gone []tag) []tag {
-	return slices.DeleteFunc(tags, func(t tag) bool {
-		return slices.ContainsFunc(gone, func(g tag) bool { return g.Key == t.Key && g.Value == t.Value })
-	})
-}
-
-func (h *handlers) tags(c *gin.Context, kind string) ([]tag, error) {
-	tags := []tag{}
-	ctx := c.Request.Context()
-	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesTags, kind+":"+c.Param("name"))
-	if isMissing(err) {
-		return tags, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &tags)
-	}
-	return tags, err
-}
-
 func (h *handlers) listTags(kind string) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		tags, err := h.tags(c, kind)
+		ctx := c.Request.Context()
+		notes, err := h.engine.Notes(ctx, compat.Project(ctx), tagsOf(kind, c.Param("name")))
 		if err != nil {
 			return err
 		}
+		tags := []tag{}
+		for _, raw := range notes {
+			var t tag
+			if err := json.Unmarshal(raw, &t); err != nil {
+				return err
+			}
+			tags = append(tags, t)
+		}
+		slices.SortFunc(tags, func(a, b tag) int { return cmp.Or(cmp.Compare(a.Key, b.Key), bytes.Compare(a.Value, b.Value)) })
 		return answerJSON(c, tags)
 	}
 }
 
 // changeTags takes one tag or a list of them.
-func (h *handlers) changeTags(kind string, change func(old, given []tag) []tag) func(*gin.Context) error {
+func (h *handlers) changeTags(kind string, change func(ctx context.Context, group string, given []tag) error) func(*gin.Context) error {
 	return func(c *gin.Context) error {
 		given, err := readList[tag](c.Request)
 		if err != nil {
 			return err
 		}
-		for _, t := range given {
+		for i := range given {
+			t := &given[i]
 			if t.Key == "" {
 				return invalidDef{{Path: "key", Message: "a tag has a key"}}
 			}
+			var value any = ""
+			if len(t.Value) > 0 && string(t.Value) != "null" {
+				if err := decode(t.Value, &value); err != nil {
+					return malformed(err)
+				}
+			}
+			t.Value = encoded(value) // however it was written
 		}
-		tags, err := h.tags(c, kind)
-		if err != nil {
-			return err
-		}
-		ctx, name := c.Request.Context(), kind+":"+c.Param("name")
-		if tags = change(tags, given); len(tags) > 0 {
-			err = h.engine.PutNote(ctx, compat.Project(ctx), notesTags, name, encoded(tags))
-		} else if err = h.engine.DeleteNote(ctx, compat.Project(ctx), notesTags, name); isMissing(err) {
-			err = nil
-		}
-		if err != nil {
+		if err := change(c.Request.Context(), tagsOf(kind, c.Param("name")), given); err != nil {
 			return err
 		}
 		return silent(c.Writer, http.StatusOK)
 	}
+}
+
+func (h *handlers) addTags(ctx context.Context, group string, given []tag) error {
+	for i := range given {
+		if err := h.engine.PutNote(ctx, compat.Project(ctx), group, given[i].note(), encoded(given[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setTags takes away what is not given.
+func (h *handlers) setTags(ctx context.Context, group string, given []tag) error {
+	if err := h.addTags(ctx, group, given); err != nil {
+		return err
+	}
+	return h.dropTags(ctx, group, func(note string) bool {
+		return slices.ContainsFunc(given, func(t tag) bool { return t.note() == note })
+	})
+}
+
+func (h *handlers) deleteTags(ctx context.Context, group string, given []tag) error {
+	for i := range given {
+		if err := h.engine.DeleteNote(ctx, compat.Project(ctx), group, given[i].note()); err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropTags takes the tags away that are not to stay; nil = all of them, as what they are on is deleted.
+func (h *handlers) dropTags(ctx context.Context, group string, stays func(note string) bool) error {
+	notes, err := h.engine.Notes(ctx, compat.Project(ctx), group)
+	if err != nil {
+		return err
+	}
+	for note := range notes {
+		if stays != nil && stays(note) {
+			continue
+		}
+		if err := h.engine.DeleteNote(ctx, compat.Project(ctx), group, note); err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // readList reads a body that is a list, or one of what it would hold: servers and clients have the one or the other.

@@ -184,6 +184,9 @@ func (h *handlers) deleteTaskDef(c *gin.Context) error {
 		return err
 	}
 	h.patience.forget(compat.Project(ctx), name)
+	if err := h.dropTags(ctx, tagsOf("task", name), nil); err != nil {
+		return err
+	}
 	if err := h.compileAnew(ctx, []string{name}); err != nil {
 		return err
 	}
