@@ -118,7 +118,7 @@ func (h *handlers) keepSchedule(ctx context.Context, project string, s *schedule
 	}
 	enabled := !s.Paused
 	r := engine.ScheduleRequest{
-		Workflow: s.Start.Name, Version: version, Cron: cron, TimeZone: s.Zone, Input: given(s.Start.Input), Enabled: &enabled, Overlap: "queue",
+		Workflow: s.Start.Name, Version: version, Cron: cron, TimeZone: s.Zone, Input: given(s.Start.Input), Enabled: &enabled, Overlap: string(engine.OverlapAllow),
 		StartAfter: moment(s.StartTime), EndBefore: moment(s.EndTime), CatchUp: string(engine.CatchUpNone),
 	}
 	if s.CatchUp {
@@ -335,6 +335,9 @@ type scheduled struct {
 	Zone          string        `json:"zoneId,omitempty"`
 }
 
+// maxScheduled is how many executions of one schedule are searched.
+const maxScheduled = 1000
+
 // searchScheduled answers what schedules started, newest first.
 func (h *handlers) searchScheduled(c *gin.Context) error {
 	start, err := count(c, "start", 0)
@@ -354,16 +357,29 @@ func (h *handlers) searchScheduled(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	// What is looked for may be anywhere; without, one more than the page tells that there is another.
+	most := min(min(max(start, 0), maxScheduled)+min(max(size, 0), maxScheduled)+1, maxScheduled)
+	if slices.ContainsFunc(all, func(c condition) bool { return c.field != "scheduleName" }) {
+		most = maxScheduled
+	}
 	var found []scheduled
+	looked := 0
 	for _, name := range sorted(notes) {
+		if looked >= maxSearched {
+			break
+		}
+		if slices.ContainsFunc(all, func(c condition) bool { return c.field == "scheduleName" && !c.holds(name) }) {
+			continue
+		}
 		var s schedule
 		if err := decode(notes[name], &s); err != nil {
 			return malformed(err)
 		}
-		list, _, err := h.engine.Executions(ctx, compat.Project(ctx), engine.ExecutionFilter{LabelKey: engine.LabelSchedule, LabelValue: name}, engine.Page{Limit: 1000})
+		list, _, err := h.engine.Executions(ctx, compat.Project(ctx), engine.ExecutionFilter{LabelKey: engine.LabelSchedule, LabelValue: name}, engine.Page{Limit: most})
 		if err != nil {
 			return err
 		}
+		looked += len(list)
 		for i := range list {
 			x := &list[i]
 			one := scheduled{
@@ -374,9 +390,7 @@ func (h *handlers) searchScheduled(c *gin.Context) error {
 				one.ScheduledTime = at.UnixMilli()
 			}
 			has := map[string]string{"scheduleName": name, "workflowId": x.ID, "workflowName": x.Workflow, "state": one.State}
-			if !slices.ContainsFunc(all, func(c condition) bool {
-				return slices.ContainsFunc(c.values, func(v string) bool { return like(v, has[c.field]) }) == (c.operator == "!=")
-			}) {
+			if !slices.ContainsFunc(all, func(c condition) bool { return !c.holds(has[c.field]) }) {
 				found = append(found, one)
 			}
 		}

@@ -34,6 +34,9 @@ func TestWhatSchedulesStarted(t *testing.T) {
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &found))
 		return found
 	}
+	saved, err := r.engine.Schedule(t.Context(), "default", "night")
+	require.NoError(t, err)
+	require.Equal(t, engine.OverlapAllow, saved.Overlap, "a tick starts beside what runs")
 	require.Equal(t, 1, search("").TotalHits)
 	one := search("scheduleName+IN+(night)").Results[0]
 	require.Equal(t, []any{"night", "nightly", x.ID, "EXECUTED", day.UnixMilli()}, []any{one.ScheduleName, one.WorkflowName, one.WorkflowID, one.State, one.ScheduledTime})

@@ -104,8 +104,12 @@ func (c condition) meets(x *engine.Execution, version int) bool {
 	case "updateTime":
 		return c.compares(cmp.Or(millis(x.EndedAt), millis(x.StartedAt), x.CreatedAt.UnixMilli()))
 	}
-	found := slices.ContainsFunc(c.values, func(v string) bool { return like(v, has) })
-	return found != (c.operator == "!=")
+	return c.holds(has)
+}
+
+// holds reports whether a text is one of the values, or is none of them for !=.
+func (c condition) holds(has string) bool {
+	return slices.ContainsFunc(c.values, func(v string) bool { return like(v, has) }) != (c.operator == "!=")
 }
 
 func (c condition) compares(at int64) bool {
@@ -163,7 +167,7 @@ func (h *handlers) search(whole bool) func(*gin.Context) error {
 			return err
 		}
 		ctx := c.Request.Context()
-		found, err := h.find(ctx, conditions, c.DefaultQuery("freeText", "*"))
+		found, err := h.find(ctx, conditions, c.DefaultQuery("freeText", "*"), maxSearched)
 		if err != nil {
 			return err
 		}
@@ -186,12 +190,12 @@ func (h *handlers) search(whole bool) func(*gin.Context) error {
 	}
 }
 
-// find answers executions, newest first, without what is shown as a part of another one.
-func (h *handlers) find(ctx context.Context, conditions []condition, freeText string) ([]engine.Execution, error) {
+// find answers as many executions, newest first, without what is shown as a part of another one.
+func (h *handlers) find(ctx context.Context, conditions []condition, freeText string, most int) ([]engine.Execution, error) {
 	var found []engine.Execution
 	free := strings.Trim(freeText, "* ")
 	versioned := slices.ContainsFunc(conditions, func(c condition) bool { return c.field == "version" })
-	for page, looked := (engine.Page{Limit: 1000}), 0; looked < maxSearched; {
+	for page, looked := (engine.Page{Limit: min(most, 1000)}), 0; looked < maxSearched && len(found) < most; {
 		some, next, err := h.engine.Executions(ctx, compat.Project(ctx), narrowed(conditions), page)
 		if err != nil {
 			return nil, err
@@ -287,7 +291,7 @@ func (h *handlers) correlated(c *gin.Context) error {
 
 func (h *handlers) correlatedTo(c *gin.Context, name, id string) ([]*workflowRun, error) {
 	ctx := c.Request.Context()
-	found, err := h.find(ctx, []condition{{"workflowType", "=", []string{name}}, {"correlationId", "=", []string{id}}}, "")
+	found, err := h.find(ctx, []condition{{"workflowType", "=", []string{name}}, {"correlationId", "=", []string{id}}}, "", maxSearched)
 	if err != nil {
 		return nil, err
 	}
@@ -353,7 +357,7 @@ func (h *handlers) correlatedBatch(c *gin.Context) error {
 
 // running answers the ids of the executions of a workflow that have not ended: GET /workflow/running/{name}.
 func (h *handlers) running(c *gin.Context) error {
-	found, err := h.find(c.Request.Context(), []condition{{"workflowType", "=", []string{c.Param("name")}}, {"status", "IN", []string{"RUNNING", "PAUSED"}}}, "")
+	found, err := h.find(c.Request.Context(), []condition{{"workflowType", "=", []string{c.Param("name")}}, {"status", "IN", []string{"RUNNING", "PAUSED"}}}, "", maxSearched)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (c condition) meetsTask(t *task) bool {
 	if at, err := strconv.ParseInt(has, 10, 64); err == nil && strings.HasSuffix(c.field, "Time") {
 		return c.compares(at)
 	}
-	return slices.ContainsFunc(c.values, func(v string) bool { return like(v, has) }) != (c.operator == "!=")
+	return c.holds(has)
 }
 
 // searchTasks answers a page of tasks: GET /tasks/search and search-v2.
@@ -144,7 +144,7 @@ func (h *handlers) executionsOf(ctx context.Context, all []condition) ([]engine.
 		}
 		return found, nil
 	}
-	found, err := h.find(ctx, all, "")
+	found, err := h.find(ctx, all, "", maxTaskSearched)
 	return found[:min(len(found), maxTaskSearched)], err
 }
 
