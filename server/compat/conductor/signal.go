@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -43,7 +44,7 @@ type blockedTask struct {
 
 // strategy is what a caller wants to be told.
 func strategy(c *gin.Context) (string, error) {
-	s := c.DefaultQuery("returnStrategy", strategies[0])
+	s := cmp.Or(c.Query("returnStrategy"), strategies[0])
 	if !slices.Contains(strategies, s) {
 		return "", invalidDef{{Path: "returnStrategy", Message: "is none of TARGET_WORKFLOW, BLOCKING_WORKFLOW, BLOCKING_TASK, BLOCKING_TASK_INPUT", InvalidValue: s}}
 	}
@@ -78,30 +79,43 @@ func (h *handlers) blocking(ctx context.Context, x *engine.Execution) (*engine.E
 	return nil, nil, nil
 }
 
-// lookForBlocked is how often a call that waits for a task to wait in looks: those in sub-workflows tell nobody outside.
-const lookForBlocked = 100 * time.Millisecond
+// How long a call that waits for a task to wait in pauses between looks, twice as long each time: tasks in sub-workflows tell
+// nobody outside, and a look reads the whole tree.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
 
-// awaitBlocked waits until a workflow has ended, waits in a task other than one, the time is over or the server stops.
-func (h *handlers) awaitBlocked(request context.Context, id, other string, most time.Duration) error {
+// awaitBlocked waits as await does, and no longer than until the workflow waits in a task other than one.
+func (h *handlers) awaitBlocked(request context.Context, x *engine.Execution, most time.Duration, refs, other string) error {
 	ctx, cancel := context.WithTimeout(request, most)
-	defer cancel()
 	defer context.AfterFunc(h.stopping, cancel)()
-	for {
-		x, err := h.engine.Execution(ctx, id)
-		if err == nil && !x.Status.Ended() {
-			var w *shown
-			if _, w, err = h.blocking(ctx, x); err == nil && (w == nil || w.TaskID == other) {
-				select {
-				case <-ctx.Done():
-				case <-time.After(lookForBlocked):
-					continue
-				}
-			}
-		}
+	var failed error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		failed = h.await(ctx, x, most, refs)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		_, w, err := h.blocking(ctx, x)
 		if ctx.Err() != nil {
 			return request.Err()
 		}
-		return err
+		if err != nil || w != nil && w.TaskID != other {
+			return err
+		}
+		select {
+		case <-done:
+			if ctx.Err() != nil {
+				return request.Err()
+			}
+			return failed
+		case <-time.After(pause):
+		}
 	}
 }
 
@@ -190,7 +204,7 @@ func (h *handlers) signal(sync bool) func(*gin.Context) error {
 				return err
 			}
 			defer done()
-			if err := h.awaitBlocked(ctx, x.ID, w.TaskID, signalTime); err != nil {
+			if err := h.awaitBlocked(ctx, x, signalTime, "", w.TaskID); err != nil {
 				return err
 			}
 		}

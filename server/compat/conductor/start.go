@@ -310,9 +310,9 @@ func (h *handlers) execute(c *gin.Context) error {
 	}
 	wait := time.Duration(min(max(most, 0), 3600)) * time.Second
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(wait + time.Minute)) // not every writer has deadlines
-	// Who asks for a strategy is told when the workflow waits.
-	if refs := c.Query("waitUntilTaskRef"); refs == "" && c.Query("returnStrategy") != "" {
-		err = h.awaitBlocked(ctx, x.ID, "", wait)
+	// Who asks for a strategy is told when the workflow waits, too.
+	if refs := c.Query("waitUntilTaskRef"); c.Query("returnStrategy") != "" {
+		err = h.awaitBlocked(ctx, x, wait, refs, "")
 	} else {
 		err = h.await(ctx, x, wait, refs)
 	}
