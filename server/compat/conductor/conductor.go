@@ -21,7 +21,7 @@
 //	health, version, token                     yes
 //	workflow variables, upgrade, jump, messages no     use a rerun, or the API of the server
 //	workflow test, archive, external storage   no
-//	admin, queue, secrets, users               no
+//	admin, queue, secrets, schema, environment no
 //
 // The files: def.go reads definitions, compile*.go and expression.go translate them, view*.go shows executions, the others
 // are named after what is asked.
@@ -195,7 +195,7 @@ func (h *handlers) routes() []compat.Route {
 		change(put, "/api/workflow/bulk/pause", h.bulk(h.pause)), change(put, "/api/workflow/bulk/resume", h.bulk(h.resume)),
 		change(post, "/api/workflow/bulk/restart", h.bulk(h.restart)), change(post, "/api/workflow/bulk/retry", h.bulk(h.retry)),
 		change(post, "/api/workflow/bulk/terminate", h.bulk(h.terminate)), change(del, "/api/workflow/bulk/remove", h.bulk(h.remove)),
-		change(del, "/api/workflow/bulk/terminate-remove", h.bulk(h.terminateRemove)),
+		change(post, "/api/workflow/bulk/delete", h.bulk(h.remove)), change(del, "/api/workflow/bulk/terminate-remove", h.bulk(h.terminateRemove)),
 
 		work(waits(change(http.MethodGet, "/api/tasks/poll/:type", h.pollOne))), work(waits(change(http.MethodGet, "/api/tasks/poll/batch/:type", h.pollBatch))),
 		work(change(post, "/api/tasks", h.update)), work(waits(change(post, "/api/tasks/update-v2", h.updateAndPoll))),

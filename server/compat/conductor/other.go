@@ -29,6 +29,8 @@ func (h *handlers) otherRoutes() []compat.Route {
 		get, post  = http.MethodGet, http.MethodPost
 		storage    = "there is no external storage here: values have up to 1 MiB, hand on references to larger ones"
 		elsewhere  = "this is not done through Conductor's API here: use the redrive command or the API under /v1"
+		versioned  = "what is executed has its version in the path here, 0 = the newest: POST /workflow/execute/{name}/{version}"
+		owned      = "tags are listed by what they are on here: GET /metadata/workflow/{name}/tags"
 		searchTask = "executions are not searched by their tasks here: search tasks, each names its workflow"
 	)
 	routes := []compat.Route{
@@ -44,11 +46,14 @@ func (h *handlers) otherRoutes() []compat.Route {
 		{post, "/api/workflow/:id/jump/:ref", "tasks are not jumped to here: skip those in between with skiptask, or rerun from a task"},
 		{get, "/api/workflow/search-by-tasks", searchTask}, {get, "/api/workflow/search-by-tasks-v2", searchTask},
 		{post, "/api/workflow/bulk/search", elsewhere}, {get, "/api/tasks/queue/all/verbose", elsewhere},
-		{get, "/api/admin/config", elsewhere}, {get, "/api/admin/task/:type", elsewhere}, {get, "/api/admin/queues", elsewhere},
-		{post, "/api/admin/sweep/requeue/:id", elsewhere}, {post, "/api/admin/consistency/verifyAndRepair/:id", elsewhere},
-		{get, "/api/environment", elsewhere}, {get, "/api/secrets", elsewhere}, {get, "/api/queue", elsewhere},
+		{get, "/api/workflow/execute/:name", versioned}, {post, "/api/workflow/execute/:name", versioned}, {get, "/api/metadata/tags", owned},
 	} {
 		routes = append(routes, compat.Absent(r[0], r[1], r[2]))
+	}
+	for _, root := range []string{"admin", "environment", "queue", "schema", "secrets"} {
+		for _, method := range []string{get, post, http.MethodPut, http.MethodDelete} {
+			routes = append(routes, compat.Absent(method, "/api/"+root, elsewhere), compat.Absent(method, "/api/"+root+"/*rest", elsewhere))
+		}
 	}
 	return slices.Concat(routes, h.eventRoutes(), h.schedulerRoutes(), h.tagRoutes())
 }
