@@ -91,9 +91,9 @@ func (s *remoteState) asks(c Cap) bool {
 	return true
 }
 
-// admit counts a claimed run against the cap of its poll. Two polls at once may have found the same place free: the later one gives its run back.
+// admit counts a claimed run against the cap of its poll, if it is of that project. Two polls at once may have found the same place free: the later one gives its run back.
 func (e *Engine) admit(ctx context.Context, c *Cap, r *RemoteRun) bool {
-	if c == nil {
+	if c == nil || r.Project != c.Project {
 		return true
 	}
 	err := e.store.Admit(ctx, *c, r.Fence)

@@ -78,6 +78,22 @@ func TestACapIsHeldAndGivenFree(t *testing.T) {
 	}
 }
 
+// TestACapCountsNoOtherProject: what a poll for all projects is given of another one holds no place.
+func TestACapCountsNoOtherProject(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, queuetest.URL(t), &clock{})
+	q := capped(engine.Cap{Running: 1})
+	q.Max = 1
+	_, _, err := p.PutProject(t.Context(), engine.Project{Name: "other"})
+	require.NoError(t, err)
+	startOn(t, p, "other", renders)
+	require.Equal(t, "other", poll(t, p, q)[0].Project)
+	startOn(t, p, "default", renders)
+	require.Equal(t, "default", poll(t, p, q)[0].Project)
+	startOn(t, p, "default", renders)
+	require.Empty(t, poll(t, p, q))
+}
+
 // TestACapOfStarts: only so many are handed out in a time.
 func TestACapOfStarts(t *testing.T) {
 	t.Parallel()
