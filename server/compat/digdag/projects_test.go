@@ -129,7 +129,13 @@ func TestRefusedPushes(t *testing.T) {
 		message := r.object(400, "PUT", "/api/projects?project=default&revision=r1", body)["message"]
 		require.Contains(t, message, want)
 	}
+	good := archive(t, map[string]string{"w.dig": "timezone: UTC\nschedule: {daily>: 00:00:00}\n+a: {echo>: 1}"})
+	message := r.object(400, "PUT", "/api/projects?project=default&revision=r1&schedule_from=tomorrow", good)["message"]
+	require.Contains(t, message, `schedule_from is "tomorrow"`)
 	require.Equal(t, "none", r.get("/api/projects?name=default")["projects"].([]any)[0].(map[string]any)["revision"], "nothing was stored")
+	require.Empty(t, r.get("/api/schedules")["schedules"])
+	r.object(200, "PUT", "/api/projects?project=default&revision=r1&schedule_from=2090-01-01T00:00:00Z", good)
+	require.Contains(t, r.get("/api/schedules")["schedules"].([]any)[0].(map[string]any)["nextScheduleTime"], "2090-01-0")
 	r.object(400, "PUT", "/api/projects?project=default", "")
 	require.Equal(t, 403, r.ask("PUT", "/api/projects?project=default&revision=r1", "reader", "").Code)
 	require.Equal(t, 403, r.ask("PUT", "/api/projects?project=default&revision=r1", "stranger", "").Code)

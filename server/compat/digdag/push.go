@@ -29,6 +29,10 @@ func (h *handlers) push(c *gin.Context) error {
 	if err := auth.From(v.ctx).CheckProject(name); err != nil {
 		return err
 	}
+	from, err := scheduleFrom(c.Query("schedule_from"))
+	if err != nil {
+		return err
+	}
 	archive, err := io.ReadAll(c.Request.Body)
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func (h *handlers) push(c *gin.Context) error {
 	if _, err := h.engine.PutBundle(v.ctx, b); err != nil {
 		return taken(err)
 	}
-	if err := v.schedule(c, name, workflows); err != nil {
+	if err := v.schedule(name, workflows, from); err != nil {
 		return err
 	}
 	made, err := v.wire(p)
@@ -135,15 +139,20 @@ func (v *view) publish(project string, files map[string]string, workflows []*dig
 // labelDig marks the schedules that a push made, which the next one may change.
 const labelDig = "digdag"
 
-// schedule makes the schedules of a project what the workflow files say.
-func (v *view) schedule(c *gin.Context, project string, workflows []*dig.Workflow) error {
-	from := time.Time{}
-	if text := c.Query("schedule_from"); text != "" {
-		var err error
-		if from, err = time.Parse(time.RFC3339, text); err != nil {
-			return refuse("schedule_from is %q; allowed: a time, as 2026-03-01T00:00:00Z", text)
-		}
+// scheduleFrom reads from when on the schedules of a push have their ticks; the zero time is from now on.
+func scheduleFrom(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
 	}
+	from, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, refuse("schedule_from is %q; allowed: a time, as 2026-03-01T00:00:00Z", text)
+	}
+	return from, nil
+}
+
+// schedule makes the schedules of a project what the workflow files say.
+func (v *view) schedule(project string, workflows []*dig.Workflow, from time.Time) error {
 	wanted := map[string]*dig.Workflow{}
 	for _, w := range workflows {
 		if w.Schedule != nil {
