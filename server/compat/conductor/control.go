@@ -44,7 +44,7 @@ func (h *handlers) pause(*gin.Context) operation {
 			return nil
 		}
 		_, err := h.engine.Pause(ctx, x.ID, asked(ctx, ""))
-		return conflict(err, http.StatusConflict, "Workflow %s has ended, status cannot be updated.", described(x, 0))
+		return conflict(err, http.StatusConflict, "Workflow %s has ended, status cannot be updated.", h.describe(ctx, x))
 	}
 }
 
