@@ -131,6 +131,22 @@ _error:
 +never: {echo>: x}
 `, r.dir), want: map[string]string{"+w+all+a": "aa", "+w^error+tell": "it is 2026-03-01"},
 			states: map[string]string{"+w": "group_error", "+w+once": "success", "+w+all": "success", "+w+f": "error", "+w+never": "blocked", "+w^error": "success"}},
+		{name: "failures of one task", status: "error", source: `
+_error: {echo>: "all: ${error.message}"}
++site: {echo>: ok, _error: {echo>: never}}
++p:
+  _parallel: true
+  _error:
+    +tell: {echo>: "${task_name}: ${error.message} ${y + 1}"}
+  _export: {y: 1}
+  +a: {fail>: "no luck"}
+  +b: {echo>: b}
++never: {echo>: x, _error: {echo>: never}}
+`, want: map[string]string{"+w^error": "all: p.a: no luck", "+w+p^error+tell": "+w+p^error+tell: p.a: no luck 2", "+w+site": "ok", "+w+p+b": "b"},
+			states: map[string]string{"+w+p": "group_error", "+w+p^error": "success", "+w+site^error": "", "+w+never^error": "", "+w+never": "blocked"}},
+		{name: "failures of what is computed", status: "error", source: `
++a: {echo>: "${nothing.at.all + 1}", _error: {echo>: "${error.message.length > 0}"}}
+`, want: map[string]string{"+w+a^error": "true"}, states: map[string]string{"+w+a": "error"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r.t = t

@@ -87,6 +87,7 @@ type node struct {
 	full   string
 	shown  bool
 	parent string // ref of the task around it; "" = the workflow
+	of     string // ref of the task whose failure it handles; "" = none
 	loop   bool   // it is a turn of the loop around it
 	helper string // ref of the task that computes its templates; "" = none
 	seq    bool   // of a loop: its turns come one after the other
@@ -120,11 +121,12 @@ func (t *tree) add(one engine.Task) {
 	if at, ok := t.byRef[n.parent]; ok {
 		n.absent = t.rows[at].absent
 	}
-	if task != nil && task.Suffix == dig.Branch && !n.loop {
+	if task != nil && task.Maybe && !n.loop {
 		n.absent = n.absent || one.Status == workflow.TaskPending || one.Status == workflow.TaskSkipped || one.Reason == "upstream_failed"
 	}
 	n.full, n.shown = full, shown && !n.absent
 	if task != nil {
+		n.of = task.Of
 		n.seq = task.Loop && !task.Parallel && !n.loop
 		if task.Helper != "" && !n.loop {
 			n.helper = strings.TrimSuffix(one.Ref, one.Name) + task.Helper

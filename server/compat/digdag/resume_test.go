@@ -106,6 +106,22 @@ func TestResumes(t *testing.T) {
 			require.Equal(t, 1, starts["+w^error"])
 			require.Contains(t, r.log(again, "+w^error"), "failed sh ended with exit code 1\n")
 		},
+		"R8 the handlers of a task run again, under it": func(t *testing.T, r *rig) {
+			id := r.scenario("+z: " + said + "\n+g:\n  _error: " + said + "\n  +b: " + failing(r, "b") + "\n")
+			again, starts := r.resumed(id, failedMode, "error")
+			require.Equal(t, ran("+w+g^error"), starts)
+			of := map[string]map[string]any{}
+			for _, one := range r.get("/api/attempts/" + again + "/tasks")["tasks"].([]any) {
+				task := one.(map[string]any)
+				of[task["fullName"].(string)] = task
+			}
+			require.Equal(t, of["+w+g"]["id"], of["+w+g^error"]["parentId"])
+			require.Contains(t, r.resume(400, "x", again, fromMode("+g^error"), "{}")["message"], "+w+g^error runs after a failure only")
+			r.touch("b")
+			done, starts := r.resumed(again, failedMode, "success")
+			require.Equal(t, ran("+w+g+b"), starts)
+			require.NotContains(t, r.states(done), "+w+g^error", "in Digdag it is there only when it runs")
+		},
 		"a task whose check failed": func(t *testing.T, r *rig) {
 			id := r.scenario("+z: " + said + "\n+a: {sh>: 'echo made ${1 + 1}', _check: " + failing(r, "c") + "}\n+b: " + said + "\n")
 			require.Equal(t, map[string]string{"+w": "group_error", "+w+z": "success", "+w+a": "group_error", "+w+a^check": "group_error", "+w+b": "blocked"}, r.states(id))

@@ -1,6 +1,7 @@
 package digdag
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -63,6 +64,9 @@ func (t *tree) task(x *engine.Execution, n node, row int) task {
 		}
 	}
 	made.Group, made.State = made.IsGroup, stateOfTask(n.Task, made.IsGroup)
+	if at, ok := t.byRef[n.helper]; ok && (t.rows[at].Status == workflow.TaskFailed || t.rows[at].Status == workflow.TaskTimedOut) {
+		made.State, made.Error = stateOfTask(t.rows[at].Task, made.IsGroup), wireError(t.rows[at].Error)
+	}
 	parent := t.shownAround(n)
 	made.ParentID = &parent
 	if canceled := x.Status == workflow.ExecutionCanceling || x.Status == workflow.ExecutionCanceled; canceled && !n.Status.Ended() || n.Status == workflow.TaskCanceled && made.State == "canceled" {
@@ -76,7 +80,7 @@ func (t *tree) task(x *engine.Execution, n node, row int) task {
 
 // shownAround is the id of the nearest task around one that Digdag has, too.
 func (t *tree) shownAround(n node) string {
-	for ref := n.parent; ref != ""; {
+	for ref := cmp.Or(n.of, n.parent); ref != ""; {
 		at, ok := t.byRef[ref]
 		if !ok {
 			break

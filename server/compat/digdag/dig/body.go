@@ -12,6 +12,9 @@ type row struct {
 	task  *Task
 	made  []workflow.Task // the task, after the one that computes its templates
 	needs []string
+
+	at     *place
+	config *value
 }
 
 // body compiles the tasks of a group, in their order.
@@ -25,14 +28,14 @@ func (c *compiler) body(t *place, config *value, into *Task) (all []workflow.Tas
 			continue
 		}
 		child := config.items[i]
-		at := &place{file: t.file, full: t.full + key, line: child.line, scope: &scope{parent: t.scope, stored: order.seen(child)}}
+		at := &place{file: t.file, full: t.full + key, line: child.line, scope: &scope{parent: t.scope, stored: order.seen(child)}, top: t.top}
 		if c.size++; c.size > maxTasks {
 			c.wrong(at, itoa(maxTasks)+" tasks, what is called counted each time", "there are too many tasks")
 			return nil, nil
 		}
 		task := &Task{Suffix: key, Native: names.take(key[1:], "")}
 		needs := order.next(c, at, child, task, rows)
-		r := row{task: task, needs: needs}
+		r := row{task: task, needs: needs, at: at, config: child}
 		var stored map[string]string
 		r.made, stored = c.task(at, child, task, names)
 		order.store(task.Native, stored)
@@ -46,6 +49,12 @@ func (c *compiler) body(t *place, config *value, into *Task) (all []workflow.Tas
 			}
 		}
 		all = append(all, r.made...)
+	}
+	if t.top {
+		c.handlers = names // what a handler reads must not have the name of one
+		for _, r := range rows {
+			c.handled(r)
+		}
 	}
 	if len(all) == 0 {
 		into.Tasks = append(into.Tasks, &Task{Native: "nothing"})

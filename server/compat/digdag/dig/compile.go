@@ -26,7 +26,7 @@ type Workflow struct {
 	Config     json.RawMessage // the file as JSON, in its order
 	Schedule   *Schedule       // nil = none
 	Root       *Task
-	Error      *Task // of _error; nil = none
+	Handlers   []*Task // of _error
 }
 
 // Task is a task of Digdag and the native one that runs it.
@@ -39,6 +39,8 @@ type Task struct {
 	Names    []string
 	Range    bool   // of a loop: it is a for_range>
 	Inside   string // what stands between its name and those of the tasks in it: ^sub, or nothing
+	Maybe    bool   // Digdag has it only where it runs
+	Of       string // native name of the task whose failure it handles; "" = none
 	Group    bool
 	Config   json.RawMessage
 	Export   json.RawMessage
@@ -51,7 +53,7 @@ const Extension = ".dig"
 
 // Compile compiles one of the files of a project. The error is Problems.
 func Compile(files map[string]string, file string, o Options) (*Workflow, error) {
-	c := &compiler{files: files, options: o, parsed: map[string]*value{}, out: &Workflow{Name: strings.TrimSuffix(file, Extension), TimeZone: "UTC"}}
+	c := &compiler{files: files, options: o, parsed: map[string]*value{}, handlers: &naming{}, out: &Workflow{Name: strings.TrimSuffix(file, Extension), TimeZone: "UTC"}}
 	root := c.file(file)
 	if root == nil {
 		return nil, c.problems
@@ -72,6 +74,9 @@ type compiler struct {
 	out      *Workflow
 	size     int // tasks so far
 
+	onFailure []workflow.Task
+	handlers  *naming
+
 	variables map[string]string // of the session
 }
 
@@ -83,6 +88,7 @@ type place struct {
 	line     int
 	scope    *scope
 	helper   *scripts
+	top      bool // its tasks are those at the top of the native workflow, whose failures a handler can read
 }
 
 const maxProblems = 100
@@ -109,9 +115,10 @@ func (c *compiler) file(name string) *value {
 
 // Keys that stand at the top of a workflow file, of a group, and beside an operator.
 var (
-	topKeys   = []string{"timezone", "schedule", "_error", "_export", "_parallel", "_retry", "_disable"}
+	topKeys   = []string{"timezone", "schedule", errorKey, "_export", "_parallel", "_retry", "_disable"}
 	groupKeys = []string{"_parallel", "_background", "_after", "_retry", "_export", "_disable"}
 	taskKeys  = []string{"_background", "_after", "_retry", "_export", "_check", "_disable"}
+	errorKey  = "_error"
 )
 
 const maxTasks = 1000 // of a workflow, what is called counted each time
@@ -119,7 +126,7 @@ const maxTasks = 1000 // of a workflow, what is called counted each time
 func (c *compiler) workflow(file string, root *value) {
 	c.out.Config = raw(root)
 	full := "+" + c.out.Name
-	t := &place{file: file, full: full, line: root.line, scope: &scope{}}
+	t := &place{file: file, full: full, line: root.line, scope: &scope{}, top: root.get("_retry") == nil}
 	if zone := root.get("timezone"); zone != nil {
 		c.zone(t, zone)
 	}
@@ -132,13 +139,10 @@ func (c *compiler) workflow(file string, root *value) {
 	if root.get("_retry") != nil {
 		d.Tasks = c.retried(t, root, d.Tasks)
 	}
-	if handler := root.get("_error"); handler != nil {
-		c.out.Error = &Task{Suffix: "^error", Native: "error", Group: true}
-		s := &scope{parent: t.scope, export: root.get("_export"), set: map[string]string{"error": "workflow.error"}}
-		at := &place{file: file, full: full + "^error", line: handler.line, scope: s}
-		tasks, _ := c.inside(at, handler, groupKeys, c.out.Error, "run")
-		d.OnFailure = []workflow.Task{{Name: "error", Description: at.full, Type: workflow.TypeGroup, Tasks: tasks}}
+	if root.get(errorKey) != nil {
+		c.handler(t, root, &Task{Suffix: ErrorSuffix, Native: c.handlers.take("error", "")}, "", "workflow.error")
 	}
+	d.OnFailure = c.onFailure
 	c.out.Definition = d.Canonical()
 }
 
@@ -160,7 +164,7 @@ func (c *compiler) inside(t *place, config *value, keys []string, into *Task, al
 	if operatorOf(config) == "" {
 		c.checkGroup(t, config, keys)
 		s := &scope{parent: t.scope, export: c.exported(t, config)}
-		return c.body(&place{file: t.file, full: t.full + into.Inside, line: t.line, scope: s}, config, into)
+		return c.body(&place{file: t.file, full: t.full + into.Inside, line: t.line, scope: s, top: t.top}, config, into)
 	}
 	names := &naming{}
 	task := &Task{Native: names.take(alone, "")}
@@ -202,8 +206,8 @@ func (c *compiler) checkGroup(t *place, config *value, keys []string) {
 // elsewhere says why a key of Digdag's is not taken.
 func elsewhere(key string) string {
 	switch key {
-	case "_error":
-		return " in a group; it is possible at the top of a workflow"
+	case errorKey:
+		return " here; it is possible at the top of a workflow, and of the tasks there when the workflow has no _retry"
 	case "schedule", "timezone":
 		return " here; it is possible at the top of a workflow"
 	case "_check":
@@ -255,7 +259,7 @@ func (n *naming) take(name, suffix string) string {
 func (c *compiler) local(config *value) json.RawMessage {
 	made := &value{kind: object}
 	for i, key := range config.keys {
-		if !strings.HasPrefix(key, "+") && !slices.Contains([]string{"_error", "schedule", "timezone"}, key) {
+		if !strings.HasPrefix(key, "+") && !slices.Contains([]string{errorKey, "schedule", "timezone"}, key) {
 			made.put(key, config.items[i])
 		}
 	}

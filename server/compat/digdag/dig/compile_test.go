@@ -270,6 +270,32 @@ _export: {x: 1}
 	}
 }
 
+func TestErrorsOfTasks(t *testing.T) {
+	w, d := compiled(t, `
+_error: {echo>: root}
+_export: {x: 1}
++error: {echo>: "${x}", _error: {echo>: "${error.message} ${y}"}, _export: {y: 2}}
++g:
+  _error:
+    +tell: {echo>: "${x}"}
+  +in: {echo>: 1}
++c: {echo>: "${x + 1}", _error: {echo>: "${error.message}"}}
++r: {require>: w2, ignore_failure: true, _error: {echo>: never}}
++off: {_disable: true, echo>: 1, _error: {echo>: never}}
+`, "w2.dig", "echo>: 1\n")
+	require.Equal(t, "error-error(run) g-error(tell) c-error(run) error-2(run)", graph(d.OnFailure))
+	require.Equal(t, `${tasks.error.status in ["failed", "timed_out"]}`, task(t, d, "on_failure", "error-error").If)
+	require.Equal(t, `{"message":"${tasks.error.error.message} 2"}`, string(task(t, d, "on_failure", "error-error", "run").With))
+	require.Equal(t, `${tasks["c-vars"].status in ["failed", "timed_out"] || tasks.c.status in ["failed", "timed_out"]}`, task(t, d, "on_failure", "c-error").If)
+	require.Equal(t, `{"message":"${(tasks.c.error != null ? tasks.c.error : tasks[\"c-vars\"].error).message}"}`, string(task(t, d, "on_failure", "c-error", "run").With))
+	for ref, want := range map[string]string{
+		"on_failure.error-2": "+w^error", "on_failure.error-error": "+w+error^error", "on_failure.g-error.tell": "+w+g^error+tell", "on_failure.c-error.run": "+w+c^error",
+	} {
+		full, _, _ := w.FullName(ref)
+		require.Equal(t, want, full)
+	}
+}
+
 func TestStoredContent(t *testing.T) {
 	_, d := compiled(t, `
 +g:
@@ -323,63 +349,65 @@ func TestSchedules(t *testing.T) {
 
 func TestWhatCannotRunIsRefused(t *testing.T) {
 	for source, want := range map[string]string{
-		"+a:\n  py>: tasks.run\n":                                             "w.dig:1: task +w+a: operator py>: is not available (allowed: call>, echo>, fail>, for_each>, for_range>, http>, if>, loop>, require>, sh>, wait>)",
-		"+g:\n  +a:\n    echo>: 1\n    color: red\n":                          "w.dig:4: task +w+g+a: operator echo>: color: cannot be used (allowed: _background, _after, _retry, _export, _check, _disable)",
-		"+a:\n  echo>: 1\n  sh>: ls\n":                                        "w.dig:3: task +w+a: operator echo>: sh>: is a second operator (allowed: one operator in a task)",
-		"+a:\n  echo>: 1\n  +b:\n    echo>: 1\n":                              "+b: a task with an operator holds no tasks",
-		"+a: 1":                                                               "task +w+a: the task is a number (allowed: tasks, as +load:, or an operator, as echo>:)",
-		"+a:\n  _error:\n    echo>: 1\n  +b:\n    echo>: 1":                   "w.dig:2: task +w+a: _error: cannot be used in a group; it is possible at the top of a workflow",
-		"sla: {time: 02:00}\n+a: {echo>: 1}":                                  "w.dig:1: task +w: sla: cannot be used: nothing here watches how long a workflow takes",
-		"steps: []":                                                           "steps: cannot be used (allowed: timezone, schedule, _error, _export, _parallel, _retry, _disable, tasks as +load, and operators: call>, echo>",
-		"timezone: Moon/Sea\n+a: {echo>: 1}":                                  `timezone: "Moon/Sea" is no time zone (allowed: a name of the IANA database`,
-		"_parallel: maybe\n+a: {echo>: 1}":                                    "_parallel cannot be this (allowed: true, false, or {limit: N}",
-		"_parallel: {limit: 0}\n+a: {echo>: 1}":                               "_parallel cannot be this",
-		"_parallel: true\n+a: {_background: true, echo>: 1}":                  "_background: cannot be used in a _parallel group",
-		"+a: {_after: [b], echo>: 1}":                                         "_after: cannot be used in a group whose tasks run one after the other",
-		"_parallel: true\n+a: {_after: [b], echo>: 1}\n+b: {echo>: 1}":        "_after: there is no b before it (allowed: names of tasks of the same group that stand before it)",
-		"_export: 1\n+a: {echo>: 1}":                                          "_export is a number (allowed: an object",
-		"+a: {_retry: many, echo>: 1}":                                        "_retry cannot be this (allowed: how often it is tried again, 0 to 999",
-		"+a: {_retry: {limit: 1, jitter: 1}, echo>: 1}":                       "_retry has jitter",
-		"+a: {echo>: '${task_id}'}":                                           "${task_id}: there is no task_id: tasks have names here (allowed: attempt_id, project_id",
-		"+a: {echo>: '${moment}'}":                                            "there is no moment: it is a function, to be called as moment(session_time)",
-		"+a: {echo>: '${last_session_time}'}":                                 "there is no last_session_time: the workflow has no schedule",
-		"+a: {echo>: '${moment(next_session_date).format()}'}":                "there is no next_session_date: the workflow has no schedule",
-		"+a: {echo>: '${last_executed_session_date}'}":                        "there is no last_executed_session_date: which session ran before is not known inside an execution; last_session_date is the time before in the schedule",
-		"+a: {for_range>: 3, _do: {echo>: 1}}":                                "this is a number (allowed: from, to, and step or slices",
-		"+a: {for_range>: {from: 1, to: 2}, _do: {echo>: 1}}":                 "what the range is made of is not clear (allowed: from, to, and step or slices",
-		"+a: {for_range>: {from: 1, to: 2, step: 1, slices: 1}, _do: {}}":     "what the range is made of is not clear",
-		"+a: {for_range>: {from: 1, to: 2, step: 0}, _do: {}}":                "step: cannot be this (allowed: a whole number",
-		"+a: {for_range>: {from: 1, to: 2, step: 1, by: 0}, _do: {}}":         "by: cannot be used",
-		"_export: {a: '${b}', b: '${a}'}\n+a: {echo>: '${a}'}":                "a variable refers to itself",
-		"_export: {a: ['${b}'], b: ['${a}']}\n+a: {echo>: '${a}'}":            "a variable refers to itself",
-		"+a: {loop>: 1, _do: {echo>: '${task_name}'}}":                        "${task_name}: is not known in a loop",
-		"+a: {call>: none}":                                                   "there is no file none.dig (allowed: w.dig)",
-		"+a: {call>: '${x}'}":                                                 "which file must be written out",
-		"+a: {call>: w}":                                                      "w.dig calls itself",
-		"+a: {require>: '${x}'}":                                              "which workflow must be written out",
-		"+a: {require>: x, rerun_on: failed}":                                 "rerun_on: cannot be this (allowed: all: each require> runs the workflow)",
-		"+a: {wait>: soon}":                                                   `"soon" is not understood (allowed: a duration`,
-		"+a: {wait>: 31d}":                                                    `"31d" is not understood`,
-		"+a: {sh>: [ls]}":                                                     "the command is a list (allowed: a command as text)",
-		"+a: {sh>: ls, shell: bash}":                                          "shell: cannot be this",
-		"+a: {http>: 'https://a', content: {a: 1}, content_format: form}":     `content_format: cannot be "form" (allowed: text, json)`,
-		"+a: {http>: 'https://a', user: me}":                                  "user: cannot be used",
-		"+a: {if>: true}":                                                     "_do: is missing",
-		"+a: {for_each>: [1], _do: {echo>: 1}}":                               "this is a list (allowed: an object of lists",
-		"+a: {for_each>: {x: 1}, _do: {echo>: 1}}":                            "x is a number (allowed: a list, or one ${...} that gives one)",
-		"+a: {loop>: x, _do: {echo>: 1}}":                                     "how often cannot be this",
-		"+a: {loop>: 1}":                                                      "_do: is missing",
-		"schedule: {yearly>: x}\n+a: {echo>: 1}":                              "schedule: yearly>: cannot be used (allowed: hourly>, daily>",
-		"schedule: {daily>: noon}\n+a: {echo>: 1}":                            `schedule: daily>: "noon" is not understood (allowed: HH:MM:SS)`,
-		"schedule: {daily>: '07:00:00', cron>: x}\n+a: {echo>: 1}":            "has a second one, cron>",
-		"schedule: {daily>: '07:00:00', skip_delayed_by: 5m}\n+a: {echo>: 1}": "skip_delayed_by: cannot be used",
-		"schedule: {}\n+a: {echo>: 1}":                                        "schedule: does not say when",
-		"- a":                                                                 "the file is a list",
-		"a: b: c":                                                             "w.dig:1: the file cannot be read",
-		"+a: &x {echo>: 1}\n+b: *x":                                           `"&" cannot be used (allowed: at most 50000 tokens, nested 64 deep, without anchors`,
-		"+a:\n  !include : 'x.dig'\n":                                         "cannot be used",
-		"+a: {echo>: 1}\n+a: {echo>: 2}":                                      `"+a" stands twice in one object`,
-		strings.Repeat("[", 100):                                              "nested too deep",
+		"+a:\n  py>: tasks.run\n":                                                     "w.dig:1: task +w+a: operator py>: is not available (allowed: call>, echo>, fail>, for_each>, for_range>, http>, if>, loop>, require>, sh>, wait>)",
+		"+g:\n  +a:\n    echo>: 1\n    color: red\n":                                  "w.dig:4: task +w+g+a: operator echo>: color: cannot be used (allowed: _background, _after, _retry, _export, _check, _disable)",
+		"+a:\n  echo>: 1\n  sh>: ls\n":                                                "w.dig:3: task +w+a: operator echo>: sh>: is a second operator (allowed: one operator in a task)",
+		"+a:\n  echo>: 1\n  +b:\n    echo>: 1\n":                                      "+b: a task with an operator holds no tasks",
+		"+a: 1":                                                                       "task +w+a: the task is a number (allowed: tasks, as +load:, or an operator, as echo>:)",
+		"+g:\n  +a:\n    _error:\n      echo>: 1\n    echo>: 1":                       "w.dig:3: task +w+g+a: operator echo>: _error: cannot be used here; it is possible at the top of a workflow, and of the tasks there when the workflow has no _retry (allowed: ",
+		"_retry: 1\n+a:\n  _error:\n    echo>: 1\n  +b:\n    echo>: 1":                "w.dig:3: task +w+a: _error: cannot be used here; it is possible at the top",
+		"+a:\n  _error:\n    _error:\n      echo>: 1\n    +x: {echo>: 1}\n  echo>: 1": "w.dig:3: task +w+a^error: _error: cannot be used here",
+		"sla: {time: 02:00}\n+a: {echo>: 1}":                                          "w.dig:1: task +w: sla: cannot be used: nothing here watches how long a workflow takes",
+		"steps: []":                                                                   "steps: cannot be used (allowed: timezone, schedule, _error, _export, _parallel, _retry, _disable, tasks as +load, and operators: call>, echo>",
+		"timezone: Moon/Sea\n+a: {echo>: 1}":                                          `timezone: "Moon/Sea" is no time zone (allowed: a name of the IANA database`,
+		"_parallel: maybe\n+a: {echo>: 1}":                                            "_parallel cannot be this (allowed: true, false, or {limit: N}",
+		"_parallel: {limit: 0}\n+a: {echo>: 1}":                                       "_parallel cannot be this",
+		"_parallel: true\n+a: {_background: true, echo>: 1}":                          "_background: cannot be used in a _parallel group",
+		"+a: {_after: [b], echo>: 1}":                                                 "_after: cannot be used in a group whose tasks run one after the other",
+		"_parallel: true\n+a: {_after: [b], echo>: 1}\n+b: {echo>: 1}":                "_after: there is no b before it (allowed: names of tasks of the same group that stand before it)",
+		"_export: 1\n+a: {echo>: 1}":                                                  "_export is a number (allowed: an object",
+		"+a: {_retry: many, echo>: 1}":                                                "_retry cannot be this (allowed: how often it is tried again, 0 to 999",
+		"+a: {_retry: {limit: 1, jitter: 1}, echo>: 1}":                               "_retry has jitter",
+		"+a: {echo>: '${task_id}'}":                                                   "${task_id}: there is no task_id: tasks have names here (allowed: attempt_id, project_id",
+		"+a: {echo>: '${moment}'}":                                                    "there is no moment: it is a function, to be called as moment(session_time)",
+		"+a: {echo>: '${last_session_time}'}":                                         "there is no last_session_time: the workflow has no schedule",
+		"+a: {echo>: '${moment(next_session_date).format()}'}":                        "there is no next_session_date: the workflow has no schedule",
+		"+a: {echo>: '${last_executed_session_date}'}":                                "there is no last_executed_session_date: which session ran before is not known inside an execution; last_session_date is the time before in the schedule",
+		"+a: {for_range>: 3, _do: {echo>: 1}}":                                        "this is a number (allowed: from, to, and step or slices",
+		"+a: {for_range>: {from: 1, to: 2}, _do: {echo>: 1}}":                         "what the range is made of is not clear (allowed: from, to, and step or slices",
+		"+a: {for_range>: {from: 1, to: 2, step: 1, slices: 1}, _do: {}}":             "what the range is made of is not clear",
+		"+a: {for_range>: {from: 1, to: 2, step: 0}, _do: {}}":                        "step: cannot be this (allowed: a whole number",
+		"+a: {for_range>: {from: 1, to: 2, step: 1, by: 0}, _do: {}}":                 "by: cannot be used",
+		"_export: {a: '${b}', b: '${a}'}\n+a: {echo>: '${a}'}":                        "a variable refers to itself",
+		"_export: {a: ['${b}'], b: ['${a}']}\n+a: {echo>: '${a}'}":                    "a variable refers to itself",
+		"+a: {loop>: 1, _do: {echo>: '${task_name}'}}":                                "${task_name}: is not known in a loop",
+		"+a: {call>: none}":                                                           "there is no file none.dig (allowed: w.dig)",
+		"+a: {call>: '${x}'}":                                                         "which file must be written out",
+		"+a: {call>: w}":                                                              "w.dig calls itself",
+		"+a: {require>: '${x}'}":                                                      "which workflow must be written out",
+		"+a: {require>: x, rerun_on: failed}":                                         "rerun_on: cannot be this (allowed: all: each require> runs the workflow)",
+		"+a: {wait>: soon}":                                                           `"soon" is not understood (allowed: a duration`,
+		"+a: {wait>: 31d}":                                                            `"31d" is not understood`,
+		"+a: {sh>: [ls]}":                                                             "the command is a list (allowed: a command as text)",
+		"+a: {sh>: ls, shell: bash}":                                                  "shell: cannot be this",
+		"+a: {http>: 'https://a', content: {a: 1}, content_format: form}":             `content_format: cannot be "form" (allowed: text, json)`,
+		"+a: {http>: 'https://a', user: me}":                                          "user: cannot be used",
+		"+a: {if>: true}":                                                             "_do: is missing",
+		"+a: {for_each>: [1], _do: {echo>: 1}}":                                       "this is a list (allowed: an object of lists",
+		"+a: {for_each>: {x: 1}, _do: {echo>: 1}}":                                    "x is a number (allowed: a list, or one ${...} that gives one)",
+		"+a: {loop>: x, _do: {echo>: 1}}":                                             "how often cannot be this",
+		"+a: {loop>: 1}":                                                              "_do: is missing",
+		"schedule: {yearly>: x}\n+a: {echo>: 1}":                                      "schedule: yearly>: cannot be used (allowed: hourly>, daily>",
+		"schedule: {daily>: noon}\n+a: {echo>: 1}":                                    `schedule: daily>: "noon" is not understood (allowed: HH:MM:SS)`,
+		"schedule: {daily>: '07:00:00', cron>: x}\n+a: {echo>: 1}":                    "has a second one, cron>",
+		"schedule: {daily>: '07:00:00', skip_delayed_by: 5m}\n+a: {echo>: 1}":         "skip_delayed_by: cannot be used",
+		"schedule: {}\n+a: {echo>: 1}":                                                "schedule: does not say when",
+		"- a":                                                                         "the file is a list",
+		"a: b: c":                                                                     "w.dig:1: the file cannot be read",
+		"+a: &x {echo>: 1}\n+b: *x":                                                   `"&" cannot be used (allowed: at most 50000 tokens, nested 64 deep, without anchors`,
+		"+a:\n  !include : 'x.dig'\n":                                                 "cannot be used",
+		"+a: {echo>: 1}\n+a: {echo>: 2}":                                              `"+a" stands twice in one object`,
+		strings.Repeat("[", 100):                                                      "nested too deep",
 	} {
 		t.Run(clip(source), func(t *testing.T) {
 			_, err := Compile(map[string]string{"w.dig": source}, "w.dig", Options{})

@@ -10,7 +10,7 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// Branch is the suffix of the two tasks that an if> chooses from. In Digdag there is the chosen one only.
+// Branch is the suffix of the two tasks that an if> chooses from.
 const Branch = "^sub"
 
 // branch compiles if>: two groups, of which one is skipped.
@@ -28,7 +28,7 @@ func (c *compiler) branch(t *place, config, command *value, task *Task) (workflo
 		if body == nil {
 			continue
 		}
-		inner := &Task{Suffix: Branch, Native: b.native, Group: true}
+		inner := &Task{Suffix: Branch, Native: b.native, Group: true, Maybe: true}
 		task.Tasks = append(task.Tasks, inner)
 		at := *t
 		at.full, at.line, at.helper, at.operator = t.full+Branch, body.line, nil, ""

@@ -64,10 +64,7 @@ func (w *Workflow) FullName(ref string) (full string, task *Task, shown bool) {
 		if len(all) == 1 {
 			return full, nil, false // what holds them
 		}
-		at, all = &Task{}, all[1:]
-		if w.Error != nil {
-			at = &Task{Tasks: []*Task{w.Error}}
-		}
+		at, all = &Task{Tasks: w.Handlers}, all[1:]
 	}
 	shown = true
 	for _, s := range all {

@@ -46,16 +46,20 @@ func (c *compiler) task(t *place, config *value, task *Task, names *naming) ([]w
 	if truth(config.get("_disable")) {
 		return []workflow.Task{{Name: task.Native, Description: t.full, Type: "noop"}}, nil
 	}
+	inTask, inGroup := taskKeys, groupKeys
+	if t.top {
+		inTask, inGroup = append(slices.Clone(taskKeys), errorKey), append(slices.Clone(groupKeys), errorKey)
+	}
 	if operatorOf(config) != "" && config.get("_check") != nil {
-		return c.checked(t, config, task)
+		return c.checked(t, config, task, inTask)
 	}
 	if operatorOf(config) != "" {
-		return c.operator(t, config, task, names, taskKeys)
+		return c.operator(t, config, task, names, inTask)
 	}
-	c.checkGroup(t, config, groupKeys)
+	c.checkGroup(t, config, inGroup)
 	task.Group = true
 	at := *t
-	at.scope = &scope{parent: t.scope, export: c.exported(t, config)}
+	at.scope, at.top = &scope{parent: t.scope, export: c.exported(t, config)}, false
 	body, stores := c.body(&at, config, task)
 	return []workflow.Task{{Name: task.Native, Description: t.full, Type: workflow.TypeGroup, Retry: c.retry(t, config.get("_retry")), Tasks: body}}, stores
 }
@@ -64,11 +68,11 @@ func (c *compiler) task(t *place, config *value, task *Task, names *naming) ([]w
 const Check = "^check"
 
 // checked compiles a task with a _check: a group of the task and of what checks it.
-func (c *compiler) checked(t *place, config *value, task *Task) ([]workflow.Task, map[string]string) {
+func (c *compiler) checked(t *place, config *value, task *Task, beside []string) ([]workflow.Task, map[string]string) {
 	names := &naming{}
 	task.Group = true
 	run := &Task{Native: names.take("run", "")}
-	made, stored := c.operator(t, config, run, names, taskKeys)
+	made, stored := c.operator(t, config, run, names, beside)
 	check := &Task{Suffix: Check, Native: names.take("check", ""), Group: true, Upstream: []int{0}}
 	task.Tasks = []*Task{run, check}
 
@@ -92,7 +96,7 @@ func (c *compiler) checked(t *place, config *value, task *Task) ([]workflow.Task
 func (c *compiler) operator(t *place, config *value, task *Task, names *naming, beside []string) ([]workflow.Task, map[string]string) {
 	name := operatorOf(config)
 	at := *t
-	at.operator, at.scope = name, &scope{parent: t.scope, export: c.exported(t, config)}
+	at.operator, at.scope, at.top = name, &scope{parent: t.scope, export: c.exported(t, config)}, false
 	at.helper = &scripts{name: names.take(task.Native, "-vars"), variables: map[string]string{}}
 	if task.Config == nil {
 		task.Config, task.Export = c.local(config), export(config)
