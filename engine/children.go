@@ -243,10 +243,13 @@ func childFailure(x *Execution) *workflow.Error {
 	return failure
 }
 
+// ReasonPart begins the reason of an execution that was canceled with what it is a part of.
+const ReasonPart = "a part of another execution: "
+
 // cancelChild cancels a sub-execution. Whoever ends its task does this first, so
 // that none goes on alone: what asked for it stays on the agenda until it is done.
 func (e *Engine) cancelChild(ctx context.Context, id, reason string) error {
-	_, err := e.store.Control(ctx, id, OperationCancel, Request{Reason: "a part of another execution: " + reason})
+	_, err := e.store.Control(ctx, id, OperationCancel, Request{Reason: ReasonPart + reason})
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrGone), errors.As(err, &status):

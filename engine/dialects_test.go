@@ -61,6 +61,42 @@ func TestWhatWasHandedBackWaitsForNoSweep(t *testing.T) {
 	require.Equal(t, []int{1, 2}, []int{again[0].Attempt, again[0].Dispatch})
 }
 
+// TestWhatIsHastened: what waits for its next attempt or delivery waits no longer, and what is put off anew afterwards waits as long as was said then.
+func TestWhatIsHastened(t *testing.T) {
+	t.Parallel()
+	p := pumped(t, newServer(t, queuetest.URL(t), &clock{}, func(o *engine.Options) { o.Sweep = time.Hour }))
+	ctx := t.Context()
+	x := startOn(t, p, "default", `{"name": "w", "tasks": [{"name": "a", "type": "render", "timeout": "1h", "retry": {"max_attempts": 3, "delay": "1h", "jitter": 0}, "with": {}}]}`)
+	first := engine.Fence{Execution: x.ID, Ref: "a", Attempt: 1}
+	next := func(attempt, dispatch int) string {
+		t.Helper()
+		runs := poll(t, p, engine.Poll{Wait: time.Minute})
+		require.Len(t, runs, 1)
+		require.Equal(t, []int{attempt, dispatch}, []int{runs[0].Attempt, runs[0].Dispatch})
+		requireStale(t, p.Hasten(ctx, runs[0].Fence)) // a worker has it
+		return runs[0].Token
+	}
+	requireStale(t, p.Hasten(ctx, first)) // it waits for nothing but a worker
+	token := next(1, 1)
+	require.NoError(t, p.RemotePostpone(ctx, x.ID, "a", token, 2*time.Second))
+	require.NoError(t, p.Hasten(ctx, first))
+	require.Nil(t, task(t, p, x, "a").NextAttemptAt)
+	token = next(1, 2)
+	require.NoError(t, p.RemotePostpone(ctx, x.ID, "a", token, time.Hour))
+	p.Fire(ctx, "deliver", first) // the timer of the first time
+	require.Empty(t, poll(t, p, engine.Poll{}), "it was put off for an hour")
+	require.NoError(t, p.Hasten(ctx, first))
+	_, err := p.RemoteFail(ctx, x.ID, "a", next(1, 3), workflow.Error{Code: "odd", Message: "odd", Retryable: true})
+	require.NoError(t, err)
+	require.Equal(t, workflow.TaskRetrying, task(t, p, x, "a").Status)
+	require.NoError(t, p.Hasten(ctx, first))
+	requireStale(t, p.Hasten(ctx, first)) // it was retried
+	_, err = p.RemoteComplete(ctx, x.ID, "a", next(2, 1), json.RawMessage(`{}`))
+	require.NoError(t, err)
+	requireStale(t, p.Hasten(ctx, first))
+	requireStale(t, p.Hasten(ctx, engine.Fence{Execution: "01890a5d-ac96-774b-bcce-b302099a802a", Ref: "a", Attempt: 1}))
+}
+
 // TestReportsByAttempt: a run is found again by its attempt, and one that was handed back comes again later, as the same attempt.
 func TestReportsByAttempt(t *testing.T) {
 	t.Parallel()

@@ -65,6 +65,7 @@ type Execution struct {
 	TasksSummary   map[workflow.TaskStatus]int `json:"tasks_summary"`
 	StartAt        time.Time                   `json:"start_at,omitzero"` // not before; zero = at once
 	PausedAt       *time.Time                  `json:"-"`                 // of one that is paused
+	ResumedAt      *time.Time                  `json:"-"`                 // after a pause, last; nil = it never was
 	PausedUntil    *time.Time                  `json:"-"`                 // when its pause makes it fail; nil = it does not
 	Memos          bool                        `json:"-"`                 // it has, or had, some
 	Session        *SessionPlace               `json:"session,omitempty"`

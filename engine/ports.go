@@ -251,6 +251,8 @@ type Runs interface {
 	// Retry makes the next attempt of a task whose back-off is over; *NotDue when it is not.
 	Retry(ctx context.Context, f Fence) (next Fence, then Next, err error)
 	Redispatch(ctx context.Context, f Fence, why Why, relayIn time.Duration) (next Fence, relay bool, err error)
+	// Hasten makes due what an attempt waits for: that it is retried, or that it is delivered to whoever handed it back until later.
+	Hasten(ctx context.Context, f Fence) (retrying bool, err error)
 	// Heartbeat extends leases; the answer is false for those that were superseded.
 	Heartbeat(ctx context.Context, fences []Fence, lease time.Duration) ([]bool, error)
 }

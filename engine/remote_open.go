@@ -67,6 +67,21 @@ func (e *Engine) RemotePostpone(ctx context.Context, id, ref, token string, dela
 	return e.reported(t, err)
 }
 
+// Hasten makes the next attempt of a task whose back-off is not over, and delivers one that a worker handed back until later.
+// KindConflict stale when the attempt waits for neither.
+func (e *Engine) Hasten(ctx context.Context, f Fence) error {
+	retrying, err := e.store.Hasten(ctx, f)
+	switch {
+	case errors.Is(err, ErrStale) || errors.Is(err, ErrGone):
+		return errStaleRun(f)
+	case err != nil:
+		return err
+	case retrying:
+		return harmless(e.retryNow(ctx, f))
+	}
+	return harmless(e.deliver(ctx, f))
+}
+
 // timerDeliver is the kind of a timer that is not stored: a run that was handed back is sent out again. Where the
 // process that took it back is gone by then, a sweep does so.
 const timerDeliver TimerKind = "deliver"
@@ -75,6 +90,15 @@ func (e *Engine) deliver(ctx context.Context, f Fence) error {
 	recs, err := e.store.States(ctx, []Fence{f})
 	if err != nil || recs[0].Status != workflow.TaskQueued || recs[0].Attempt != f.Attempt {
 		return err
+	}
+	if due := recs[0].Due; due > 0 { // it was handed back again since, until later than this timer says
+		now, err := e.store.Time(ctx)
+		if err != nil {
+			return err
+		}
+		if in := msTime(due).Sub(now); in > 0 {
+			return &NotDue{In: in}
+		}
 	}
 	d, p, err := e.document(ctx, f.Execution)
 	if err != nil {

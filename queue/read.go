@@ -81,6 +81,7 @@ func decodeExecution(id string, cmd *redis.MapStringStringCmd) (*engine.Executio
 	if x.Memos = f["memos"] != ""; x.Status == workflow.ExecutionPaused {
 		x.PausedAt, x.PausedUntil = moment(atoi(f["paused"])), moment(atoi(f["paused_until"]))
 	}
+	x.ResumedAt = moment(atoi(f["resumed"]))
 	x.Applying = f["applying"] != "" && !strings.HasPrefix(f["applying"], holdPrefix)
 	x.Line = int(atoi(f["waits"]))
 	if x.Waits = f["waits"] != "" && !x.Status.Ended(); x.Waits && x.Status == workflow.ExecutionQueued {

@@ -196,6 +196,13 @@ func (r *Redis) Retry(ctx context.Context, f engine.Fence) (engine.Fence, engine
 	return next, map[int64]engine.Next{1: engine.NextRelay, 2: engine.NextDecide}[number(reply, 2)], err
 }
 
+// Hasten lets a task wait no longer for its next attempt or delivery.
+func (r *Redis) Hasten(ctx context.Context, f engine.Fence) (retrying bool, err error) {
+	k := keysOf(f.Execution)
+	reply, err := r.run(ctx, scriptHasten, []string{k.execution, k.tasks, k.shard.jobs, k.shard.timers}, f.Execution, r.offset(), f.Ref, f.Attempt)
+	return number(reply, 1) == 1, err
+}
+
 // notDue reads {-5, due, now}.
 func notDue(reply []any) error {
 	return &engine.NotDue{In: time.Duration(number(reply, 1)-number(reply, 2)) * time.Millisecond}

@@ -27,6 +27,7 @@ var (
 	scriptBackOff    = script("back_off")
 	scriptRetry      = script("retry")
 	scriptRedispatch = script("redispatch")
+	scriptHasten     = script("hasten")
 	scriptHeartbeat  = script("heartbeat")
 	scriptVerdict    = script("verdict", "lib_release")
 	scriptSpread     = script("spread", "lib_release")

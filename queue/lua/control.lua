@@ -57,6 +57,7 @@ if changed and to == 'paused' then
   end
 elseif changed then
   call('ZREM', KEYS[8], over)
+  if op == 'resume' then call('HSET', KEYS[1], 'resumed', now) end
   local left = to == 'running' and call('HGET', KEYS[1], 'left')
   if left then
     call('ZADD', KEYS[8], now + left, deadline)
