@@ -18,6 +18,7 @@ const (
 	annotationDefinition = "conductor.definition" // as it was registered
 	annotationTasks      = "conductor.tasks"      // what each node stands for: JSON of nodes
 	annotationPart       = "conductor.part"       // "true": made at run time, and shown as a part of what it runs in
+	annotationDomains    = "conductor.domains"    // where its tasks go, as the start that it was made for said
 )
 
 // node says what a native node stands for.

@@ -85,6 +85,7 @@ type Operations interface {
 	Resume(ctx context.Context, id string, r engine.Request) (*engine.Execution, error)
 	Cancel(ctx context.Context, id string, r engine.Request) (*engine.Execution, error)
 	Redrive(ctx context.Context, id string, r engine.RedriveRequest) (*engine.Execution, error)
+	Hasten(ctx context.Context, f engine.Fence) error
 	SettleByHand(ctx context.Context, id, ref string, r engine.HandRequest) (*engine.Task, error)
 	Remove(ctx context.Context, id string) error
 }
@@ -195,6 +196,7 @@ func (h *handlers) routes() []compat.Route {
 		change(put, "/api/workflow/bulk/pause", h.bulk(h.pause)), change(put, "/api/workflow/bulk/resume", h.bulk(h.resume)),
 		change(post, "/api/workflow/bulk/restart", h.bulk(h.restart)), change(post, "/api/workflow/bulk/retry", h.bulk(h.retry)),
 		change(post, "/api/workflow/bulk/terminate", h.bulk(h.terminate)), change(del, "/api/workflow/bulk/remove", h.bulk(h.remove)),
+		{Method: post, Path: "/api/workflow/bulk/search", Rule: read, Serve: h.bulkSearch},
 		change(post, "/api/workflow/bulk/delete", h.bulk(h.remove)), change(del, "/api/workflow/bulk/terminate-remove", h.bulk(h.terminateRemove)),
 
 		work(waits(change(http.MethodGet, "/api/tasks/poll/:type", h.pollOne))), work(waits(change(http.MethodGet, "/api/tasks/poll/batch/:type", h.pollBatch))),

@@ -138,7 +138,11 @@ func (h *handlers) restart(c *gin.Context) operation {
 			}
 			r.Definition = "latest"
 			if n := newest(labels); n > 0 {
-				r.Definition = strconv.Itoa(labels[strconv.Itoa(n)])
+				version, err := h.routed(ctx, x.Project, x.Workflow, labels[strconv.Itoa(n)], k.domains)
+				if err != nil {
+					return err
+				}
+				r.Definition = strconv.Itoa(version)
 			} else if k.definition != nil {
 				return refuse(http.StatusNotFound, "No such workflow found by name: %s, version: null", x.Workflow)
 			}
@@ -350,10 +354,25 @@ func (h *handlers) advance(*gin.Context) operation {
 	return func(context.Context, *engine.Execution) error { return nil }
 }
 
+// resetCallbacks makes tasks that workers get only later ones that they get now: POST /workflow/{id}/resetcallbacks.
 func (h *handlers) resetCallbacks(*gin.Context) operation {
-	return func(_ context.Context, x *engine.Execution) error {
+	return func(ctx context.Context, x *engine.Execution) error {
 		if status := workflowStatus(x); terminal(status) {
 			return refuse(http.StatusConflict, "Workflow is in terminal state. Status = %s", status)
+		}
+		all, err := h.tasksOf(ctx, x)
+		if err != nil {
+			return err
+		}
+		for _, w := range all {
+			if w.node.Type != "SIMPLE" || w.Status != "SCHEDULED" || w.CallbackAfterSeconds == 0 {
+				continue
+			}
+			f, _ := parseTaskID(w.TaskID)
+			f.Attempt = w.native.Attempt // the next one is shown before it is made
+			if err := h.engine.Hasten(ctx, f); err != nil && !stale(err) {
+				return err
+			}
 		}
 		return nil
 	}
@@ -365,27 +384,35 @@ const maxBulk = 1000
 // bulk is the route of an operation on many executions, one after the other.
 func (h *handlers) bulk(ask func(c *gin.Context) operation) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		var ids []string
-		if err := read(c.Request, &ids); err != nil {
-			return err
-		}
-		switch {
-		case len(ids) == 0:
-			return invalidDef{{Path: "workflowIds", Message: "WorkflowIds list cannot be null."}}
-		case len(ids) > maxBulk:
-			return invalidDef{{Path: "workflowIds", Message: "Cannot process more than 1000 workflows. Please use multiple requests."}}
-		}
-		return h.bulkAnswer(c, ids, ask(c))
+		does := ask(c)
+		return h.bulkAnswer(c, func(ctx context.Context, x *engine.Execution) (any, error) { return x.ID, does(ctx, x) })
 	}
 }
 
-func (h *handlers) bulkAnswer(c *gin.Context, ids []string, does operation) error {
+// bulkSearch answers many executions: POST /workflow/bulk/search.
+func (h *handlers) bulkSearch(c *gin.Context) error {
+	withTasks := boolean(c, "includeTasks", true)
+	return h.bulkAnswer(c, func(ctx context.Context, x *engine.Execution) (any, error) { return h.wire(ctx, x, withTasks) })
+}
+
+func (h *handlers) bulkAnswer(c *gin.Context, does func(context.Context, *engine.Execution) (any, error)) error {
+	var ids []string
+	if err := read(c.Request, &ids); err != nil {
+		return err
+	}
+	switch {
+	case len(ids) == 0:
+		return invalidDef{{Path: "workflowIds", Message: "WorkflowIds list cannot be null."}}
+	case len(ids) > maxBulk:
+		return invalidDef{{Path: "workflowIds", Message: "Cannot process more than 1000 workflows. Please use multiple requests."}}
+	}
 	ctx := c.Request.Context()
-	answer := bulkAnswer{Errors: map[string]string{}, Successful: []string{}}
+	answer := bulkAnswer{Errors: map[string]string{}, Successful: []any{}}
 	for _, id := range ids {
 		x, err := h.found(ctx, id)
+		var done any
 		if err == nil {
-			err = does(ctx, x)
+			done, err = does(ctx, x)
 		}
 		if err != nil {
 			message, ok := told(err)
@@ -395,7 +422,7 @@ func (h *handlers) bulkAnswer(c *gin.Context, ids []string, does operation) erro
 			answer.Errors[id] = message
 			continue
 		}
-		answer.Successful = append(answer.Successful, id)
+		answer.Successful = append(answer.Successful, done)
 	}
 	return answerJSON(c, answer)
 }

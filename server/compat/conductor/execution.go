@@ -3,10 +3,12 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -131,9 +133,10 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 	w := &workflowRun{
 		CreateTime: x.CreatedAt.UnixMilli(), UpdateTime: max(x.CreatedAt.UnixMilli(), millis(x.EndedAt)), CreatedBy: x.Labels[labelCreatedBy],
 		Status: workflowStatus(x), EndTime: millis(x.EndedAt), WorkflowID: x.ID, Tasks: []task{}, Input: asObject(x.Input), Output: asObject(x.Output),
-		CorrelationID: x.CorrelationID, TaskToDomain: json.RawMessage("{}"), FailedRefs: []string{}, FailedNames: []string{},
+		CorrelationID: x.CorrelationID, TaskToDomain: map[string]string{}, FailedRefs: []string{}, FailedNames: []string{},
 		Priority: wirePriority(x), Variables: k.variablesOf(nil), StartTime: millis(x.StartedAt), WorkflowName: x.Workflow, WorkflowVersion: k.version,
 	}
+	maps.Copy(w.TaskToDomain, k.domains)
 	if w.StartTime == 0 {
 		w.StartTime = w.CreateTime
 	}
@@ -142,11 +145,11 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 	} else {
 		w.Definition = map[string]any{"name": x.Workflow, "version": x.Version, "tasks": []any{}}
 	}
-	if terminal(w.Status) && w.Status != "COMPLETED" {
-		w.Reason = x.Reason
-		if x.Error != nil {
-			w.Reason = x.Error.Message
-		}
+	if w.Reason, err = h.reason(ctx, x); err != nil {
+		return nil, err
+	}
+	if w.LastRetriedTime, err = h.lastRetried(ctx, x); err != nil {
+		return nil, err
 	}
 	if x.Parent == nil { // parts have the labels of the whole
 		w.IdempotencyKey = x.Labels[labelIdempotency]
@@ -176,6 +179,66 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 	}
 	w.Variables = k.variablesOf(all)
 	return w, nil
+}
+
+// reason is why an execution did not complete; of one that was canceled with what it is in, why that did not. "" = it did, or runs.
+func (h *handlers) reason(ctx context.Context, x *engine.Execution) (string, error) {
+	status := workflowStatus(x)
+	if !terminal(status) || status == "COMPLETED" {
+		return "", nil
+	}
+	own := x.Reason
+	if x.Error != nil {
+		own = x.Error.Message
+	}
+	if x.Parent == nil || !strings.HasPrefix(own, engine.ReasonPart) {
+		return own, nil
+	}
+	parent, err := h.engine.Execution(ctx, x.Parent.Execution)
+	if isMissing(err) {
+		return own, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	outer, err := h.reason(ctx, parent)
+	switch status = workflowStatus(parent); {
+	case err != nil:
+		return "", err
+	case outer != "":
+		return "Parent workflow has been terminated with reason: " + outer, nil
+	case !terminal(status) || status == "COMPLETED": // it goes on without
+		return own, nil
+	}
+	return "Parent workflow has been terminated with status " + status, nil
+}
+
+// lastRetried is when an execution was last made to go on since it began from its start, in ms; 0 = it was not.
+func (h *handlers) lastRetried(ctx context.Context, x *engine.Execution) (int64, error) {
+	redrives, err := h.redrives(ctx, x)
+	if err != nil {
+		return 0, err
+	}
+	var began, last int64
+	for _, r := range redrives {
+		var asked workflow.Redrive
+		if len(r.Request) > 0 { // of a part of what was redriven there is none
+			if err := json.Unmarshal(r.Request, &asked); err != nil {
+				return 0, fmt.Errorf("redrive %d of %s cannot be read: %w", r.Number, x.ID, err)
+			}
+		}
+		switch {
+		case r.Number == 0: // it made another execution
+		case asked.Operation == workflow.OperationRerun && len(asked.From) == 0:
+			began, last = r.At.UnixMilli(), 0
+		default:
+			last = r.At.UnixMilli()
+		}
+	}
+	if resumed := millis(x.ResumedAt); resumed > began {
+		last = max(last, resumed)
+	}
+	return last, nil
 }
 
 // addParent says what the execution is a part of.

@@ -12,10 +12,11 @@ import (
 
 // known is what a definition says to those who show its executions. It never changes.
 type known struct {
-	nodes      map[string]node // by native name
-	definition map[string]any  // as it was registered; nil = it was published natively
-	tasks      map[string]any  // of it, by reference name
-	forks      map[string]fork // by the reference name of the join behind them
+	nodes      map[string]node   // by native name
+	definition map[string]any    // as it was registered; nil = it was published natively
+	tasks      map[string]any    // of it, by reference name
+	forks      map[string]fork   // by the reference name of the join behind them
+	domains    map[string]string // of its tasks, as the start said
 	version    int
 	part       bool
 }
@@ -105,6 +106,11 @@ func readKnown(name string, version int, annotations map[string]string) (*known,
 	}
 	if err := json.Unmarshal([]byte(annotations[annotationTasks]), &k.nodes); err != nil {
 		return nil, fmt.Errorf("conductor: reading what the nodes of %s stand for: %w", name, err)
+	}
+	if said, ok := annotations[annotationDomains]; ok {
+		if err := json.Unmarshal([]byte(said), &k.domains); err != nil {
+			return nil, fmt.Errorf("conductor: reading where the tasks of %s go: %w", name, err)
+		}
 	}
 	if n, ok := k.definition["version"].(json.Number); ok {
 		k.version, _ = strconv.Atoi(string(n))

@@ -64,7 +64,7 @@ func (h *handlers) putWorkflows(c *gin.Context) error {
 		}
 		sources[i] = s
 	}
-	answer := bulkAnswer{Errors: map[string]string{}, Successful: []string{}}
+	answer := bulkAnswer{Errors: map[string]string{}, Successful: []any{}}
 	for _, s := range sources {
 		err := h.register(ctx, project, s)
 		if message, ok := told(err); ok {

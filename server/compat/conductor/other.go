@@ -45,7 +45,7 @@ func (h *handlers) otherRoutes() []compat.Route {
 		{post, "/api/workflow/:id/upgrade", "an execution takes another version with restart?useLatestDefinitions=true"},
 		{post, "/api/workflow/:id/jump/:ref", "tasks are not jumped to here: skip those in between with skiptask, or rerun from a task"},
 		{get, "/api/workflow/search-by-tasks", searchTask}, {get, "/api/workflow/search-by-tasks-v2", searchTask},
-		{post, "/api/workflow/bulk/search", elsewhere}, {get, "/api/tasks/queue/all/verbose", elsewhere},
+		{get, "/api/tasks/queue/all/verbose", elsewhere},
 		{get, "/api/workflow/execute/:name", versioned}, {post, "/api/workflow/execute/:name", versioned}, {get, "/api/metadata/tags", owned},
 	} {
 		routes = append(routes, compat.Absent(r[0], r[1], r[2]))

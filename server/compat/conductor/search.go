@@ -271,13 +271,8 @@ func (h *handlers) summary(ctx context.Context, x *engine.Execution) (*summary, 
 	if x.EndedAt != nil && x.StartedAt != nil {
 		s.ExecutionTime = x.EndedAt.Sub(*x.StartedAt).Milliseconds()
 	}
-	if terminal(s.Status) && s.Status != "COMPLETED" {
-		s.Reason = x.Reason
-		if x.Error != nil {
-			s.Reason = x.Error.Message
-		}
-	}
-	return s, nil
+	s.Reason, err = h.reason(ctx, x)
+	return s, err
 }
 
 // correlated answers the executions of a workflow with a correlation id: GET /workflow/{name}/correlated/{id}.

@@ -176,21 +176,26 @@ func (h *handlers) versionOf(ctx context.Context, project string, q *startReques
 	if !ok {
 		return 0, undefined(q)
 	}
-	if len(q.TaskToDomain) == 0 {
-		return native, nil
+	return h.routed(ctx, project, q.Name, native, q.TaskToDomain)
+}
+
+// routed finds, or makes, the version of a workflow that differs from one in the domains its tasks go to.
+func (h *handlers) routed(ctx context.Context, project, name string, version int, domains map[string]string) (int, error) {
+	if len(domains) == 0 {
+		return version, nil
 	}
-	k, err := h.known(ctx, project, q.Name, native)
+	k, err := h.known(ctx, project, name, version)
 	if err != nil {
 		return 0, err
 	}
 	if k.definition == nil {
-		return 0, invalidDef{{Path: "taskToDomain", Message: q.Name + " was published natively: its tasks name their queues themselves"}}
+		return 0, invalidDef{{Path: "taskToDomain", Message: name + " was published natively: its tasks name their queues themselves"}}
 	}
 	s, err := k.source()
 	if err != nil {
 		return 0, err
 	}
-	return h.variant(ctx, project, s, q.TaskToDomain)
+	return h.variant(ctx, project, s, domains)
 }
 
 // notesVariants begins the group of notes that holds which versions were made for single starts.
@@ -206,6 +211,7 @@ func (h *handlers) variant(ctx context.Context, project string, s *source, domai
 		if err := h.route(ctx, d.Tasks, domains); err != nil {
 			return 0, err
 		}
+		d.Annotations[annotationDomains] = string(encoded(domains))
 	}
 	if err := h.noteOwn(ctx, project, d); err != nil {
 		return 0, err
@@ -253,14 +259,13 @@ func (h *handlers) route(ctx context.Context, tasks []workflow.Task, domains map
 			continue
 		}
 		all := strings.Split(list, ",")
-		for n, domain := range all { // the first that somebody polls, else the last
+		for n, domain := range all { // the first that somebody polls, else the last, and only that may be none
 			domain = strings.TrimSpace(domain)
-			queue := domain
-			if strings.EqualFold(domain, "NO_DOMAIN") || domain == "" {
-				queue = workflow.DefaultQueue
-			}
-			if n == len(all)-1 || serves(queue, t.Type) {
-				t.Queue = queue
+			last, none := n == len(all)-1, strings.EqualFold(domain, "NO_DOMAIN") || domain == ""
+			if none && last {
+				t.Queue = workflow.DefaultQueue
+			} else if last || !none && serves(domain, t.Type) {
+				t.Queue = domain
 				break
 			}
 		}

@@ -170,7 +170,7 @@ func nextTask(last *shown, x *engine.Execution, t engine.Task) shown {
 	next := *last
 	last.Retried = true
 	next.RetriedTaskID, next.TaskID = last.TaskID, taskID(x.ID, t.Ref, t.Attempt+1)
-	next.RetryCount, next.Status, next.Reason = t.Attempt, "SCHEDULED", ""
+	next.RetryCount, next.Status, next.Reason, next.Executed = t.Attempt, "SCHEDULED", "", false
 	next.StartTime, next.EndTime, next.PollCount, next.WorkerID = 0, 0, 0, ""
 	next.OutputData, next.output = json.RawMessage("{}"), nil
 	next.ScheduledTime = last.EndTime
@@ -181,18 +181,27 @@ func nextTask(last *shown, x *engine.Execution, t engine.Task) shown {
 
 // operations are what the redrives of an execution were, by number.
 func (h *handlers) operations(ctx context.Context, x *engine.Execution) (map[int]workflow.Operation, error) {
+	redrives, err := h.redrives(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	all := map[int]workflow.Operation{}
+	for _, r := range redrives {
+		all[r.Number] = r.Operation
+	}
+	return all, nil
+}
+
+func (h *handlers) redrives(ctx context.Context, x *engine.Execution) (all []engine.Redriven, err error) {
 	if x.Redrives == 0 {
-		return all, nil
+		return nil, nil
 	}
 	for page := (engine.Page{Limit: 1000}); ; {
 		redrives, next, err := h.engine.Redrives(ctx, x.ID, page)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range redrives {
-			all[r.Number] = r.Operation
-		}
+		all = append(all, redrives...)
 		if page.Cursor = next; next == "" {
 			return all, nil
 		}

@@ -44,30 +44,30 @@ type task struct {
 }
 
 type workflowRun struct {
-	CreateTime      int64           `json:"createTime"` // ms
-	UpdateTime      int64           `json:"updateTime"`
-	CreatedBy       string          `json:"createdBy,omitempty"`
-	Status          string          `json:"status"`
-	EndTime         int64           `json:"endTime"`
-	WorkflowID      string          `json:"workflowId"`
-	ParentID        string          `json:"parentWorkflowId,omitempty"`
-	ParentTaskID    string          `json:"parentWorkflowTaskId,omitempty"`
-	Tasks           []task          `json:"tasks"`
-	Input           json.RawMessage `json:"input"`
-	Output          json.RawMessage `json:"output"`
-	CorrelationID   string          `json:"correlationId,omitempty"`
-	Reason          string          `json:"reasonForIncompletion,omitempty"`
-	TaskToDomain    json.RawMessage `json:"taskToDomain"`
-	FailedRefs      []string        `json:"failedReferenceTaskNames"`
-	FailedNames     []string        `json:"failedTaskNames"`
-	Definition      any             `json:"workflowDefinition,omitempty"`
-	IdempotencyKey  string          `json:"idempotencyKey,omitempty"`
-	Priority        int             `json:"priority"`
-	Variables       map[string]any  `json:"variables"`
-	LastRetriedTime int64           `json:"lastRetriedTime"`
-	StartTime       int64           `json:"startTime"`
-	WorkflowName    string          `json:"workflowName"`
-	WorkflowVersion int             `json:"workflowVersion"`
+	CreateTime      int64             `json:"createTime"` // ms
+	UpdateTime      int64             `json:"updateTime"`
+	CreatedBy       string            `json:"createdBy,omitempty"`
+	Status          string            `json:"status"`
+	EndTime         int64             `json:"endTime"`
+	WorkflowID      string            `json:"workflowId"`
+	ParentID        string            `json:"parentWorkflowId,omitempty"`
+	ParentTaskID    string            `json:"parentWorkflowTaskId,omitempty"`
+	Tasks           []task            `json:"tasks"`
+	Input           json.RawMessage   `json:"input"`
+	Output          json.RawMessage   `json:"output"`
+	CorrelationID   string            `json:"correlationId,omitempty"`
+	Reason          string            `json:"reasonForIncompletion,omitempty"`
+	TaskToDomain    map[string]string `json:"taskToDomain"`
+	FailedRefs      []string          `json:"failedReferenceTaskNames"`
+	FailedNames     []string          `json:"failedTaskNames"`
+	Definition      any               `json:"workflowDefinition,omitempty"`
+	IdempotencyKey  string            `json:"idempotencyKey,omitempty"`
+	Priority        int               `json:"priority"`
+	Variables       map[string]any    `json:"variables"`
+	LastRetriedTime int64             `json:"lastRetriedTime"`
+	StartTime       int64             `json:"startTime"`
+	WorkflowName    string            `json:"workflowName"`
+	WorkflowVersion int               `json:"workflowVersion"`
 }
 
 type statusAnswer struct {
@@ -143,7 +143,7 @@ type taskLog struct {
 
 type bulkAnswer struct {
 	Errors     map[string]string `json:"bulkErrorResults"`
-	Successful []string          `json:"bulkSuccessfulResults"`
+	Successful []any             `json:"bulkSuccessfulResults"` // ids, or what was asked for
 }
 
 type searchAnswer struct {
