@@ -314,6 +314,7 @@ type StartRequest struct {
 	Input          json.RawMessage
 	CorrelationID  string
 	IdempotencyKey string
+	KeyAlone       bool // the key alone says that it is the same request, whatever else is asked
 	Metadata       map[string]string
 	Labels         map[string]string
 	Priority       int               // 1 to 9; 0 = 5

@@ -260,6 +260,9 @@ func (e *Engine) reserve(ctx context.Context, project, id string, r StartRequest
 	if err != nil {
 		return "", fmt.Errorf("engine: encoding the request: %w", err)
 	}
+	if r.KeyAlone {
+		body = nil
+	}
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
 	heldBy, heldHash, err := e.store.Reserve(ctx, project, r.IdempotencyKey, id, hash)

@@ -46,6 +46,15 @@ func TestATimeoutOfOneExecution(t *testing.T) {
 	keyed.Timeout = time.Hour
 	_, _, err = s.Start(s.ctx(), "default", keyed)
 	require.Contains(t, codes(t, err), "idempotency_key_reused")
+
+	alone := engine.StartRequest{Workflow: "w", IdempotencyKey: "alone", KeyAlone: true}
+	first, created, err := s.Start(s.ctx(), "default", alone)
+	require.NoError(t, err)
+	require.True(t, created)
+	alone.Timeout, alone.Labels, alone.StartAt = time.Hour, map[string]string{"a": "b"}, time.Now().Add(time.Hour)
+	again, created, err := s.Start(s.ctx(), "default", alone)
+	require.NoError(t, err)
+	require.Equal(t, []any{first.ID, false}, []any{again.ID, created}, "the key alone says that it is the same")
 }
 
 func TestAStartSaysWhoAsked(t *testing.T) {
