@@ -38,8 +38,10 @@ func noLimits(fields *shape) serve {
 // noLease answers that what holds a lease may go on, or has given it back.
 func noLease(fields *shape) serve {
 	return func(c *gin.Context) error {
-		if id, named := c.Params.Get("id"); named && !isUUID(id) {
-			return unprocessable(nil, fault{Type: "uuid_parsing", Loc: []any{"path", "lease_id"}, Msg: "Input should be a valid UUID", Input: id})
+		if id, named := c.Params.Get("id"); named {
+			if faults := checkUUID(id, []any{"path", "lease_id"}); faults != nil {
+				return unprocessable(nil, faults...)
+			}
 		}
 		if err := read(c.Request, fields, &struct{}{}); err != nil {
 			return err

@@ -25,9 +25,6 @@ func (h *handlers) bulkSetState(c *gin.Context) error {
 	if q.Limit != nil {
 		limit = *q.Limit
 	}
-	if limit > mostBulk || limit < 0 {
-		return refused{http.StatusUnprocessableEntity, detail{"Invalid limit: must be between 0 and 50."}}
-	}
 	ctx := c.Request.Context()
 	found, err := h.first(ctx, &selection{Runs: q.Runs}, limit)
 	if err != nil {
@@ -46,7 +43,7 @@ func (h *handlers) bulkSetState(c *gin.Context) error {
 
 const mostBulk = 50
 
-var bulkShape = shapeOf("flow_runs", runFilterKind, "state", shaped(stateShape).must(), "force", aBool, "limit", anInt).embedded()
+var bulkShape = shapeOf("flow_runs", runFilterKind, "state", shaped(stateShape).must(), "force", aBool, "limit", anInt.from(1).upTo(mostBulk)).embedded()
 
 type bulkOutcome struct {
 	FlowRunID string `json:"flow_run_id"`
@@ -81,7 +78,7 @@ func (h *handlers) remove(c *gin.Context) error {
 	return nil
 }
 
-var bulkDeleteShape = shapeOf("flow_runs", runFilterKind, "limit", anInt).embedded()
+var bulkDeleteShape = shapeOf("flow_runs", runFilterKind, "limit", anInt.from(1).upTo(mostBulk)).embedded()
 
 type bulkDeleted struct {
 	Deleted []string `json:"deleted"`
@@ -99,9 +96,6 @@ func (h *handlers) bulkDelete(c *gin.Context) error {
 	limit := mostBulk
 	if q.Limit != nil {
 		limit = *q.Limit
-	}
-	if limit > mostBulk || limit < 1 {
-		return refused{http.StatusUnprocessableEntity, detail{"Invalid limit: must be between 1 and 50."}}
 	}
 	ctx := c.Request.Context()
 	found, err := h.first(ctx, &selection{Runs: q.Runs}, limit)

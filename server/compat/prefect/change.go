@@ -44,8 +44,9 @@ type change struct {
 	run    *run
 	from   *state // nil = none
 	to     *state
+	forced bool               // Prefect's rules were not asked
 	answer json.RawMessage    // of the approval that is open
-	input  []engine.MemoWrite // run inputs that go with it
+	with   []engine.MemoWrite // what else is kept with it
 }
 
 // apply makes a step so, and answers the state as it is kept.
@@ -205,7 +206,7 @@ func (c *change) control(ctx context.Context, do func(context.Context, string, e
 	}
 	q := c.request(ctx)
 	q.Memos = append(q.Memos, note)
-	q.Memos = append(q.Memos, c.input...)
+	q.Memos = append(q.Memos, c.with...)
 	_, err = do(ctx, c.run.x.ID, q)
 	return err
 }
@@ -228,7 +229,7 @@ const (
 )
 
 func (c *change) memo() (engine.MemoWrite, error) {
-	return memoOf(runMemo, c.run.said.after(c.from, c.to, c.run.saidAt, c.run.x.Redrives), c.run.version)
+	return memoOf(runMemo, c.run.after(c.from, c.to, c.forced), c.run.version)
 }
 
 func memoOf(key string, value any, version int64) (engine.MemoWrite, error) {
@@ -245,7 +246,7 @@ func (c *change) note(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.h.engine.WriteMemos(ctx, c.run.x.ID, append([]engine.MemoWrite{note}, c.input...)...)
+	return c.h.engine.WriteMemos(ctx, c.run.x.ID, append([]engine.MemoWrite{note}, c.with...)...)
 }
 
 // afterwards keeps the state of a step that is done: whoever was first meanwhile does not undo that.

@@ -3,7 +3,6 @@ package prefect
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,7 +18,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func startFields(more ...any) []any {
 	return append([]any{
-		"state", shaped(stateShape).orNull(), "name", aString, "parameters", anObject, "context", anObject, "parent_task_run_id", aUUID.orNull(),
+		"state", shaped(stateShape).orNull(), "name", aString.orNull(), "parameters", anObject, "context", anObject, "parent_task_run_id", aUUID.orNull(),
 		"infrastructure_document_id", aUUID.orNull(), "empirical_policy", shaped(policyShape), "tags", listOf(aString), "labels", anObject.orNull(),
 		"idempotency_key", aString.orNull(), "work_queue_name", aString.orNull(), "job_variables", anObject.orNull(),
 	}, more...)
@@ -42,6 +41,8 @@ type createRequest struct {
 	Tags          []string        `json:"tags"`
 	Labels        map[string]any  `json:"labels"`
 	Idempotency   *string         `json:"idempotency_key"`
+	JobVariables  json.RawMessage `json:"job_variables"`
+	Context       json.RawMessage `json:"context"`
 }
 
 // start is the engine's request: what is not Redrive's goes into labels.
@@ -63,7 +64,7 @@ func (q *createRequest) start(ctx context.Context, k *known) engine.StartRequest
 		}
 	}
 	if q.Idempotency != nil {
-		r.IdempotencyKey = "prefect:" + madeOf(flowSpace, k.Name, *q.Idempotency) // Prefect's are of a flow
+		r.IdempotencyKey, r.KeyAlone = "prefect:"+madeOf(flowSpace, k.Name, *q.Idempotency), true // Prefect's are of a flow
 	}
 	if k.driven {
 		r.Labels[labelDriven] = "true"
@@ -108,10 +109,6 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 	}
 	ctx := c.Request.Context()
 	x, created, err := h.engine.Start(ctx, compat.Project(ctx), q.start(ctx, k))
-	var e *engine.Error
-	if errors.As(err, &e) && e.Code == "idempotency_key_reused" {
-		return refused{http.StatusConflict, detail{e.Error()}}
-	}
 	if err != nil {
 		return err
 	}
@@ -134,31 +131,35 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 
 // introduce keeps what a client said of a flow run when it made it.
 func (h *handlers) introduce(ctx context.Context, r *run, q *createRequest, k *known) error {
-	r.about = about{FlowVersion: q.FlowVersion, IdempotencyKey: q.Idempotency, ParentTaskRun: q.ParentTaskRun}
+	r.about = about{FlowVersion: q.FlowVersion, IdempotencyKey: q.Idempotency, ParentTaskRun: q.ParentTaskRun, JobVariables: q.JobVariables, Context: q.Context}
 	if q.Policy != nil {
 		r.about.Retries, r.about.RetryDelay = q.Policy.Retries, q.Policy.RetryDelay
 	}
+	var first *state
+	if k.driven {
+		if q.State == nil {
+			q.State = &stateCreate{Type: pending}
+		}
+		first = q.State.proposed(r, time.Now())
+		r.about.Expected = first.Details.ScheduledTime
+	}
 	var writes []engine.MemoWrite
-	if r.about.FlowVersion != nil || r.about.IdempotencyKey != nil || r.about.ParentTaskRun != nil || r.about.Retries != nil {
+	if text, err := plain(r.about); err != nil || string(text) != "{}" {
 		note, err := memoOf(aboutMemo, r.about, 0)
 		if err != nil {
 			return err
 		}
 		writes = append(writes, note)
 	}
-	if k.driven {
-		if q.State == nil {
-			q.State = &stateCreate{Type: pending}
-		}
-		s := q.State.proposed(r, time.Now())
-		note, err := memoOf(runMemo, r.said.after(nil, s, r.saidAt, r.x.Redrives), 0)
-		if err != nil {
-			return err
-		}
-		writes = append(writes, note)
+	begin := &change{h: h, run: r, to: first, forced: true, with: writes}
+	switch {
+	case first != nil && (first.Type == paused || final(first.Type)): // the execution is to be that, too
+		_, err := begin.apply(ctx)
+		return err
+	case first != nil:
+		return begin.note(ctx)
+	case writes != nil:
+		return h.engine.WriteMemos(ctx, r.x.ID, writes...)
 	}
-	if writes == nil {
-		return nil
-	}
-	return h.engine.WriteMemos(ctx, r.x.ID, writes...)
+	return nil
 }

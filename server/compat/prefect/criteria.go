@@ -19,6 +19,14 @@ type criterion struct {
 	Null     *bool     `json:"is_null_"`
 	Before   *moment   `json:"before_"`
 	After    *moment   `json:"after_"`
+	IDs      *[]string `json:"id_"`
+	Types    *[]string `json:"type_"`
+}
+
+// empty reports whether it narrows nothing.
+func (c *criterion) empty() bool {
+	return c == nil || c.Any == nil && (c.Not == nil || len(*c.Not) == 0) && (c.All == nil || len(*c.All) == 0) && c.Like == nil &&
+		c.Null == nil && c.Before == nil && c.After == nil && c.IDs == nil && c.Types == nil
 }
 
 // both reports whether tests hold, or with or_ whether one of them does. None at all hold.
@@ -37,7 +45,7 @@ func (c *criterion) text(value *string) bool {
 	if c.Any != nil {
 		tests = append(tests, value != nil && slices.Contains(*c.Any, *value))
 	}
-	if c.Not != nil {
+	if c.Not != nil && len(*c.Not) > 0 {
 		tests = append(tests, value != nil && !slices.Contains(*c.Not, *value))
 	}
 	if c.Like != nil {
@@ -63,7 +71,7 @@ func (c *criterion) list(values []string) bool {
 	}
 	var tests []bool
 	has := func(v string) bool { return slices.Contains(values, v) }
-	if c.All != nil {
+	if c.All != nil && len(*c.All) > 0 {
 		tests = append(tests, !slices.ContainsFunc(*c.All, func(v string) bool { return !has(v) }))
 	}
 	if c.Any != nil {
@@ -92,6 +100,30 @@ func (c *criterion) time(value *moment) bool {
 	return both(c.Operator, tests)
 }
 
+// started is of when a flow run started, or is to; whether it did is asked by is_null_.
+func (c *criterion) started(w *flowRun) bool {
+	if c == nil {
+		return true
+	}
+	between := criterion{Before: c.Before, After: c.After}
+	return between.time(w.start()) && (&criterion{Null: c.Null}).time(w.StartTime)
+}
+
+// creator is of who created a flow run, which is not kept.
+func (c *criterion) creator() bool {
+	if c == nil {
+		return true
+	}
+	var tests []bool
+	if c.IDs != nil || c.Types != nil {
+		tests = append(tests, false)
+	}
+	if c.Null != nil {
+		tests = append(tests, *c.Null)
+	}
+	return both(c.Operator, tests)
+}
+
 type stateFilter struct {
 	Operator string     `json:"operator"`
 	Type     *criterion `json:"type"`
@@ -114,6 +146,7 @@ type runFilter struct {
 	ParentRun     *criterion   `json:"parent_flow_run_id"`
 	ParentTask    *criterion   `json:"parent_task_run_id"`
 	Idempotency   *criterion   `json:"idempotency_key"`
+	CreatedBy     *criterion   `json:"created_by"`
 }
 
 // matches reports whether a flow run is wanted.
@@ -122,8 +155,8 @@ func (f *runFilter) matches(r *run, w *flowRun) bool {
 		return true
 	}
 	var tests []bool
-	add := func(given, holds bool) {
-		if given {
+	add := func(c *criterion, holds bool) {
+		if c != nil {
 			tests = append(tests, holds)
 		}
 	}
@@ -131,28 +164,29 @@ func (f *runFilter) matches(r *run, w *flowRun) bool {
 	if r.x.Parent != nil {
 		parent = &r.x.Parent.Execution
 	}
-	add(f.ID != nil, f.ID.text(&w.ID))
-	add(f.Name != nil, f.Name.text(&w.Name))
-	add(f.Tags != nil, f.Tags.list(w.Tags))
-	add(f.DeploymentID != nil, f.DeploymentID.text(w.DeploymentID))
-	add(f.WorkQueue != nil, f.WorkQueue.text(w.WorkQueueName))
-	add(f.FlowVersion != nil, f.FlowVersion.text(w.FlowVersion))
-	add(f.Start != nil, f.Start.time(w.StartTime))
-	add(f.End != nil, f.End.time(w.EndTime))
-	add(f.Expected != nil, f.Expected.time(w.ExpectedStartTime))
-	add(f.NextScheduled != nil, f.NextScheduled.time(w.NextScheduledStartTime))
-	add(f.ParentRun != nil, f.ParentRun.text(parent))
-	add(f.ParentTask != nil, f.ParentTask.text(w.ParentTaskRunID))
-	add(f.Idempotency != nil, f.Idempotency.text(w.IdempotencyKey))
+	add(f.ID, f.ID.text(&w.ID))
+	add(f.Name, f.Name.text(&w.Name))
+	add(f.Tags, f.Tags.list(w.Tags))
+	add(f.DeploymentID, f.DeploymentID.text(w.DeploymentID))
+	add(f.WorkQueue, f.WorkQueue.text(w.WorkQueueName))
+	add(f.FlowVersion, f.FlowVersion.text(w.FlowVersion))
+	add(f.Start, f.Start.started(w))
+	add(f.End, f.End.time(w.EndTime))
+	add(f.Expected, f.Expected.time(w.ExpectedStartTime))
+	add(f.NextScheduled, f.NextScheduled.time(w.NextScheduledStartTime))
+	add(f.ParentRun, f.ParentRun.text(parent))
+	add(f.ParentTask, f.ParentTask.text(w.ParentTaskRunID))
+	add(f.Idempotency, f.Idempotency.text(w.IdempotencyKey))
+	add(f.CreatedBy, f.CreatedBy.creator())
 	if s := f.State; s != nil {
 		var of []bool
-		if s.Type != nil {
+		if !s.Type.empty() {
 			of = append(of, s.Type.text(w.StateType))
 		}
-		if s.Name != nil {
+		if !s.Name.empty() {
 			of = append(of, s.Name.text(w.StateName))
 		}
-		add(true, both(s.Operator, of))
+		tests = append(tests, both(s.Operator, of))
 	}
 	return both(f.Operator, tests)
 }
@@ -342,6 +376,7 @@ var (
 	namesKind = shaped(shapeOf("any_", listOf(aString).orNull(), "like_", aString.orNull())).orNull()
 	tagsKind  = shaped(shapeOf("operator", operator, "all_", listOf(aString).orNull(), "any_", listOf(aString).orNull(), "is_null_", aBool.orNull())).orNull()
 	timesKind = shaped(shapeOf("before_", aTime.orNull(), "after_", aTime.orNull(), "is_null_", aBool.orNull())).orNull()
+	dueKind   = shaped(shapeOf("before_", aTime.orNull(), "after_", aTime.orNull())).orNull()
 	linkKind  = shaped(shapeOf("operator", operator, "any_", listOf(aUUID).orNull(), "is_null_", aBool.orNull())).orNull()
 
 	runFilterKind = shaped(shapeOf(
@@ -351,10 +386,10 @@ var (
 			"type", shaped(shapeOf("any_", listOf(oneOf(stateTypes...)).orNull(), "not_any_", listOf(oneOf(stateTypes...)).orNull())).orNull(),
 			"name", shaped(shapeOf("any_", listOf(aString).orNull(), "not_any_", listOf(aString).orNull())).orNull())).orNull(),
 		"flow_version", shaped(shapeOf("any_", listOf(aString).orNull())).orNull(),
-		"start_time", timesKind, "end_time", timesKind, "expected_start_time", timesKind, "next_scheduled_start_time", timesKind,
+		"start_time", timesKind, "end_time", timesKind, "expected_start_time", dueKind, "next_scheduled_start_time", dueKind,
 		"parent_flow_run_id", linkKind, "parent_task_run_id", linkKind,
 		"idempotency_key", shaped(shapeOf("any_", listOf(aString).orNull(), "not_any_", listOf(aString).orNull())).orNull(),
-		"created_by", anything,
+		"created_by", shaped(shapeOf("operator", operator, "id_", listOf(aUUID).orNull(), "type_", listOf(aString).orNull(), "is_null_", aBool.orNull())).orNull(),
 	)).orNull()
 	flowFilterKind = shaped(shapeOf("operator", operator, "id", idsKind, "name", namesKind, "tags", tagsKind,
 		"deployment", shaped(shapeOf("operator", operator, "is_null_", aBool.orNull())).orNull())).orNull()

@@ -129,17 +129,18 @@ func (h *handlers) getFlowByName(c *gin.Context) error {
 }
 
 var (
-	flowSorts   = []string{"CREATED_DESC", "UPDATED_DESC", "NAME_ASC", "NAME_DESC"}
-	flowsShape  = selectionFields("sort", oneOf(flowSorts...).orNull(), "limit", anInt.orNull(), "offset", anInt.from(0).orNull())
-	createShape = shapeOf("name", aString.must(), "tags", listOf(aString), "labels", anObject.orNull())
-	flowName    = regexp.MustCompile(`^[^/%&><]+$`)
-	nativeName  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
+	flowSorts       = []string{"CREATED_DESC", "UPDATED_DESC", "NAME_ASC", "NAME_DESC"}
+	flowsShape      = selectionShape(fields{"limit", anInt, "offset", anInt.from(0)}, "sort", oneOf(flowSorts...))
+	countFlowsShape = selectionShape(nil)
+	createShape     = shapeOf("name", aString.must(), "tags", listOf(aString), "labels", anObject.orNull())
+	flowName        = regexp.MustCompile(`^[^/%&><]+$`)
+	nativeName      = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
 )
 
 // flows are those that a request wants, in its order.
-func (h *handlers) flows(c *gin.Context) ([]known, *selection, error) {
+func (h *handlers) flows(c *gin.Context, shape *shape) ([]known, *selection, error) {
 	var q selection
-	if err := read(c.Request, flowsShape, &q); err != nil {
+	if err := read(c.Request, shape, &q); err != nil {
 		return nil, nil, err
 	}
 	if err := q.check(); err != nil {
@@ -167,7 +168,7 @@ func (h *handlers) flows(c *gin.Context) ([]known, *selection, error) {
 }
 
 func (h *handlers) filterFlows(c *gin.Context) error {
-	all, q, err := h.flows(c)
+	all, q, err := h.flows(c, flowsShape)
 	if err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (h *handlers) filterFlows(c *gin.Context) error {
 }
 
 func (h *handlers) countFlows(c *gin.Context) error {
-	all, _, err := h.flows(c)
+	all, _, err := h.flows(c, countFlowsShape)
 	if err != nil {
 		return err
 	}
@@ -304,7 +305,7 @@ func (h *handlers) getDeploymentByName(c *gin.Context) error {
 	return answer(c, http.StatusOK, k.deployed())
 }
 
-var deploymentsShape = selectionFields("sort", anything, "limit", anInt.orNull(), "offset", anInt.from(0).orNull())
+var deploymentsShape = selectionShape(fields{"limit", anInt, "offset", anInt.from(0)}, "work_pool_queues", anything, "sort", anything)
 
 func (h *handlers) filterDeployments(c *gin.Context) error {
 	var q selection

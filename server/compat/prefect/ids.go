@@ -51,12 +51,3 @@ func stateOf(execution string, state uuid.UUID) bool {
 func timeOf(state uuid.UUID) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(state[:8]) >> 16)).UTC()
 }
-
-// parseID reads an id of a path or a filter.
-func parseID(text string) (string, bool) {
-	if len(text) != 36 {
-		return "", false
-	}
-	id, err := uuid.Parse(text)
-	return id.String(), err == nil
-}

@@ -20,7 +20,7 @@ import (
 // there, too, under the keys of its keyset; they are read from the approval.
 
 var (
-	createInputShape = shapeOf("key", aString.must(), "value", aString.must(), "sender", aString.orNull()).embedded()
+	createInputShape = shapeOf("key", aString.must(), "value", someBytes.must(), "sender", aString.orNull()).embedded()
 	filterInputShape = shapeOf("prefix", aString.must(), "limit", anInt.from(0), "exclude_keys", listOf(aString)).embedded()
 
 	keyOfInput = regexp.MustCompile(`^[a-z0-9-]{1,200}$`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -29,15 +30,15 @@ func levelOf(n int) engine.LogLevel {
 }
 
 var (
-	logShape    = shapeOf("name", aString.must(), "level", anInt.must(), "message", aString.must(), "timestamp", aTime.must(), "flow_run_id", aUUID.orNull(), "task_run_id", aUUID.orNull(), "worker_id", aUUID.orNull())
-	logsKind    = listOf(shaped(logShape))
+	logKind     = shaped(shapeOf("name", aString.must(), "level", anInt.must(), "message", aString.must(), "timestamp", aTime.must(), "flow_run_id", aUUID.orNull(), "task_run_id", aUUID.orNull(), "worker_id", aUUID.orNull()))
+	logsKind    = kind{what: "sequence", of: &logKind}
 	logTimes    = shaped(shapeOf("before_", aTime.orNull(), "after_", aTime.orNull())).orNull()
 	logFilterOf = shaped(shapeOf(
 		"operator", operator, "level", shaped(shapeOf("ge_", anInt.orNull(), "le_", anInt.orNull())).orNull(), "timestamp", logTimes,
 		"flow_run_id", shaped(shapeOf("any_", listOf(aUUID).orNull())).orNull(),
 		"task_run_id", shaped(shapeOf("any_", listOf(aUUID).orNull(), "is_null_", aBool.orNull())).orNull(), "text", anything,
 	)).orNull()
-	filterLogsShape = shapeOf("logs", logFilterOf, "sort", oneOf("TIMESTAMP_ASC", "TIMESTAMP_DESC").orNull(), "limit", anInt.orNull(), "offset", anInt.from(0).orNull()).embedded()
+	filterLogsShape = shapeOf("limit", anInt, "offset", anInt.from(0), "logs", logFilterOf, "sort", oneOf("TIMESTAMP_ASC", "TIMESTAMP_DESC")).embedded()
 )
 
 type logCreate struct {
@@ -202,9 +203,10 @@ func (h *handlers) downloadLogs(c *gin.Context) error {
 	}
 	head := c.Writer.Header()
 	head.Set("Content-Type", "text/csv; charset=utf-8")
-	head.Set("Content-Disposition", "attachment; filename="+r.x.ID+"-logs.csv")
+	head.Set("Content-Disposition", `attachment; filename="flow-run-logs.csv"; filename*=UTF-8''`+url.PathEscape(r.name())+"-logs.csv")
 	c.Writer.WriteHeader(http.StatusOK)
 	w := csv.NewWriter(c.Writer)
+	w.UseCRLF = true
 	_ = w.Write([]string{"timestamp", "level", "flow_run_id", "task_run_id", "message"}) // the caller went away: Flush ends it
 	for _, l := range lines {
 		task := ""

@@ -25,14 +25,14 @@ var (
 		"flow_run_id", aUUID.orNull(), "task_run_id", aUUID.orNull(), "child_flow_run_id", aUUID.orNull(), "scheduled_time", aTime.orNull(),
 		"cache_key", aString.orNull(), "cache_expiration", aTime.orNull(), "deferred", aBool.orNull(), "untrackable_result", aBool,
 		"pause_timeout", aTime.orNull(), "pause_reschedule", aBool, "pause_key", aString.orNull(),
-		"run_input_keyset", shaped(shapeOf("schema", aString.must(), "response", aString.must(), "description", aString).opened()).orNull(),
+		"run_input_keyset", kind{what: "texts", of: &aString}.orNull(),
 		"refresh_cache", aBool.orNull(), "retriable", aBool.orNull(), "transition_id", aUUID.orNull(), "task_parameters_id", aUUID.orNull(),
 		"traceparent", aString.orNull(), "deployment_concurrency_lease_id", aUUID.orNull(),
 	).opened()
 	stateShape  = shapeOf("type", oneOf(stateTypes...).must(), "name", aString.orNull(), "message", aString.orNull(), "data", anything, "state_details", shaped(detailsShape))
 	policyShape = shapeOf(
 		"max_retries", anInt, "retry_delay_seconds", aNumber, "retries", anInt.orNull(), "retry_delay", anInt.orNull(),
-		"pause_keys", listOf(aString).orNull(), "resuming", aBool.orNull(), "retry_type", oneOf("in_process", "reschedule").orNull(),
+		"pause_keys", listOf(aString).orNull(), "resuming", aBool.orNull(), "retry_type", kind{what: "literal", enum: []string{"in_process", "reschedule"}}.orNull(),
 	).opened()
 	setStateShape = shapeOf("state", shaped(stateShape).must(), "force", aBool).embedded()
 	resumeShape   = shapeOf("run_input", anObject.orNull()).embedded()
@@ -124,7 +124,7 @@ func (h *handlers) transition(ctx context.Context, r *run, next *state, force bo
 	if said.next == nil {
 		return o, nil
 	}
-	made, err := (&change{h: h, run: r, from: now, to: said.next, answer: answer, input: input}).apply(ctx)
+	made, err := (&change{h: h, run: r, from: now, to: said.next, forced: force, answer: answer, with: input}).apply(ctx)
 	var why cannot
 	switch {
 	case errors.Is(err, errPauseOver):
@@ -173,7 +173,7 @@ func (h *handlers) resume(c *gin.Context) error {
 			return &outcome{Status: abort, Details: verdict{Type: "abort_details", Reason: "Cannot resume a flow run that is not paused."}}, nil
 		}
 		var input *object
-		if now.Details.RunInputKeyset != nil {
+		if len(now.Details.RunInputKeyset) > 0 {
 			given, said, err := h.fitting(ctx, r, now.Details.RunInputKeyset["schema"], q.Input)
 			if err != nil {
 				return nil, err

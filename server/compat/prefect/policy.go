@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // The statuses of an outcome.
@@ -173,11 +175,19 @@ func retryFailed(r *run, now, next *state, at time.Time) *ruling {
 	return &ruling{status: reject, reason: "Retrying", next: again}
 }
 
-// after is the document when a flow run has gone from one state to the next.
-func (d document) after(now, next *state, saidAt time.Time, redrives int) document {
-	d.States = slices.Clone(d.States)
-	if n := len(d.States); n > 0 {
-		d.States[n-1].Timestamp = moment{saidAt}
+// after is the document when the flow run has gone from one state to the next. What Prefect's rules keep of it is left
+// as it was where they were not asked.
+func (r *run) after(now, next *state, forced bool) document {
+	d := r.said
+	d.States, d.PauseKeys, d.Redrives = slices.Clone(d.States), slices.Clone(d.PauseKeys), r.x.Redrives
+	from := ""
+	if now != nil {
+		from = now.Type
+		known := slices.ContainsFunc(d.States, func(s state) bool { return s.ID == now.ID })
+		if r.driven() && !known && from != next.Type { // it became that natively
+			d.States = append(d.States, *now)
+			d.date(now.Timestamp.Time)
+		}
 	}
 	for i := range d.States {
 		d.States[i].Data = json.RawMessage("null") // only the newest keeps its data
@@ -186,25 +196,31 @@ func (d document) after(now, next *state, saidAt time.Time, redrives int) docume
 	if more := len(d.States) - keptStates; more > 0 {
 		d.States = d.States[more:]
 	}
-	d.PauseKeys, d.Redrives = slices.Clone(d.PauseKeys), redrives
-	from := ""
-	if now != nil {
-		from = now.Type
-	}
 	switch {
-	case next.Type == paused && next.Details.PauseKey != nil:
-		d.PauseKeys = append(d.PauseKeys, *next.Details.PauseKey)
+	case forced:
+	case next.Type == paused:
+		key := uuid.NewString()
+		if next.Details.PauseKey != nil {
+			key = *next.Details.PauseKey
+		}
+		d.PauseKeys = append(d.PauseKeys, key)
 	case next.Name == "AwaitingRetry" && from == running:
 		d.again("in_process")
+	case from == running && next.Type == failed:
+		d.RetryType = nil
 	case final(from) && next.Type == scheduled, from == paused && !now.Details.PauseReschedule && next.Type == scheduled:
 		d.again("reschedule")
 	case final(from) && !final(next.Type):
 		d.again("")
 	}
-	wasResuming := d.Resuming
-	d.Resuming = d.Resuming && next.Type != running && !final(next.Type) || from == paused && next.Type != scheduled || from == paused && now.Details.PauseReschedule
-	if next.Type == running && !wasResuming && from != paused {
+	if next.Type == running && !d.Resuming {
 		d.RunCount++
+	}
+	if next.Type == running || final(next.Type) {
+		d.Resuming = false
+	}
+	if from == paused && !forced && (next.Type != scheduled || now.Details.PauseReschedule) {
+		d.Resuming = true
 	}
 	return d
 }

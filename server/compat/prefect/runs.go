@@ -62,6 +62,7 @@ func (h *handlers) complete(ctx context.Context, x *engine.Execution) (*run, err
 			}
 		}
 		r.saidAt, r.version, r.noted = memos[runMemo].At, memos[runMemo].Version, memos[aboutMemo].Version
+		r.said.date(r.saidAt)
 	}
 	if x.Status == workflow.ExecutionRunning && x.TasksSummary[workflow.TaskWaiting] > 0 && !r.driven() {
 		gates, err := h.engine.Gates(ctx, x.ID)
@@ -143,10 +144,28 @@ func (r *run) count() int {
 }
 
 func (r *run) started() *time.Time {
-	if r.driven() && r.said.RunCount == 0 {
-		return nil
+	switch {
+	case !r.driven():
+		return r.x.StartedAt
+	case r.said.Began != nil:
+		return &r.said.Began.Time
 	}
-	return r.x.StartedAt
+	return r.x.EndedAt // it ended before it began
+}
+
+// ran is how long it ran up to its present state.
+func (r *run) ran(now *state) time.Duration {
+	if !r.driven() {
+		if r.x.EndedAt == nil || r.x.StartedAt == nil {
+			return 0
+		}
+		return max(r.x.EndedAt.Sub(*r.x.StartedAt), 0)
+	}
+	total := r.said.RunTime
+	if s := r.lastSaid(); s != nil && s.Type == running && now.ID != s.ID { // it became another natively
+		total += max(now.Timestamp.Sub(r.saidAt), 0)
+	}
+	return total
 }
 
 func (r *run) flowVersion() *string {
@@ -165,23 +184,30 @@ func (r *run) wire(now time.Time) flowRun {
 		DeploymentID: r.deployment(), FlowVersion: r.flowVersion(), Parameters: parameters(x.Input), IdempotencyKey: r.about.IdempotencyKey,
 		EmpiricalPolicy: r.policy(), Tags: r.tags(), Labels: map[string]any{"prefect.flow.id": r.flow()},
 		ParentTaskRunID: r.parentTaskRun(), RunCount: r.count(), ExpectedStartTime: momentOf(r.expected()),
-		StartTime: momentOf(r.started()), EndTime: momentOf(x.EndedAt), InfrastructurePID: r.about.InfrastructurePID, JobVariables: map[string]any{},
+		StartTime: momentOf(r.started()), EndTime: momentOf(x.EndedAt), InfrastructurePID: r.about.InfrastructurePID,
+		Context: parameters(r.about.Context), JobVariables: parameters(r.about.JobVariables),
 	}
 	for key, value := range x.Labels {
 		if !strings.HasPrefix(key, "prefect.") {
 			w.Labels[key] = value
 		}
 	}
-	if start := r.started(); start != nil {
-		end := now
-		if x.EndedAt != nil {
-			end = *x.EndedAt
-			w.TotalRunTime = max(end.Sub(*start), 0).Seconds()
-		}
-		w.EstimatedRunTime = max(end.Sub(*start), 0).Seconds()
+	switch start := r.started(); {
+	case start != nil:
 		w.EstimatedStartTimeDelta = max(start.Sub(*r.expected()), 0).Seconds()
+	case x.EndedAt == nil:
+		w.EstimatedStartTimeDelta = max(now.Sub(*r.expected()), 0).Seconds()
 	}
 	if s != nil {
+		total := r.ran(s)
+		w.TotalRunTime = total.Seconds()
+		switch {
+		case r.driven() && s.Type == running:
+			total += max(now.Sub(s.Timestamp.Time), 0)
+		case !r.driven() && x.StartedAt != nil && x.EndedAt == nil:
+			total = max(now.Sub(*x.StartedAt), 0)
+		}
+		w.EstimatedRunTime = total.Seconds()
 		w.State, w.StateID, w.StateType, w.StateName, w.Updated = s, &s.ID, &s.Type, &s.Name, &s.Timestamp
 		if s.Type == scheduled {
 			w.NextScheduledStartTime = s.Details.ScheduledTime
@@ -199,7 +225,7 @@ func (r *run) policy() policy {
 	return p
 }
 
-// parameters are an input that is an object.
+// parameters are a value that is an object; else an empty one.
 func parameters(input json.RawMessage) json.RawMessage {
 	if len(input) == 0 || input[0] != '{' {
 		return json.RawMessage("{}")
@@ -219,6 +245,7 @@ type patchRequest struct {
 	Policy            *policy         `json:"empirical_policy"`
 	Tags              []string        `json:"tags"`
 	InfrastructurePID *string         `json:"infrastructure_pid"`
+	JobVariables      json.RawMessage `json:"job_variables"`
 }
 
 // patch changes what only Prefect's clients know of a flow run.
@@ -234,6 +261,9 @@ func (h *handlers) patch(c *gin.Context) error {
 		}
 		if q.Parameters != nil && !equalJSON(q.Parameters, parameters(r.x.Input)) {
 			return refused{http.StatusNotImplemented, detail{"parameters do not change: rerun the execution with another input, POST /v1/executions/{id}/rerun"}}
+		}
+		if why := r.fixedVariables(); why != "" && q.JobVariables != nil && q.JobVariables[0] == '{' {
+			return refused{http.StatusBadRequest, detail{why}}
 		}
 		q.change(&r.about)
 		note, err := memoOf(aboutMemo, r.about, r.noted)
@@ -262,9 +292,23 @@ func (q *patchRequest) change(d *about) {
 	if q.Tags != nil {
 		d.Tags = q.Tags
 	}
-	if q.Policy != nil && q.Policy.Retries != nil {
+	if q.Policy != nil {
 		d.Retries, d.RetryDelay = q.Policy.Retries, q.Policy.RetryDelay
 	}
+	if q.JobVariables != nil {
+		d.JobVariables = q.JobVariables
+	}
+}
+
+// fixedVariables is why job variables do not change; "" = they do.
+func (r *run) fixedVariables() string {
+	switch s := r.state(); {
+	case s.Type != scheduled:
+		return "Job variables for a flow run in state " + s.Type + " cannot be updated"
+	case r.deployment() == nil:
+		return "A deployment for the flow run could not be found"
+	}
+	return ""
 }
 
 // equalJSON compares values, not texts.

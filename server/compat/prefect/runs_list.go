@@ -19,19 +19,21 @@ var sorts = []string{
 	"NAME_ASC", "NAME_DESC", "NEXT_SCHEDULED_START_TIME_ASC", "END_TIME_DESC",
 }
 
-// selectionFields are those of every request for some flow runs.
-func selectionFields(more ...any) *shape {
-	return shapeOf(append([]any{
-		"flows", flowFilterKind, "flow_runs", runFilterKind, "task_runs", anything, "deployments", deploymentFilterKind,
-		"work_pools", anything, "work_pool_queues", anything, "work_queues", anything,
-	}, more...)...).embedded()
+type fields = []any // of a shape: names and kinds
+
+// selectionShape is of a request for some flow runs, with fields before and behind those that say which.
+func selectionShape(before fields, behind ...any) *shape {
+	which := fields{
+		"flows", flowFilterKind, "flow_runs", runFilterKind, "task_runs", anything, "deployments", deploymentFilterKind, "work_pools", anything,
+	}
+	return shapeOf(slices.Concat(before, which, behind)...).embedded()
 }
 
 var (
-	filterShape   = selectionFields("sort", oneOf(sorts...).orNull(), "limit", anInt.orNull(), "offset", anInt.from(0).orNull())
-	paginateShape = selectionFields("sort", oneOf(sorts...).orNull(), "limit", anInt.orNull(), "page", anInt.from(1))
-	countShape    = selectionFields()
-	historyShape  = selectionFields("history_start", aTime.must(), "history_end", aTime.must(), "history_interval_seconds", aNumber.must())
+	filterShape   = selectionShape(fields{"limit", anInt, "sort", oneOf(sorts...), "offset", anInt.from(0)}, "work_pool_queues", anything)
+	paginateShape = selectionShape(fields{"limit", anInt, "sort", oneOf(sorts...), "page", anInt.from(1)}, "work_pool_queues", anything)
+	countShape    = selectionShape(nil, "work_pool_queues", anything)
+	historyShape  = selectionShape(fields{"history_start", aTime.must(), "history_end", aTime.must(), "history_interval_seconds", aNumber.must()}, "work_queues", anything)
 )
 
 // selection is a request for some flow runs.
@@ -77,6 +79,14 @@ func (q *selection) limit() int {
 	return *q.Limit
 }
 
+// start is when it started, or is to.
+func (w *flowRun) start() *moment {
+	if w.StartTime != nil {
+		return w.StartTime
+	}
+	return w.ExpectedStartTime
+}
+
 func sortRuns(all []flowRun, by string) {
 	at := func(t *moment, last time.Time) time.Time {
 		if t == nil {
@@ -86,8 +96,8 @@ func sortRuns(all []flowRun, by string) {
 	}
 	end := time.Unix(1<<40, 0)
 	orders := map[string]func(a, b *flowRun) int{
-		"START_TIME_ASC":           func(a, b *flowRun) int { return at(a.StartTime, end).Compare(at(b.StartTime, end)) },
-		"START_TIME_DESC":          func(a, b *flowRun) int { return at(b.StartTime, time.Time{}).Compare(at(a.StartTime, time.Time{})) },
+		"START_TIME_ASC":           func(a, b *flowRun) int { return a.start().Compare(b.start().Time) },
+		"START_TIME_DESC":          func(a, b *flowRun) int { return b.start().Compare(a.start().Time) },
 		"EXPECTED_START_TIME_ASC":  func(a, b *flowRun) int { return a.ExpectedStartTime.Compare(b.ExpectedStartTime.Time) },
 		"EXPECTED_START_TIME_DESC": func(a, b *flowRun) int { return b.ExpectedStartTime.Compare(a.ExpectedStartTime.Time) },
 		"NAME_ASC":                 func(a, b *flowRun) int { return cmp.Compare(a.Name, b.Name) },

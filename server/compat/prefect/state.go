@@ -47,24 +47,45 @@ const (
 
 // document is what Prefect's clients said of a flow run: what Redrive itself has no place for.
 type document struct {
-	States    []state  `json:"states,omitempty"` // oldest first; the newest one is dated by its memo
-	Redrives  int      `json:"redrives,omitempty"`
-	RunCount  int      `json:"run_count,omitempty"` // of one that Prefect's own process runs
-	PauseKeys []string `json:"pause_keys,omitempty"`
-	Resuming  bool     `json:"resuming,omitempty"`
-	RetryType *string  `json:"retry_type,omitempty"`
+	States    []state       `json:"states,omitempty"` // oldest first; the newest one is dated by its memo
+	Redrives  int           `json:"redrives,omitempty"`
+	RunCount  int           `json:"run_count,omitempty"` // this, and the two below, of one that Prefect's own process runs
+	Began     *moment       `json:"began,omitempty"`     // when it was RUNNING first
+	RunTime   time.Duration `json:"run_time,omitempty"`  // how long it was RUNNING before its newest state
+	PauseKeys []string      `json:"pause_keys,omitempty"`
+	Resuming  bool          `json:"resuming,omitempty"`
+	RetryType *string       `json:"retry_type,omitempty"`
+}
+
+// date dates the newest state, with which the one before it is over.
+func (d *document) date(at time.Time) {
+	n := len(d.States)
+	if n == 0 {
+		return
+	}
+	d.States[n-1].Timestamp = moment{at}
+	if n > 1 && d.States[n-2].Type == running {
+		d.RunTime += max(at.Sub(d.States[n-2].Timestamp.Time), 0)
+	}
+	if i := slices.IndexFunc(d.States, func(s state) bool { return s.Type == running }); i >= 0 && d.Began == nil {
+		began := d.States[i].Timestamp
+		d.Began = &began
+	}
 }
 
 // about is what clients said about a flow run that is none of its states.
 type about struct {
-	Retries           *int     `json:"retries,omitempty"`
-	RetryDelay        *int     `json:"retry_delay,omitempty"`
-	Name              *string  `json:"name,omitempty"` // where it was changed
-	Tags              []string `json:"tags,omitempty"`
-	FlowVersion       *string  `json:"flow_version,omitempty"`
-	InfrastructurePID *string  `json:"infrastructure_pid,omitempty"`
-	IdempotencyKey    *string  `json:"idempotency_key,omitempty"`
-	ParentTaskRun     *string  `json:"parent_task_run,omitempty"`
+	Retries           *int            `json:"retries,omitempty"`
+	RetryDelay        *int            `json:"retry_delay,omitempty"`
+	Name              *string         `json:"name,omitempty"` // where it was changed
+	Tags              []string        `json:"tags,omitempty"`
+	FlowVersion       *string         `json:"flow_version,omitempty"`
+	InfrastructurePID *string         `json:"infrastructure_pid,omitempty"`
+	IdempotencyKey    *string         `json:"idempotency_key,omitempty"`
+	ParentTaskRun     *string         `json:"parent_task_run,omitempty"`
+	Expected          *moment         `json:"expected,omitempty"` // when it is to start, of one that Prefect's own process runs
+	JobVariables      json.RawMessage `json:"job_variables,omitempty"`
+	Context           json.RawMessage `json:"context,omitempty"`
 }
 
 // run is all that a flow run is made of.
@@ -89,11 +110,10 @@ func (r *run) lastSaid() *state {
 		return nil
 	}
 	s := r.said.States[len(r.said.States)-1]
-	s.Timestamp = moment{r.saidAt}
 	return &s
 }
 
-// state is the present one; nil for one that a process of Prefect has not said anything of.
+// state is the present one.
 func (r *run) state() *state {
 	if s := r.lastSaid(); s != nil && r.holds(s) {
 		if s.Type == paused {
@@ -246,6 +266,9 @@ func textOf(s string) *string {
 
 // expected is when it was to start.
 func (r *run) expected() *time.Time {
+	if r.about.Expected != nil {
+		return &r.about.Expected.Time
+	}
 	if !r.x.StartAt.IsZero() {
 		return &r.x.StartAt
 	}

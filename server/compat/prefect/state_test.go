@@ -144,7 +144,7 @@ func TestScheduledForLater(t *testing.T) {
 
 func TestRetriesOfPrefectsOwn(t *testing.T) {
 	r := newRig(t)
-	id := r.run(`,"empirical_policy":{"retries":1,"retry_delay":0}`)
+	id := r.run(`,"empirical_policy":{"retries":2,"retry_delay":0}`)
 	r.set(id, `{"type":"PAUSED","state_details":{"pause_key":"1"}}`)
 	r.resume(id, ``)
 	a := r.set(id, `{"type":"FAILED","message":"boom"}`)

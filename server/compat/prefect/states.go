@@ -152,11 +152,11 @@ func (h *handlers) states(c *gin.Context) error {
 	asked := c.Query("flow_run_id")
 	id, ok := parseID(asked)
 	if !ok {
-		f := fault{Type: "missing", Loc: []any{"query", "flow_run_id"}, Msg: "Field required"}
-		if asked != "" {
-			f = fault{Type: "uuid_parsing", Loc: f.Loc, Msg: "Input should be a valid UUID", Input: asked}
+		at := []any{"query", "flow_run_id"}
+		if asked == "" {
+			return unprocessable(nil, fault{Type: "missing", Loc: at, Msg: "Field required"})
 		}
-		return unprocessable(nil, f)
+		return unprocessable(nil, checkUUID(asked, at)...)
 	}
 	r, err := h.load(c.Request.Context(), id)
 	if compat.IsMissing(err) {

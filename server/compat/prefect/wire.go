@@ -43,7 +43,7 @@ func (m *moment) UnmarshalJSON(raw []byte) error {
 
 // parseTime reads a time; one without an offset is meant in UTC.
 func parseTime(text string) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04Z07:00", "2006-01-02"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}
@@ -133,7 +133,7 @@ type flowRun struct {
 	FlowVersion              *string         `json:"flow_version"`
 	Parameters               json.RawMessage `json:"parameters"`
 	IdempotencyKey           *string         `json:"idempotency_key"`
-	Context                  struct{}        `json:"context"`
+	Context                  json.RawMessage `json:"context"`
 	EmpiricalPolicy          policy          `json:"empirical_policy"`
 	Tags                     []string        `json:"tags"`
 	Labels                   map[string]any  `json:"labels"`
@@ -155,7 +155,7 @@ type flowRun struct {
 	WorkPoolID               *string         `json:"work_pool_id"`
 	WorkPoolName             *string         `json:"work_pool_name"`
 	State                    *state          `json:"state"`
-	JobVariables             map[string]any  `json:"job_variables"`
+	JobVariables             json.RawMessage `json:"job_variables"`
 }
 
 type runInput struct {
