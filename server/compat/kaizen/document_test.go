@@ -74,6 +74,7 @@ func TestEveryAnswerHasEveryFieldOfTheDocument(t *testing.T) {
 	for _, c := range []struct{ path, body string }{
 		{"/executions/get", `{"id":"` + idFailed + `"}`}, {"/executions/get", `{"id":"` + idRunning + `"}`}, {"/executions/get", `{"id":"` + idCompleted + `"}`},
 		{"/executions/get", `{"id":"` + idQueued + `"}`}, {"/executions/get", `{"id":"` + idPaused + `"}`},
+		{"/executions/get", `{"id":"` + idTimedOut + `"}`}, {"/executions/get", `{"id":"` + idCanceled + `"}`}, {"/executions/get", `{"id":"` + idCanceling + `"}`},
 		{"/executions/retry", `{"id":"` + idFailed + `"}`}, {"/executions/list", `{"limit":1000}`}, {"/workflows/executeSync", `{"workflowId":"claims","params":{}}`},
 	} {
 		code, answer := r.post(c.path, c.body)
@@ -92,7 +93,7 @@ func TestEveryAnswerHasEveryFieldOfTheDocument(t *testing.T) {
 			conforms(t, x.(map[string]any))
 		}
 	}
-	require.Equal(t, 7+6, seen)
+	require.Equal(t, 10+9, seen)
 }
 
 // TestStrangersConform: executions that began natively, with values of any kind.

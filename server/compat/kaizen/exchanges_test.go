@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,8 +34,18 @@ var changes = map[string]func(f *fake){
 	"retry_unavailable": func(f *fake) {
 		f.refuse = &engine.Error{Kind: engine.KindUnavailable, Code: "unavailable", Message: "Redis cannot be reached"}
 	},
-	"retry_broken": func(f *fake) { f.refuse = errors.New("secret detail") },
-	"execute_full": func(f *fake) { f.refuse = engine.Conflict("concurrency_limit", "as many run as may") },
+	"retry_broken":      func(f *fake) { f.refuse = errors.New("secret detail") },
+	"execute_full":      func(f *fake) { f.refuse = engine.Conflict("concurrency_limit", "as many run as may") },
+	"execute_sync_full": func(f *fake) { f.refuse = engine.Conflict("concurrency_limit", "as many run as may") },
+	"batch_of_every_status": func(f *fake) {
+		for i := range f.all {
+			f.all[i].Labels = map[string]string{"kaizen.batch": "all"}
+		}
+	},
+	"get_canceled_without_reason": func(f *fake) {
+		x := &f.all[slices.IndexFunc(f.all, func(x engine.Execution) bool { return x.ID == idCanceled })]
+		x.Reason, x.StartedAt = "", &x.CreatedAt
+	},
 	"execute_params_refused": func(f *fake) {
 		f.refuse = engine.Invalid("request_invalid", "the execution cannot be started",
 			workflow.Problem{Field: "input.claim", Code: "required", Message: "is missing", Allowed: "a string"},

@@ -1,6 +1,7 @@
 package kaizen_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http/httptest"
@@ -31,6 +32,9 @@ const (
 	idQueued    = "0190a1b2-0000-7000-8000-000000000004"
 	idPaused    = "0190a1b2-0000-7000-8000-000000000005"
 	idElsewhere = "0190a1b2-0000-7000-8000-000000000006"
+	idTimedOut  = "0190a1b2-0000-7000-8000-000000000007"
+	idCanceled  = "0190a1b2-0000-7000-8000-000000000008" // in its queue
+	idCanceling = "0190a1b2-0000-7000-8000-00000000000a"
 	idNew       = "0190a1b2-0000-7000-8000-000000000009"
 	idNone      = "0190a1b2-0000-7000-8000-00000000dead"
 )
@@ -45,6 +49,7 @@ type fake struct {
 	refuse  error         // what Start and Redrive answer
 	hold    chan struct{} // Watch waits for it; nil = it does not wait
 	reads   int           // of definitions
+	page    int           // most executions of one; 0 = 2
 }
 
 func newFake() *fake {
@@ -70,6 +75,18 @@ func newFake() *fake {
 		{ID: idQueued, Number: 4, Project: "default", Workflow: "fanned", Version: 1, DefinitionHash: "fanned-1", Status: workflow.ExecutionQueued, Root: idQueued, CreatedAt: *at(6)},
 		{ID: idPaused, Number: 5, Project: "default", Workflow: "fanned", Version: 1, DefinitionHash: "fanned-1", Status: workflow.ExecutionPaused, Root: idPaused, CreatedAt: *at(7), StartedAt: at(7)},
 		{ID: idElsewhere, Number: 6, Project: "other", Workflow: "claims", Version: 1, DefinitionHash: "claims-1", Status: workflow.ExecutionFailed, Root: idElsewhere, CreatedAt: *at(8)},
+		{
+			ID: idTimedOut, Number: 7, Project: "default", Workflow: "claims", Version: 2, DefinitionHash: "claims-2", Status: workflow.ExecutionTimedOut, Root: idTimedOut,
+			Error: &workflow.Error{Code: "timed_out", Message: "the execution did not end within its timeout of 1m0s"}, CreatedAt: *at(9), StartedAt: at(9), EndedAt: at(10),
+		},
+		{
+			ID: idCanceled, Number: 8, Project: "default", Workflow: "claims", Version: 2, DefinitionHash: "claims-2", Status: workflow.ExecutionCanceled, Root: idCanceled,
+			Reason: "no longer wanted", CreatedAt: *at(10), EndedAt: at(12),
+		},
+		{
+			ID: idCanceling, Number: 10, Project: "default", Workflow: "claims", Version: 2, DefinitionHash: "claims-2", Status: workflow.ExecutionCanceling, Root: idCanceling,
+			CreatedAt: *at(13), StartedAt: at(14),
+		},
 	}}
 }
 
@@ -105,19 +122,23 @@ func (f *fake) Execution(_ context.Context, id string) (*engine.Execution, error
 	return nil, engine.NotFound("execution", id)
 }
 
-// Executions answers two at most, newest first; the cursor is the last id.
+// Executions answers a page at most, newest first; the cursor is the last id.
 func (f *fake) Executions(_ context.Context, project string, q engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error) {
 	defer f.lock()()
 	if page.Cursor == "bad" {
 		return nil, "", engine.Invalid("cursor_invalid", "the list cannot be read from there", workflow.Problem{Field: "cursor", Code: "cursor_invalid", Message: "is none"})
 	}
 	var found []engine.Execution
-	for _, x := range slices.Backward(f.all) {
-		if x.Project != project || page.Cursor != "" && x.ID >= page.Cursor || q.Workflow != "" && x.Workflow != q.Workflow ||
+	before := slices.IndexFunc(f.all, func(x engine.Execution) bool { return x.ID == page.Cursor })
+	if before < 0 {
+		before = len(f.all)
+	}
+	for _, x := range slices.Backward(f.all[:before]) {
+		if x.Project != project || q.Workflow != "" && x.Workflow != q.Workflow ||
 			len(q.Status) > 0 && !slices.Contains(q.Status, x.Status) || q.LabelKey != "" && x.Labels[q.LabelKey] != q.LabelValue {
 			continue
 		}
-		if len(found) == min(page.Limit, 2) {
+		if len(found) == min(page.Limit, cmp.Or(f.page, 2)) {
 			return found, found[len(found)-1].ID, nil
 		}
 		found = append(found, x)

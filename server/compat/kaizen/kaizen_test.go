@@ -3,10 +3,12 @@ package kaizen_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -25,13 +27,19 @@ func TestRetryIsARerunOfTheWholeIntoANewExecution(t *testing.T) {
 		Redrive: workflow.Redrive{Operation: workflow.OperationRerun, Identity: workflow.NewExecution, Budget: workflow.BudgetFull},
 		By:      "kaizen:writer (k2)",
 	}}, r.fake.redrove)
-	for _, id := range []string{idRunning, idQueued, idPaused} {
+	for _, id := range []string{idRunning, idQueued, idPaused, idCanceling} {
 		code, answer = r.post("/executions/retry", `{"id":"`+id+`"}`)
 		require.Equal(t, 200, code)
 		require.Equal(t, false, answer["success"])
 		require.NotContains(t, answer, "execution")
 	}
 	require.Len(t, r.fake.redrove, 1, "what has not ended is not redriven")
+	for _, id := range []string{idCompleted, idTimedOut, idCanceled} {
+		code, answer = r.post("/executions/retry", `{"id":"`+id+`"}`)
+		require.Equal(t, 200, code)
+		require.Equal(t, true, answer["success"], id)
+	}
+	require.Len(t, r.fake.redrove, 4)
 }
 
 func TestExecuteTranslates(t *testing.T) {
@@ -70,12 +78,13 @@ func (r *rig) ids(body string) (all []string, cursor string) {
 func TestListFilters(t *testing.T) {
 	r := newRig(t)
 	for body, want := range map[string][]string{
-		``:                        {idPaused, idQueued, idCompleted, idRunning, idFailed},
+		``:                        {idCanceling, idCanceled, idTimedOut, idPaused, idQueued, idCompleted, idRunning, idFailed},
 		`{"status":"Completed"}`:  {idCompleted},
 		`{"status":"Enqueued"}`:   {idQueued},
 		`{"status":"Paused"}`:     {idPaused},
-		`{"status":"InProgress"}`: {idRunning},
-		`{"status":"Failed"}`:     {idFailed},
+		`{"status":"InProgress"}`: {idCanceling, idRunning},
+		`{"status":"Failed"}`:     {idCanceled, idTimedOut, idFailed},
+		`{"status":null,"loginId":null,"search":null,"batch":null,"workflowId":"fanned","tagFilters":null,"limit":null,"cursor":null}`: {idPaused, idQueued},
 		`{"workflowId":"fanned"}`: {idPaused, idQueued},
 		`{"batch":"june"}`:        {idCompleted, idRunning, idFailed},
 		`{"loginId":"portal"}`:    {idCompleted, idFailed},
@@ -113,6 +122,74 @@ func TestListPages(t *testing.T) {
 		require.Equal(t, []string{idRunning, idFailed}, all, "limit %d", limit)
 		require.LessOrEqual(t, pages, 3)
 	}
+}
+
+// TestAPageHas100, unless another limit is asked for.
+func TestAPageHas100(t *testing.T) {
+	r := newRig(t)
+	r.fake.page = 1000
+	one := r.fake.all[2]
+	r.fake.all = nil
+	for n := range 1001 {
+		one.ID = fmt.Sprintf("0190a1b2-0000-7000-8000-%012d", n)
+		r.fake.all = append(r.fake.all, one)
+	}
+	first, cursor := r.ids(`{}`)
+	require.Len(t, first, 100)
+	require.Equal(t, first[99], cursor)
+	second, _ := r.ids(`{"cursor":"` + cursor + `"}`)
+	require.Len(t, second, 100)
+	require.NotContains(t, first, second[0])
+	most, cursor := r.ids(`{"limit":1000}`)
+	require.Len(t, most, 1000)
+	last, cursor := r.ids(`{"limit":1000,"cursor":"` + cursor + `"}`)
+	require.Len(t, last, 1)
+	require.Empty(t, cursor)
+}
+
+// TestFieldsOfAnotherType: each field of each operation, with each kind of value that it does not take.
+func TestFieldsOfAnotherType(t *testing.T) {
+	r := newRig(t)
+	const (
+		text, list, flag, limit = "a string", "a list of strings", "true or false", "a whole number from 1 to 1000"
+		seconds                 = "a whole number of seconds, 1 or more"
+	)
+	execute := map[string]string{
+		"params": "an object", "workflowId": text, "workflowName": text, "loginId": text, "name": "a string or a number", "timeout": seconds,
+		"useProxy": flag, "startBlockId": text, "batchId": text, "isTest": flag,
+	}
+	takes := map[string]string{text: "string", list: "list", flag: "bool", limit: "number", seconds: "number", "an object": "object", "a string or a number": "string number"}
+	for path, fields := range map[string]map[string]string{
+		"/executions/retry": {"id": text}, "/executions/get": {"id": text}, "/executions/batches/get": {"batchId": text},
+		"/executions/list": {
+			"status": text, "loginId": text, "search": list, "batch": text, "workflowId": text, "tagFilters": list, "limit": limit, "cursor": text,
+		},
+		"/workflows/execute": execute, "/workflows/executeSync": execute,
+	} {
+		for field, allowed := range fields {
+			for _, c := range []struct{ kind, value, what string }{
+				{"string", `"x"`, "is a string"}, {"number", `7`, "is a number"}, {"bool", `true`, "is true or false"}, {"list", `["x"]`, "is a list"},
+				{"object", `{"x":1}`, "is an object"}, {"item", `["x",7]`, "holds a number"}, {"part", `1.5`, "is 1.5"},
+			} {
+				if strings.Contains(takes[allowed], c.kind) || c.kind == "item" && allowed != list || c.kind == "part" && takes[allowed] != "number" {
+					continue
+				}
+				body := map[string]json.RawMessage{}
+				if _, of := fields["params"]; of {
+					body["workflowId"], body["params"] = json.RawMessage(`"claims"`), json.RawMessage(`{}`)
+				}
+				body[field] = json.RawMessage(c.value)
+				asked, err := json.Marshal(body)
+				require.NoError(t, err)
+				w := r.ask("POST", path, "rdr_write", string(asked))
+				require.Equal(t, 400, w.Code, "%s %s: %s", path, asked, w.Body)
+				require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+				require.Equal(t, `{"success":false,"message":"the request is malformed: `+field+`: `+c.what+` (allowed: `+allowed+`)"}`+"\n", w.Body.String(), "%s %s", path, asked)
+			}
+		}
+	}
+	require.Empty(t, r.fake.started)
+	require.Empty(t, r.fake.redrove)
 }
 
 func TestAListReadsADefinitionOnce(t *testing.T) {
@@ -165,6 +242,29 @@ func TestExecuteSyncWaitsForTheEnd(t *testing.T) {
 	require.Contains(t, w.Body.String(), `"status":"Completed"`)
 	require.Contains(t, w.Body.String(), `"response":{"paid":12.50},"truncatedResponse":"{\"paid\":12.50}"`)
 	require.Contains(t, w.Body.String(), `"durationMs":1500`)
+}
+
+// TestExecuteSyncAnswersPastItsTimeout, half a minute later, with the execution as it is then.
+func TestExecuteSyncAnswersPastItsTimeout(t *testing.T) {
+	for body, want := range map[string]time.Duration{
+		`{"workflowId":"claims","params":{},"timeout":60}`: 90 * time.Second,
+		sleepy: 3*time.Hour + 30*time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			r.fake.hold = make(chan struct{})
+			began := time.Now()
+			w := r.ask("POST", "/workflows/executeSync", "rdr_write", body)
+			require.Equal(t, want, time.Since(began))
+			require.Equal(t, 200, w.Code, w.Body)
+			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+			var answer struct{ Execution map[string]any }
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+			conforms(t, answer.Execution)
+			require.Equal(t, []any{idNew, "InProgress"}, []any{answer.Execution["id"], answer.Execution["status"]})
+			require.NotContains(t, answer.Execution, "endTime")
+		})
+	}
 }
 
 func TestExecuteSyncAnswersWhenTheServerStops(t *testing.T) {

@@ -2,10 +2,12 @@ package kaizen
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -42,7 +44,40 @@ func malformed(err error) error {
 	if wrongType.Field == "" {
 		return problem.Invalid("request_malformed", "the body is not a JSON object")
 	}
-	return problem.Invalid("request_invalid", "the request is malformed", wrong(wrongType.Field, "has another type", kindOf[strings.Split(wrongType.Field, ".")[0]]))
+	field, _, _ := strings.Cut(wrongType.Field, ".")
+	what := is(wrongType.Value)
+	if strings.HasPrefix(kindOf[field], "a list") && wrongType.Type.Kind() != reflect.Slice {
+		what = "holds " + strings.TrimPrefix(what, "is ")
+	}
+	return problem.Invalid("request_invalid", "the request is malformed", wrong(wrongType.Field, what, kindOf[field]))
+}
+
+// kinds are those of JSON, by the decoder's words.
+var kinds = map[string]string{
+	"string": "a string", "number": "a number", "bool": "true or false", "array": "a list", "object": "an object", "null": "null",
+}
+
+// is says what a value is; of a number that is no whole one the decoder has the digits, too.
+func is(value string) string {
+	kind, digits, _ := strings.Cut(value, " ")
+	return "is " + cmp.Or(digits, kinds[kind])
+}
+
+// kind is that of a JSON value, in the decoder's words.
+func kind(raw []byte) string {
+	switch raw[0] {
+	case '"':
+		return "string"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case 't', 'f':
+		return "bool"
+	case 'n':
+		return "null"
+	}
+	return "number"
 }
 
 // kindOf says what a field takes.
@@ -85,8 +120,11 @@ func (q *listRequest) check() workflow.Problems {
 
 func (q *executeRequest) check() workflow.Problems {
 	var problems workflow.Problems
-	if len(q.Params) == 0 || q.Params[0] != '{' {
-		problems = append(problems, wrong("params", "is missing, or no object", "an object"))
+	switch {
+	case len(q.Params) == 0:
+		problems = append(problems, wrong("params", "is missing", "an object"))
+	case q.Params[0] != '{':
+		problems = append(problems, wrong("params", is(kind(q.Params)), "an object"))
 	}
 	if q.WorkflowID == "" && q.WorkflowName == "" {
 		problems = append(problems, wrong("workflowId", "is missing, and workflowName, too", "the name of a workflow in one of them"))

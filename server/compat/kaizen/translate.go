@@ -162,6 +162,7 @@ func wireExecution(x *engine.Execution, c engine.Chain, begin block) execution {
 	if x.Status.Ended() {
 		w.Downloads.Status = "completed"
 		w.end = wireEnd(x)
+		w.StartTime = cmp.Or(w.StartTime, w.EndTime) // of one that ended in its queue: typed clients want one
 	}
 	return w
 }
@@ -182,8 +183,11 @@ func wireEnd(x *engine.Execution) *end {
 	if x.StartedAt != nil && x.EndedAt != nil {
 		e.DurationMS = x.EndedAt.Sub(*x.StartedAt).Milliseconds()
 	}
-	if x.Error != nil {
+	switch {
+	case x.Error != nil:
 		e.Error = &fault{x.Error.Code, x.Error.Message}
+	case x.Status == workflow.ExecutionCanceled:
+		e.Error = &fault{"canceled", cmp.Or(x.Reason, "the execution was canceled")}
 	}
 	return e
 }

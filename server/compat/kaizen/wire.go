@@ -56,7 +56,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	}
 	number := string(bytes.TrimSpace(raw))
 	if _, err := strconv.ParseFloat(number, 64); err != nil && !errors.Is(err, strconv.ErrRange) {
-		return &json.UnmarshalTypeError{Value: "value"} // the decoder says of which field
+		return &json.UnmarshalTypeError{Value: kind(raw)} // the decoder says of which field
 	}
 	*t = text(number)
 	return nil
@@ -136,7 +136,7 @@ type end struct {
 	DurationMS        int64           `json:"durationMs"`
 	Response          json.RawMessage `json:"response"`
 	TruncatedResponse string          `json:"truncatedResponse"`
-	Error             *fault          `json:"error,omitempty"` // of one that failed; not in Kaizen's document
+	Error             *fault          `json:"error,omitempty"` // of one that did not succeed; not in Kaizen's document
 }
 
 type fault struct {
