@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/redrive/redrive/engine"
 )
@@ -113,7 +114,8 @@ func (h *handlers) subworkflows(ctx context.Context, project string, definition 
 			return nil, err
 		}
 		if m := f.version(id.Version); m != nil {
-			found[key] = resolved{f.name, m.native.Version}
+			nests := slices.ContainsFunc(m.record.Refs, func(r taskRef) bool { return r.Type == "dynamic" || r.Type == "subworkflow" })
+			found[key] = resolved{f.name, m.native.Version, nests}
 		}
 	}
 	return found, nil

@@ -284,6 +284,13 @@ func TestLimits(t *testing.T) {
 	r.must(200, "POST", "/workflows", `{"items":[{"externalId":"`+strings.Repeat("é", 255)+`","description":"`+strings.Repeat("é", 500)+`"}]}`)
 	r.refused(400, "POST", "/workflows", `{"items":[{"externalId":"`+strings.Repeat("é", 256)+`"}]}`)
 	r.refused(400, "POST", "/workflows", `{"items":[{"externalId":"w","description":"`+strings.Repeat("é", 501)+`"}]}`)
+	for path, item := range map[string]string{"/workflows/delete": `{"externalId":"none"}`, "/workflows/versions/delete": `{"workflowExternalId":"none","version":"1"}`} {
+		r.must(200, "POST", path, `{"items":[`+strings.Repeat(item+",", 99)+item+`]}`)
+		require.Equal(t, "the request is malformed: items: has 101 items (allowed: 1 to 100)", r.refused(400, "POST", path, `{"items":[`+strings.Repeat(item+",", 100)+item+`]}`))
+	}
+	trigger := `"triggerRule":{"triggerType":"schedule","cronExpression":"0 0 * * *"},"workflowExternalId":"w","workflowVersion":"1"`
+	require.Contains(t, r.refused(400, "POST", "/workflows/triggers", `{"items":[{"externalId":"`+strings.Repeat("é", 255)+`",`+trigger+`,`+r.nonce()+`}]}`), ": externalId: ", "in bytes it is too long")
+	require.Contains(t, r.refused(400, "POST", "/workflows/triggers", `{"items":[{"externalId":"t",`+trigger+`,"metadata":{"k":"`+strings.Repeat("é", 255)+`"},`+r.nonce()+`}]}`), ": metadata.k: ", "in bytes it is too long")
 	long := strings.Repeat("n", 1000)
 	once := r.must(202, "POST", "/workflows/w/versions/1/run", `{"authentication":{"nonce":"`+long+`"}}`).json()["id"]
 	require.Equal(t, once, r.must(202, "POST", "/workflows/w/versions/1/run", `{"authentication":{"nonce":"`+long+`"}}`).json()["id"])

@@ -221,11 +221,11 @@ func (h *handlers) listExecutions(c *gin.Context) error {
 	if filter.Status, err = nativeStatuses(q.Filter.Status); err != nil {
 		return err
 	}
-	if t := q.Filter.CreatedTimeStart; t != nil {
-		filter.Since = time.UnixMilli(*t)
+	if filter.Since, filter.Until, err = q.Filter.span(); err != nil {
+		return err
 	}
-	if t := q.Filter.CreatedTimeEnd; t != nil {
-		filter.Until = time.UnixMilli(*t)
+	if err := checkFilters(q.Filter.WorkflowFilters); err != nil {
+		return err
 	}
 	if f := q.Filter.WorkflowFilters; len(f) == 1 {
 		if filter.Workflow, err = workflowName(f[0].ExternalID); err != nil {
@@ -246,7 +246,7 @@ func (h *handlers) listExecutions(c *gin.Context) error {
 			if err != nil {
 				return err
 			}
-			if wanted(q.Filter.WorkflowFilters, v) && some[i].Parent == nil {
+			if q.Filter.wants(v) && some[i].Parent == nil {
 				answer.Items = append(answer.Items, v)
 			}
 		}
@@ -258,9 +258,34 @@ func (h *handlers) listExecutions(c *gin.Context) error {
 	return compat.Answer(c.Writer, http.StatusOK, answer)
 }
 
-func wanted(filters []workflowFilter, v executionView) bool {
-	return len(filters) == 0 || slices.ContainsFunc(filters, func(f workflowFilter) bool {
-		return f.ExternalID == v.WorkflowExternalID && (f.Version == "" || f.Version == v.Version)
+// apart is how far the id of an execution, which lists are read by, may be from the time that it was created at.
+const apart = time.Minute
+
+// span is when the ids of those that the filter wants were made.
+func (f executionsFilter) span() (since, until time.Time, err error) {
+	bound := func(field string, ms *int64, by time.Duration) (time.Time, error) {
+		switch {
+		case ms == nil:
+			return time.Time{}, nil
+		case *ms < 0:
+			return time.Time{}, refuse("filter."+field, "is "+strconv.FormatInt(*ms, 10), "milliseconds since 1970, 0 or more")
+		}
+		return time.UnixMilli(min(*ms, 1<<53)).Add(by), nil
+	}
+	if since, err = bound("createdTimeStart", f.CreatedTimeStart, -apart); err != nil {
+		return since, until, err
+	}
+	until, err = bound("createdTimeEnd", f.CreatedTimeEnd, apart)
+	return since, until, err
+}
+
+// wants holds an execution against all that the engine does not narrow by, or not exactly.
+func (f executionsFilter) wants(v executionView) bool {
+	if f.CreatedTimeStart != nil && v.CreatedTime < *f.CreatedTimeStart || f.CreatedTimeEnd != nil && v.CreatedTime > *f.CreatedTimeEnd {
+		return false
+	}
+	return len(f.WorkflowFilters) == 0 || slices.ContainsFunc(f.WorkflowFilters, func(w workflowFilter) bool {
+		return w.ExternalID == v.WorkflowExternalID && (w.Version == "" || w.Version == v.Version)
 	})
 }
 

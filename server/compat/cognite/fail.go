@@ -1,8 +1,10 @@
 package cognite
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
@@ -40,7 +42,21 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnprocessableEntity {
 		status = http.StatusBadRequest
 	}
-	_ = compat.Answer(w, status, failure{Error: failureBody{Code: status, Message: compat.Sentence(p, compat.Same)}}) // strings can always be written
+	_ = compat.Answer(w, status, failure{Error: failureBody{Code: status, Message: compat.Sentence(p, field)}}) // strings can always be written
+}
+
+// fieldOf is the field of a request that one of the engine's comes from.
+var fieldOf = map[string]string{
+	"cron": "triggerRule.cronExpression", "time_zone": "triggerRule.timezone",
+	"labels." + labelTrigger: "externalId", "labels." + labelWorkflow: "workflowExternalId", "labels." + labelVersion: "workflowVersion",
+}
+
+// field is Cognite's name of a field of the engine.
+func field(name string) string {
+	if key, ok := strings.CutPrefix(name, "labels."+labelMetadata); ok {
+		return "metadata." + key
+	}
+	return cmp.Or(fieldOf[name], name)
 }
 
 // isMissing reports whether the engine says that there is none, though the project is there.

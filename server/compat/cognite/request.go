@@ -2,6 +2,7 @@ package cognite
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,14 +46,29 @@ func read(r *http.Request, into any) error {
 	err = json.Unmarshal(body, into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if wrong.Field == "" {
-			return refuse("body", "is "+wrong.Value, "an object")
+			return refuse("body", is(wrong.Value), "an object")
 		}
-		return refuse(wrong.Field, "is "+wrong.Value, kindOf(wrong.Type))
+		return refuse(wrong.Field, is(wrong.Value), kindOf(wrong.Type))
 	}
 	if err != nil {
 		return problem.Invalid("request_malformed", "the body is no JSON: "+err.Error())
 	}
 	return nil
+}
+
+// is says what a value is that the decoder did not take; of a number that is no integer it has the digits, too.
+func is(value string) string {
+	kind, digits, _ := strings.Cut(value, " ")
+	words := map[string]string{"string": "a string", "number": "a number", "bool": "true or false", "array": "an array", "object": "an object"}
+	return "is " + cmp.Or(digits, words[kind])
+}
+
+// what says what a word is that is none of those that are allowed.
+func what(word string) string {
+	if word == "" {
+		return "is missing"
+	}
+	return "is " + clip(word)
 }
 
 // kindOf is a Go type in the words of JSON.
@@ -95,6 +111,14 @@ func one[T any](list []T) (T, error) {
 func some[T any](list []T) error {
 	if len(list) < 1 || len(list) > 100 {
 		return refuse("items", "has "+strconv.Itoa(len(list))+" items", "1 to 100")
+	}
+	return nil
+}
+
+// checkFilters holds the filters of a list against their limit.
+func checkFilters(list []workflowFilter) error {
+	if len(list) > 100 {
+		return refuse("filter.workflowFilters", "has "+strconv.Itoa(len(list))+" items", "at most 100")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package cognite
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -50,6 +52,7 @@ func (h *handlers) executed(ctx context.Context, x *engine.Execution, parent *st
 			continue
 		}
 		v := taskOf(ref, t, native, given[ref.ID])
+		v.Input = h.resolved(ref, native, v.Input)
 		v.ID = taskID(i, x.Number)
 		if v.ParentTaskExternalID == nil {
 			v.ParentTaskExternalID = parent
@@ -106,9 +109,6 @@ func taskOf(ref taskRef, t *engine.Task, native map[string]*engine.Task, given j
 	if len(v.Input) == 0 {
 		v.Input = fallback(t)
 	}
-	if ref.Type == taskFunction && len(t.Input) > 0 {
-		v.Input = withData(v.Input, t.Input)
-	}
 	if t.Error != nil {
 		v.ReasonForIncompletion = t.Error.Message
 	}
@@ -124,20 +124,56 @@ func fallback(t *engine.Task) json.RawMessage {
 	return text
 }
 
-// withData is the parameters of a function with the data that it was given, all references resolved.
-func withData(parameters, data json.RawMessage) json.RawMessage {
-	var p map[string]json.RawMessage
-	var f map[string]json.RawMessage
-	if json.Unmarshal(parameters, &p) != nil || json.Unmarshal(p["function"], &f) != nil || f == nil {
+// resolved is what a task was given, all references in it resolved, once it was begun.
+func (h *handlers) resolved(ref taskRef, native map[string]*engine.Task, given json.RawMessage) json.RawMessage {
+	t := native[ref.Ref]
+	if ref.Async {
+		t = native[ref.Ref+".call"]
+	}
+	if t == nil || len(t.Input) == 0 {
+		return given
+	}
+	switch ref.Type {
+	case taskFunction:
+		return within(given, "function", map[string]json.RawMessage{"data": t.Input})
+	case "transformation", "simulation":
+		var all map[string]json.RawMessage
+		_ = json.Unmarshal(t.Input, &all) // what it was stored with, without the external id
+		return within(given, ref.Type, all)
+	case "cdf":
+		var asked struct {
+			Method json.RawMessage `json:"method"`
+			URL    string          `json:"url"`
+			Query  json.RawMessage `json:"query"`
+			Body   json.RawMessage `json:"body"`
+		}
+		_ = json.Unmarshal(t.Input, &asked) // that of an http task
+		fields := map[string]json.RawMessage{"method": asked.Method, "queryParameters": asked.Query, "body": asked.Body}
+		if bytes.Contains(given, []byte("${")) { // else the path is shown as it was given
+			fields["resourcePath"], _ = json.Marshal(strings.TrimPrefix(asked.URL, strings.TrimRight(h.o.URL, "/"))) // a text can always be written
+		}
+		return within(given, "cdfRequest", fields)
+	}
+	return given
+}
+
+// within is parameters with other values of those fields that their part has.
+func within(parameters json.RawMessage, part string, fields map[string]json.RawMessage) json.RawMessage {
+	var all, of map[string]json.RawMessage
+	if json.Unmarshal(parameters, &all) != nil || json.Unmarshal(all[part], &of) != nil || of == nil {
 		return parameters
 	}
-	f["data"] = data
-	inner, err := json.Marshal(f)
+	for name, value := range fields {
+		if len(value) > 0 {
+			of[name] = value
+		}
+	}
+	inner, err := json.Marshal(of)
 	if err != nil {
 		return parameters
 	}
-	p["function"] = inner
-	text, err := json.Marshal(p)
+	all[part] = inner
+	text, err := json.Marshal(all)
 	if err != nil {
 		return parameters
 	}
@@ -281,7 +317,7 @@ func (h *handlers) updateTask(c *gin.Context) error {
 		hand.To = workflow.TaskFailed
 		hand.Error = &workflow.Error{Code: "task_failed", Message: "the task was reported as " + q.Status, Retryable: q.Status == "FAILED"}
 	default:
-		return refuse("status", "is "+clip(q.Status), "COMPLETED, FAILED, FAILED_WITH_TERMINAL_ERROR")
+		return refuse("status", what(q.Status), "COMPLETED, FAILED, FAILED_WITH_TERMINAL_ERROR")
 	}
 	id := c.Param("task")
 	x, ref, err := h.task(c, id)

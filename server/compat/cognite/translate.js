@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   const builtin = ["http", "exec", "transform", "script", "wait", "approval", "workflow", "group", "loop", "log", "noop", "fail"];
-  const limits = { tasks: 100, dependsOn: 100, externalId: 255, retries: 10, timeout: [100, 43200] };
+  const limits = { tasks: 100, dependsOn: 100, externalId: 255, name: 255, description: 500, data: 100 << 10, retries: 10, timeout: [100, 43200] };
   const types = ["function", "transformation", "cdf", "dynamic", "subworkflow", "simulation"];
 
   function refuse(where, message) { throw new Error(where + ": " + message); }
@@ -106,12 +106,35 @@
     return value;
   }
 
+  // bounded refuses what is no text, or a longer one. Without a value there is nothing to refuse.
+  function bounded(value, most, where) {
+    if (value === undefined || value === null) return;
+    if (typeof value !== "string") refuse(where, "is no text; allowed: a text of at most " + most + " characters");
+    const has = [...value].length;
+    if (has > most) refuse(where, "has " + has + " characters; allowed: at most " + most);
+  }
+
+  // small refuses data that is larger than Cognite passes on.
+  function small(value, where) {
+    if (value !== undefined && literalOf(value).length > limits.data) refuse(where, "is too large; allowed: at most 100 KB");
+  }
+
+  // oneOf refuses what is none of a list.
+  function oneOf(value, list, where) {
+    if (!list.includes(value)) refuse(where, "is " + (value === undefined ? "missing" : literalOf(value).slice(0, 60)) + "; allowed: " + list.join(", "));
+  }
+
+  const isReference = value => typeof value === "string" && value.includes("${");
+
   function check(t, where, seen) {
     if (t === null || typeof t !== "object" || Array.isArray(t)) refuse(where, "must be an object");
-    if (typeof t.externalId !== "string" || t.externalId === "" || t.externalId.length > limits.externalId) refuse(where + ".externalId", "must be a text of 1 to 255 characters");
+    if (typeof t.externalId !== "string" || t.externalId === "" || [...t.externalId].length > limits.externalId) refuse(where + ".externalId", "must be a text of 1 to 255 characters");
+    if (t.externalId.trim() !== t.externalId || t.externalId.includes("\0")) refuse(where + ".externalId", JSON.stringify(t.externalId) + " has white space around it, or null characters; allowed: a text without them");
     if (t.externalId === "workflow" || t.externalId.startsWith("__")) refuse(where + ".externalId", JSON.stringify(t.externalId) + " is reserved");
     if (seen.has(t.externalId)) refuse(where + ".externalId", JSON.stringify(t.externalId) + " is there twice");
     seen.add(t.externalId);
+    bounded(t.name, limits.name, where + ".name");
+    bounded(t.description, limits.description, where + ".description");
     if (!types.includes(t.type)) refuse(where + ".type", "must be one of " + types.join(", "));
     if (t.parameters === null || typeof t.parameters !== "object") refuse(where + ".parameters", "must be an object");
     if (t.retries !== undefined && !(Number.isInteger(t.retries) && t.retries >= 0 && t.retries <= limits.retries)) refuse(where + ".retries", "must be 0 to 10");
@@ -128,6 +151,10 @@
 
   function cdf(p, base, tasks, where) {
     const r = p.cdfRequest || refuse(where, "cdfRequest is missing");
+    if (!isReference(r.method)) oneOf(r.method, ["POST", "GET", "PUT"], where + ".method"); // what it refers to is known when the task begins
+    const millis = r.requestTimeoutInMillis;
+    if (millis !== undefined && millis !== null && !(typeof millis === "number" && millis >= 100) && !isReference(millis)) refuse(where + ".requestTimeoutInMillis", "is " + literalOf(millis).slice(0, 60) + "; allowed: a number, 100 or more");
+    small(r.body, where + ".body");
     const resource = resolve(r.resourcePath, tasks, where + ".resourcePath");
     if (typeof resource !== "string") refuse(where + ".resourcePath", "must be a text");
     const absolute = /^https?:\/\//.test(resource);
@@ -143,6 +170,7 @@
     function(t, c, where) {
       const f = t.parameters.function || refuse(where, "function is missing");
       const type = typeName(literal(f.externalId, where + ".function.externalId"));
+      small(f.data, where + ".function.data");
       const data = resolve(f.data === undefined ? {} : f.data, c.tasks, where + ".function.data");
       if (!t.parameters.isAsyncComplete) return { type, with: data };
       const object = data !== null && typeof data === "object" && !Array.isArray(data);
@@ -155,6 +183,7 @@
     },
     transformation(t, c, where) {
       const p = t.parameters.transformation || refuse(where, "transformation is missing");
+      if (p.concurrencyPolicy !== undefined) oneOf(p.concurrencyPolicy, ["fail", "waitForCurrent", "restartAfterCurrent"], where + ".transformation.concurrencyPolicy");
       const out = Object.assign({}, p);
       delete out.externalId;
       return { type: typeName(literal(p.externalId, where + ".transformation.externalId")), with: resolve(out, c.tasks, where) };
@@ -184,6 +213,7 @@
       if (p.tasks === undefined) {
         const found = (c.o.versions || {})[p.workflowExternalId + "\n" + p.version];
         if (!found) refuse(where + ".subworkflow", "there is no version " + JSON.stringify(p.version) + " of " + JSON.stringify(p.workflowExternalId));
+        if (found.nests) refuse(where + ".subworkflow", "version " + JSON.stringify(p.version) + " of " + JSON.stringify(p.workflowExternalId) + " has dynamic tasks or subworkflows, and cannot be in another");
         return { type: "workflow", retry: { max_attempts: 1 }, with: { name: found.name, version: found.version, input: "${workflow.input}" } };
       }
       return { type: "group", retry: { max_attempts: 1 }, tasks: body(p.tasks, Object.assign({}, c, { o: Object.assign({}, c.o, { inner: true }), parent: t.externalId, path: c.path + taskName(t.externalId) + "." }), where + ".subworkflow.tasks") };
@@ -220,6 +250,7 @@
   // definition makes the native definition. What Cognite's is, and which task is which, is kept in its input_schema under x-cognite.
   function definition(d, o) {
     const refs = [];
+    bounded(d.description, limits.description, "description");
     const tasks = body(d.tasks, { o, refs, seen: new Set(), tasks: { byId: Object.create(null) }, parent: null, path: "" }, "tasks");
     const out = {
       name: o.name,

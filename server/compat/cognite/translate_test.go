@@ -2,6 +2,7 @@ package cognite
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +96,68 @@ func TestWhatCannotBeTranslatedNamesItsField(t *testing.T) {
 		_, err := translate(json.RawMessage(`{"tasks":`+tasks+`}`), options{Name: "w"})
 		require.Error(t, err, tasks)
 		require.Contains(t, compat.Sentence(problem.From(err), compat.Same), want, tasks)
+	}
+}
+
+// TestLimitsOfDefinitions: each at what is allowed, and one beyond.
+func TestLimitsOfDefinitions(t *testing.T) {
+	t.Parallel()
+	long := func(n int) string { return `"` + strings.Repeat("é", n) + `"` }
+	task := func(id, more string) string {
+		return `{"externalId":` + id + `,"type":"function","parameters":{"function":{"externalId":"f"}}` + more + `}`
+	}
+	list := func(n int, more string) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = task(`"t`+strconv.Itoa(i)+`"`, "")
+		}
+		return `{"tasks":[` + strings.Join(all, ",") + more + `]}`
+	}
+	needs := func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = `{"externalId":"t` + strconv.Itoa(i%99) + `"}`
+		}
+		return list(99, `,`+task(`"last"`, `,"dependsOn":[`+strings.Join(all, ",")+`]`))
+	}
+	one := func(more string) string { return `{"tasks":[` + task(`"a"`, more) + `]}` }
+	data := func(n int) string {
+		return `{"tasks":[{"externalId":"a","type":"function","parameters":{"function":{"externalId":"f","data":{"x":"` + strings.Repeat("x", n-8) + `"}}}}]}`
+	}
+	cdf := func(more string) string {
+		return `{"tasks":[{"externalId":"a","type":"cdf","parameters":{"cdfRequest":{"resourcePath":"http://x/"` + more + `}}}]}`
+	}
+	policy := func(text string) string {
+		return `{"tasks":[{"externalId":"a","type":"transformation","parameters":{"transformation":{"externalId":"t","concurrencyPolicy":` + text + `}}}]}`
+	}
+	for _, c := range []struct{ fits, beyond, field, message string }{
+		{`{"tasks":[` + task(long(255), "") + `]}`, `{"tasks":[` + task(long(256), "") + `]}`, "tasks[0].externalId", "must be a text of 1 to 255 characters"},
+		{`{"tasks":[` + task(`"a b"`, "") + `]}`, `{"tasks":[` + task(`"a "`, "") + `]}`, "tasks[0].externalId", `"a " has white space around it, or null characters (allowed: a text without them)`},
+		{one(`,"name":` + long(255)), one(`,"name":` + long(256)), "tasks[0].name", "has 256 characters (allowed: at most 255)"},
+		{one(`,"name":""`), one(`,"name":7`), "tasks[0].name", "is no text (allowed: a text of at most 255 characters)"},
+		{one(`,"description":` + long(500)), one(`,"description":` + long(501)), "tasks[0].description", "has 501 characters (allowed: at most 500)"},
+		{one(`,"description":null`), one(`,"description":{}`), "tasks[0].description", "is no text (allowed: a text of at most 500 characters)"},
+		{`{"description":` + long(500) + `,"tasks":[` + task(`"a"`, "") + `]}`, `{"description":` + long(501) + `,"tasks":[` + task(`"a"`, "") + `]}`, "description", "has 501 characters (allowed: at most 500)"},
+		{one(`,"retries":0`), one(`,"retries":-1`), "tasks[0].retries", "must be 0 to 10"},
+		{one(`,"retries":10`), one(`,"retries":11`), "tasks[0].retries", "must be 0 to 10"},
+		{one(`,"timeout":100`), one(`,"timeout":99`), "tasks[0].timeout", "must be 100 to 43200 seconds"},
+		{one(`,"timeout":43200`), one(`,"timeout":43201`), "tasks[0].timeout", "must be 100 to 43200 seconds"},
+		{list(100, ""), list(101, ""), "tasks", "must be a list of 1 to 100 tasks"},
+		{needs(99), needs(101), "tasks[99].dependsOn", "must be a list of at most 100 objects with externalId"},
+		{data(100 << 10), data(100<<10 + 1), "tasks[0].parameters.function.data", "is too large (allowed: at most 100 KB)"},
+		{cdf(`,"method":"PUT"`), cdf(`,"method":"DELETE"`), "tasks[0].parameters.cdfRequest.method", `is "DELETE" (allowed: POST, GET, PUT)`},
+		{cdf(`,"method":"${workflow.input.m}"`), cdf(``), "tasks[0].parameters.cdfRequest.method", `is missing (allowed: POST, GET, PUT)`},
+		{cdf(`,"method":"GET","requestTimeoutInMillis":100`), cdf(`,"method":"GET","requestTimeoutInMillis":99`), "tasks[0].parameters.cdfRequest.requestTimeoutInMillis", `is 99 (allowed: a number, 100 or more)`},
+		{cdf(`,"method":"GET","requestTimeoutInMillis":"${workflow.input.ms}"`), cdf(`,"method":"GET","requestTimeoutInMillis":"soon"`), "tasks[0].parameters.cdfRequest.requestTimeoutInMillis", `is "soon" (allowed: a number, 100 or more)`},
+		{policy(`"restartAfterCurrent"`), policy(`"queue"`), "tasks[0].parameters.transformation.concurrencyPolicy", `is "queue" (allowed: fail, waitForCurrent, restartAfterCurrent)`},
+	} {
+		_, err := translate(json.RawMessage(c.fits), options{Name: "w"})
+		require.NoError(t, err, "%s, at its limit", c.field)
+		_, err = translate(json.RawMessage(c.beyond), options{Name: "w"})
+		require.Error(t, err, c.field)
+		p := problem.From(err)
+		require.Equal(t, 422, p.Status)
+		require.Equal(t, "the version cannot be stored: workflowDefinition."+c.field+": "+c.message, compat.Sentence(p, compat.Same))
 	}
 }
 

@@ -87,6 +87,7 @@ type options struct {
 type resolved struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"`
+	Nests   bool   `json:"nests,omitempty"` // it has tasks that hold others
 }
 
 // translate makes the native definition. What is wrong with Cognite's is a problem of the request.
@@ -138,7 +139,8 @@ func refusal(err error) error {
 	if !found {
 		field, message = "tasks", text
 	}
-	return problem.Invalid("definition_invalid", "the version cannot be stored", workflow.Problem{Field: "workflowDefinition." + field, Code: "invalid", Message: message})
+	message, allowed, _ := strings.Cut(message, "; allowed: ")
+	return problem.Invalid("definition_invalid", "the version cannot be stored", workflow.Problem{Field: "workflowDefinition." + field, Code: "invalid", Message: message, Allowed: allowed})
 }
 
 func (t *translator) parse(text json.RawMessage) (goja.Value, error) {

@@ -141,7 +141,7 @@ func checkTrigger(u triggerUpsert) error {
 	case "dataModeling", "recordStream":
 		return problem.New(http.StatusNotImplemented, "not_implemented", "triggers of type %s are not here: there is no data model to watch; start executions from what changes it", u.TriggerRule.TriggerType)
 	default:
-		return refuse("triggerRule.triggerType", "is "+clip(u.TriggerRule.TriggerType), "schedule")
+		return refuse("triggerRule.triggerType", what(u.TriggerRule.TriggerType), "schedule")
 	}
 	if u.Authentication.Nonce == "" {
 		return refuse("authentication.nonce", "is missing", "the nonce of a session")

@@ -109,6 +109,9 @@ func (h *handlers) listVersions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkFilters(q.Filter.WorkflowFilters); err != nil {
+		return err
+	}
 	ctx, project := c.Request.Context(), c.Param("project")
 	answer := items[versionView]{Items: []versionView{}}
 	take := func(f *family, version string) {

@@ -67,14 +67,16 @@ type versionsList struct {
 }
 
 type executionsList struct {
-	Filter struct {
-		WorkflowFilters  []workflowFilter `json:"workflowFilters"`
-		CreatedTimeStart *int64           `json:"createdTimeStart"`
-		CreatedTimeEnd   *int64           `json:"createdTimeEnd"`
-		Status           []string         `json:"status"`
-	} `json:"filter"`
-	Limit  *int   `json:"limit"`
-	Cursor string `json:"cursor"`
+	Filter executionsFilter `json:"filter"`
+	Limit  *int             `json:"limit"`
+	Cursor string           `json:"cursor"`
+}
+
+type executionsFilter struct {
+	WorkflowFilters  []workflowFilter `json:"workflowFilters"`
+	CreatedTimeStart *int64           `json:"createdTimeStart"` // both included
+	CreatedTimeEnd   *int64           `json:"createdTimeEnd"`
+	Status           []string         `json:"status"`
 }
 
 type runRequest struct {
