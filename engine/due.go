@@ -140,7 +140,7 @@ func (e *Engine) expireExecution(ctx context.Context, kind TimerKind, id string)
 	if err != nil {
 		return err
 	}
-	failure := &workflow.Error{Code: CodeTimedOut, Message: fmt.Sprintf("the execution did not end within its timeout of %s", p.Definition.Timeout)}
+	failure := &workflow.Error{Code: CodeTimedOut, Message: fmt.Sprintf("the execution did not end within its timeout of %s", x.timeout(p))}
 	if kind == TimerUnpause {
 		failure = &workflow.Error{Code: "pause_expired", Message: "the execution was paused and not resumed before its deadline"}
 		if x.Reason != "" {

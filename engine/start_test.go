@@ -26,6 +26,8 @@ func TestATimeoutOfOneExecution(t *testing.T) {
 	s.ends(short, workflow.ExecutionTimedOut)
 	s.pass(time.Hour)
 	s.ends(usual, workflow.ExecutionTimedOut)
+	require.Equal(t, "the execution did not end within its timeout of 1m0s", s.at(short).Error.Message)
+	require.Equal(t, "the execution did not end within its timeout of 1h0m0s", s.at(usual).Error.Message)
 	require.Equal(t, workflow.ExecutionRunning, s.at(long).Status)
 
 	in, anew := s.retry(short).now, s.rerun(short, anew).now
