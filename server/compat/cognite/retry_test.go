@@ -132,6 +132,22 @@ func TestTimeouts(t *testing.T) {
 	require.Equal(t, map[string]string{"c": "COMPLETED_WITH_ERRORS", "d": "COMPLETED"}, r.statuses(id))
 }
 
+// TestTimeoutsOfOptionalTasks are tried again, as their failures are.
+func TestTimeoutsOfOptionalTasks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store("w", "["+fn("a", "remote", `,"timeout":100,"retries":1,"onFailure":"skipTask"`)+"]")
+	id := r.run("w", `{}`)
+	r.poll()
+	r.later(101 * time.Second)
+	again := r.poll()
+	require.Equal(t, 2, again.Attempt)
+	_, err := r.engine.RemoteComplete(t.Context(), again.Execution, again.Ref, again.Token, nil)
+	require.NoError(t, err)
+	r.ends(id, "COMPLETED")
+	require.Equal(t, map[string]string{"a": "COMPLETED"}, r.statuses(id))
+}
+
 // TestRetryOfNestedTasks: of subworkflows, dynamic tasks and versions that are referred to only the tasks inside that failed run again.
 func TestRetryOfNestedTasks(t *testing.T) {
 	t.Parallel()
