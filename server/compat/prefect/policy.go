@@ -30,7 +30,7 @@ type ruling struct {
 // a flow run in a state (nil = none) and the one that is proposed. Whether a pause is over is the engine's to say.
 func (r *run) rule(now *state, next *state, force bool, at time.Time) ruling {
 	rules := []func(*run, *state, *state, time.Time) *ruling{
-		noDuplicate, leaveEnd, finishCancelling, cancelWithoutInfrastructure, preventPending, beginPause, endPause, waitForTime, retryFailed,
+		noDuplicate, leaveEnd, finishCancelling, cancelWithoutInfrastructure, preventPending, markLate, beginPause, endPause, copyTime, waitForTime, retryFailed,
 	}
 	if force {
 		rules = []func(*run, *state, *state, time.Time) *ruling{cancelWithoutInfrastructure}
@@ -115,6 +115,18 @@ func preventPending(_ *run, now, next *state, _ time.Time) *ruling {
 	return aborted("This run is in a %s state and cannot transition to a PENDING state.", now.Type)
 }
 
+func markLate(_ *run, now, next *state, _ time.Time) *ruling {
+	switch {
+	case now == nil || next.Type != scheduled || next.Name != "Late":
+		return nil
+	case now.Type != scheduled:
+		return rejected("Only scheduled flows can be marked late.")
+	case now.Name == "Late":
+		return rejected("This flow run is already marked late.")
+	}
+	return nil
+}
+
 func beginPause(r *run, now, next *state, _ time.Time) *ruling {
 	if next.Type != paused {
 		return nil
@@ -147,6 +159,13 @@ func endPause(r *run, now, next *state, _ time.Time) *ruling {
 	}
 	if now.Details.PauseReschedule && r.deployment() == nil {
 		return rejected("Cannot reschedule a %s flow run without a deployment.", lower(next.Name))
+	}
+	return nil
+}
+
+func copyTime(_ *run, now, next *state, _ time.Time) *ruling {
+	if now != nil && now.Type == scheduled && next.Type == pending && next.Details.ScheduledTime == nil {
+		next.Details.ScheduledTime = now.Details.ScheduledTime
 	}
 	return nil
 }

@@ -140,6 +140,24 @@ func TestScheduledForLater(t *testing.T) {
 	require.Equal(t, []any{200, "WAIT", "wait_details", "Scheduled time is in the future"}, []any{a.code, a.json()["status"], a.json()["details"].(map[string]any)["type"], a.json()["details"].(map[string]any)["reason"]})
 	require.InDelta(t, 3600, a.json()["details"].(map[string]any)["delay_seconds"], 5)
 	require.Equal(t, "SCHEDULED", r.stateOf(id)[0])
+
+	pending := stateJSON("PENDING", "Pending", "", "scheduled_time", `"<time>"`)
+	r.set(id, `{"type":"PENDING"}`).is(201, outcomeJSON(pending, "ACCEPT", accepted))
+	require.Equal(t, at, r.get("/flow_runs/" + id).json()["state"].(map[string]any)["state_details"].(map[string]any)["scheduled_time"])
+	require.Equal(t, "WAIT", r.set(id, `{"type":"RUNNING"}`).json()["status"], "it waits as what is pending, too")
+	r.set(id, `{"type":"SCHEDULED","state_details":{"scheduled_time":"`+at+`"}}`)
+	r.set(id, `{"type":"PENDING","state_details":{"scheduled_time":"2026-01-01T00:00:00Z"}}`).is(201, outcomeJSON(pending, "ACCEPT", accepted))
+	r.set(id, `{"type":"RUNNING"}`).is(201, resumed)
+}
+
+func TestLateRules(t *testing.T) {
+	r := newRig(t)
+	id := r.run("")
+	r.set(id, `{"type":"SCHEDULED","name":"Late"}`).is(200, outcomeJSON(runningState, "REJECT", because("reject", "Only scheduled flows can be marked late.")))
+	r.set(id, `{"type":"SCHEDULED"}`)
+	late := stateJSON("SCHEDULED", "Late", "", "scheduled_time", `"<time>"`)
+	r.set(id, `{"type":"SCHEDULED","name":"Late"}`).is(201, outcomeJSON(late, "ACCEPT", accepted))
+	r.set(id, `{"type":"SCHEDULED","name":"Late"}`).is(200, outcomeJSON(late, "REJECT", because("reject", "This flow run is already marked late.")))
 }
 
 func TestRetriesOfPrefectsOwn(t *testing.T) {
