@@ -203,7 +203,7 @@ func (c *compiler) parseExpression(source string) *parsedExpression {
 	if p.path = w.path(parsed.NativeRep().Expr()); p.path != nil {
 		return p
 	}
-	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(callCost{}), cel.CostLimit(c.limits.ExpressionCost))
+	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(callCost{}), jsonCosts(), cel.CostLimit(c.limits.ExpressionCost))
 	if err != nil {
 		return fail(CodeBadExpression, "a CEL expression", "%v", err)
 	}
@@ -313,7 +313,7 @@ func (u usage) unreadableTask(name string, fail func(string, string, ...any)) {
 	n, _ := u.task(name)
 	switch {
 	case n == nil:
-		fail(allowed, "there is no task %q%s", name, suggest(name, all))
+		fail(allowed, "there is no task %q%s", name, Suggest(name, all))
 	case u.itemOnly:
 		fail(allowed, "%s reads no tasks", u.what)
 	case u.node == n:

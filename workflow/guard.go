@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/decls"
 	"cel.dev/cel-go/common/functions"
 	"cel.dev/cel-go/common/operators"
@@ -46,8 +47,8 @@ type callCost struct{}
 
 func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
 	if function == "time.last" || function == "time.next" {
-		cost := uint64(timeCost) // also where there is no such time: it went through years of days to know
-		return &cost
+		charge := uint64(timeCost) // also where there is no such time: it went through years of days to know
+		return &charge
 	}
 	made := 0.0
 	switch result.(type) {
@@ -65,8 +66,17 @@ func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *ui
 	if made < 10 {
 		return nil // what CEL charges will do
 	}
-	cost := uint64(min(made, math.MaxInt32))
-	return &cost
+	charge := uint64(min(made, math.MaxInt32))
+	return &charge
+}
+
+// jsonCosts charges for JSON by the length of its text. CEL itself charges more than any limit, whatever it is.
+func jsonCosts() cel.ProgramOption {
+	charge := func(args []ref.Val, result ref.Val) *uint64 {
+		made := uint64(1 + (length(args[0])+length(result))/10)
+		return &made
+	}
+	return cel.CostTrackerOptions(cost.OverloadTracker("json_encode_dyn", charge), cost.OverloadTracker("json_parse_string", charge))
 }
 
 const maxWork = 16 << 20 // characters made, or pairs compared, in one call
