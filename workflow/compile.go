@@ -252,7 +252,7 @@ func (c *compiler) checkType(n *Node, at place) {
 		types = append(types, controlTypes...)
 		slices.Sort(types)
 		c.warnings.add(at.field("type"), CodeUnknownType, list(types),
-			"no worker has announced the type %q yet; its tasks stay queued until one does%s", n.Type, suggest(n.Type, types))
+			"no worker has announced the type %q yet; its tasks stay queued until one does%s", n.Type, Suggest(n.Type, types))
 		return
 	}
 	if accepts != nil {

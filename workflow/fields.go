@@ -171,7 +171,7 @@ func choiceField[T any, S ~string](name, doc string, choices []S, to func(*T) *S
 				return
 			}
 			if !slices.Contains(names, at.tree.text) {
-				r.add(at, CodeNotAllowed, list(names), "%s cannot be %q%s", name, clip(at.tree.text), suggest(at.tree.text, names))
+				r.add(at, CodeNotAllowed, list(names), "%s cannot be %q%s", name, clip(at.tree.text), Suggest(at.tree.text, names))
 				return
 			}
 			*to(t) = S(at.tree.text)

@@ -147,7 +147,7 @@ func (c *compiler) edges(b *body) {
 		needs := b.at.index(n.index).field("needs")
 		for _, name := range n.Task.Needs {
 			if b.byName[name] == nil {
-				c.add(needAt(needs, name), CodeUnknownNeed, list(without(names, n.Task.Name)), "there is no task %q%s", name, suggest(name, names))
+				c.add(needAt(needs, name), CodeUnknownNeed, list(without(names, n.Task.Name)), "there is no task %q%s", name, Suggest(name, names))
 				continue
 			}
 			if b.byName[n.Task.Name] != n {

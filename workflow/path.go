@@ -92,7 +92,7 @@ func member(raw json.RawMessage, key, at string) (json.RawMessage, error) {
 		if len(keys) == 0 {
 			return nil, fmt.Errorf("%s has no key %q; it is empty", at, key)
 		}
-		return nil, fmt.Errorf("%s has no key %q%s; there are: %s", at, key, suggest(key, keys), strings.Join(keys, ", "))
+		return nil, fmt.Errorf("%s has no key %q%s; there are: %s", at, key, Suggest(key, keys), strings.Join(keys, ", "))
 	}
 	return found, nil
 }

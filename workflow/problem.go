@@ -92,8 +92,8 @@ func list(choices []string) string {
 	return strings.Join(choices, ", ")
 }
 
-// suggest answers `; did you mean "x"?` for the nearest of the choices, or nothing.
-func suggest(name string, choices []string) string {
+// Suggest answers `; did you mean "x"?` for the nearest of the choices, or nothing.
+func Suggest(name string, choices []string) string {
 	best, at := "", 1+min(3, max(1, len(name)/2))
 	for _, c := range choices {
 		if d := distance(strings.ToLower(name), strings.ToLower(c), at); d < at && d < len(name) {

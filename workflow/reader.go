@@ -46,7 +46,7 @@ func readObject[T any](r *reader, at place, what string, fields []field[T], into
 			continue
 		}
 		child.pos = key.pos
-		r.add(child, CodeUnknownField, list(fieldNames(fields)), "%s has no field %q%s", what, key.name, suggest(key.name, fieldNames(fields)))
+		r.add(child, CodeUnknownField, list(fieldNames(fields)), "%s has no field %q%s", what, key.name, Suggest(key.name, fieldNames(fields)))
 	}
 	for _, f := range fields {
 		if f.required && at.tree.get(f.name) == nil {

@@ -216,7 +216,7 @@ func (w *walker) literal(links []link, i int, of string, fields []string) (strin
 		return "", false
 	}
 	if fields != nil && !slices.Contains(fields, name) {
-		w.fail(CodeUnreadable, allowed, "%s has no %q%s", of, name, suggest(name, fields))
+		w.fail(CodeUnreadable, allowed, "%s has no %q%s", of, name, Suggest(name, fields))
 		return "", false
 	}
 	return name, true
