@@ -111,7 +111,10 @@ type Slots interface {
 }
 
 // SessionFilter narrows a list of sessions.
-type SessionFilter struct{ Workflow string }
+type SessionFilter struct {
+	Workflow string
+	Time     time.Time // with Workflow: the one of that time; zero = of any
+}
 
 // Sessions keeps which executions are the attempts of a session.
 type Sessions interface {

@@ -119,8 +119,8 @@ func (e *Engine) checkBackfill(ctx context.Context, s *schedule, r BackfillReque
 			c.add("to", workflow.CodeOutOfRange, fmt.Sprintf("the range holds more than %d ticks", maxBackfillTicks), fmt.Sprintf("at most %d ticks; make several backfills", maxBackfillTicks))
 		}
 	}
-	if len(b.Attempt) > maxLabelBytes {
-		c.add("attempt", "too_long", fmt.Sprintf("has %d bytes", len(b.Attempt)), fmt.Sprintf("at most %d", maxLabelBytes))
+	if len(b.Attempt) > maxAttemptBytes {
+		c.add("attempt", "too_long", fmt.Sprintf("has %d bytes", len(b.Attempt)), fmt.Sprintf("at most %d", maxAttemptBytes))
 	}
 	input := s.spec.Input
 	if given := bytes.TrimSpace(r.Input); len(given) > 0 && !bytes.Equal(given, []byte("null")) {

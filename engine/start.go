@@ -280,8 +280,9 @@ func (e *Engine) reserve(ctx context.Context, project, id string, r StartRequest
 
 // The limits of what may be attached to an execution.
 const (
-	maxLabels     = 64
-	maxLabelBytes = 256
+	maxLabels       = 64
+	maxLabelBytes   = 256
+	maxAttemptBytes = 1020 // of its name: 255 characters of any script
 )
 
 func (e *Engine) checkStart(p *program, r *StartRequest) error {
@@ -305,8 +306,12 @@ func (e *Engine) checkStart(p *program, r *StartRequest) error {
 		add("priority", "out_of_range", fmt.Sprintf("is %d", r.Priority), "1 to 9")
 	}
 	for field, text := range map[string]string{"correlation_id": r.CorrelationID, "idempotency_key": r.IdempotencyKey, "attempt_name": r.AttemptName} {
-		if len(text) > maxLabelBytes {
-			add(field, "too_long", fmt.Sprintf("has %d bytes", len(text)), fmt.Sprintf("at most %d", maxLabelBytes))
+		most := maxLabelBytes
+		if field == "attempt_name" {
+			most = maxAttemptBytes
+		}
+		if len(text) > most {
+			add(field, "too_long", fmt.Sprintf("has %d bytes", len(text)), fmt.Sprintf("at most %d", most))
 		}
 	}
 	if most := e.o.Limits.Timeout; r.Timeout < 0 || r.Timeout > most {

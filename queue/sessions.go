@@ -56,6 +56,18 @@ func (r *Redis) detach(ctx context.Context, project, id, place string, seen int6
 
 // Sessions answers a page of sessions, newest first.
 func (r *Redis) Sessions(ctx context.Context, project string, f engine.SessionFilter, page engine.Page) ([]engine.Session, string, error) {
+	if !f.Time.IsZero() {
+		place := placeOf(f.Time.Unix(), f.Workflow)
+		number, err := r.client.ZScore(ctx, sessionsKey(project, f.Workflow), place).Result()
+		if isNil(err) {
+			return nil, "", nil
+		}
+		if err != nil {
+			return nil, "", unreachable(err)
+		}
+		all, err := r.sessionsAt(ctx, project, []redis.Z{{Score: number, Member: place}})
+		return all, "", err
+	}
 	high := "+inf"
 	if page.Cursor != "" {
 		high = "(" + page.Cursor
