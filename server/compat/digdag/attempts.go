@@ -60,13 +60,15 @@ func (v *view) find(c *gin.Context, size int, all bool) ([]engine.Execution, err
 	if err != nil {
 		return nil, err
 	}
-	cursor := ""
+	w := window{workflow: c.Query("workflow"), size: size, all: all, below: last}
 	if last > 0 {
-		x, err := v.execution(strconv.FormatInt(last, 10))
-		if err != nil {
+		switch x, err := v.engine.Execution(v.ctx, strconv.FormatInt(last, 10)); {
+		case isMissing(err): // the numbers tell, as far as is looked
+		case err != nil:
 			return nil, err
+		default:
+			w.cursor, w.below = x.ID, 0
 		}
-		cursor = x.ID
 	}
 	projects, err := v.projects()
 	if err != nil {
@@ -79,7 +81,7 @@ func (v *view) find(c *gin.Context, size int, all bool) ([]engine.Execution, err
 	}
 	var found []engine.Execution
 	for _, p := range projects {
-		some, err := v.findIn(p.Name, c.Query("workflow"), cursor, size, all)
+		some, err := v.findIn(p.Name, w)
 		if err != nil {
 			return nil, err
 		}
@@ -89,23 +91,40 @@ func (v *view) find(c *gin.Context, size int, all bool) ([]engine.Execution, err
 	return found[:min(len(found), size)], nil
 }
 
-func (v *view) findIn(project, name, cursor string, size int, all bool) (found []engine.Execution, err error) {
-	page := engine.Page{Cursor: cursor, Limit: size}
+// window is which attempts are wanted.
+type window struct {
+	workflow string // "" = any
+	cursor   string // id of the one that they begin behind
+	below    int64  // their numbers are; 0 = any
+	size     int
+	all      bool // of each session all of them
+}
+
+func (v *view) findIn(project string, w window) (found []engine.Execution, err error) {
+	page := engine.Page{Cursor: w.cursor, Limit: maxPage} // whatever is wanted: those that another one followed are passed over
 	for range scanPages {
-		some, next, err := v.engine.Executions(v.ctx, project, engine.ExecutionFilter{Workflow: name}, page)
+		some, next, err := v.engine.Executions(v.ctx, project, engine.ExecutionFilter{Workflow: w.workflow}, page)
 		if err != nil {
 			return nil, err
 		}
 		for i := range some {
-			last, err := v.isLast(&some[i])
-			if err != nil {
-				return nil, err
+			if len(found) == w.size {
+				return found, nil
 			}
-			if (all || last) && len(found) < size {
+			if w.below > 0 && some[i].Number >= w.below {
+				continue
+			}
+			last := w.all
+			if !last {
+				if last, err = v.isLast(&some[i]); err != nil {
+					return nil, err
+				}
+			}
+			if last {
 				found = append(found, some[i])
 			}
 		}
-		if page.Cursor = next; next == "" || len(found) == size {
+		if page.Cursor = next; next == "" {
 			break
 		}
 	}

@@ -139,6 +139,7 @@ func TestTheLimitIsRefusedUnlessItMayQueue(t *testing.T) {
 		again := r.object(200, "PUT", "/api/attempts", body(resume+`,"allowQueueing":true`))
 		require.Equal(t, "queued", again["status"], says)
 		r.object(200, "POST", "/api/attempts/"+again["id"].(string)+"/kill", "{}")
+		require.Equal(t, again["id"], r.object(409, "PUT", "/api/attempts", body(resume))["id"], "of a resume, too, the conflict comes first")
 	}
 	r.object(200, "POST", "/api/attempts/"+first+"/kill", "{}")
 }

@@ -17,7 +17,7 @@ func TestWorkflowFiles(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"method":%q,"query":%q,"type":%q,"body":%q,"n":3}`, r.Method, r.URL.RawQuery, r.Header.Get("Content-Type"), body)
+		_, _ = fmt.Fprintf(w, `{"method":%q,"query":%q,"type":%q,"body":%q,"n":3,"list":["a b","*"]}`, r.Method, r.URL.RawQuery, r.Header.Get("Content-Type"), body)
 	}))
 	t.Cleanup(site.Close)
 	r := newRig(t)
@@ -96,19 +96,25 @@ _export: {x: given}
 		}, want: map[string]string{"+w+c^sub+a": "given!", "+w+c^sub+b^sub": "deep given", "+w+d": "done"}},
 		{name: "what http> answers", status: "success", params: fmt.Sprintf(`{"url":%q}`, site.URL), source: `
 +get: {http>: "${url}/x", query: {a: "b c"}, store_content: true}
-+use: {echo>: "${http.last_content.method} ${http.last_content.query} ${http.last_content.n + 1}"}
-+post: {http>: "${url}", method: post, content: {n: "${http.last_content.n}"}, store_content: true}
-+and: {echo>: "${http.last_content.type} ${http.last_content.body}"}
-`, want: map[string]string{"+w+use": "GET a=b+c 4", "+w+and": `application/json {"n":3}`}},
++use: {echo>: "${JSON.parse(http.last_content).query} ${JSON.parse(http.last_content).n + 1} ${http.last_status}"}
++text: {echo>: "${typeof http.last_content} ${JSON.parse(http.last_content).list}"}
++post: {http>: "${url}", method: post, content: {n: "${JSON.parse(http.last_content).n}"}, store_content: true}
++and: {echo>: "${JSON.parse(http.last_content).type} ${JSON.parse(http.last_content).body}"}
++each: {for_each>: {x: "${JSON.parse(http.last_content).list}"}, _do: {echo>: "${x}"}}
++shell: {sh>: "echo http $host", _export: {host: a}}
+`, want: map[string]string{
+			"+w+use": "a=b+c 4 200", "+w+text": `string ["a b","*"]`, "+w+and": `application/json {"n":3}`, "+w+shell": "http a",
+			"+w+each^sub+for-0=x=0=a%20b": "a b", "+w+each^sub+for-0=x=1=*": "*",
+		}},
 		{name: "what checks a task", status: "error", params: fmt.Sprintf(`{"url":%q}`, site.URL), source: `
 +a:
   http>: ${url}
   store_content: true
   _export: {least: 2}
   _check:
-    +n: {echo>: "${http.last_content.n} of ${least}"}
+    +n: {echo>: "${JSON.parse(http.last_content).n} of ${least}"}
     +m: {echo>: "${task_name}"}
-+b: {echo>: "${http.last_content.n + 1}"}
++b: {echo>: "${JSON.parse(http.last_content).n + 1}"}
 +c: {loop>: 2, _do: {echo>: "${i}"}, _check: {fail>: too much}}
 +d: {echo>: never}
 `, want: map[string]string{"+w+a^check+n": "3 of 2", "+w+a^check+m": "+w+a^check+m", "+w+b": "4", "+w+c^sub+loop-0": "0", "+w+c^sub+loop-1": "1"},

@@ -109,6 +109,6 @@ func (h *handlers) logFile(c *gin.Context) error {
 	if err := z.Close(); err != nil {
 		return err
 	}
-	c.Data(http.StatusOK, "application/octet-stream", packed.Bytes())
+	c.Data(http.StatusOK, "application/gzip", packed.Bytes())
 	return nil
 }

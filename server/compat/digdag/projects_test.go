@@ -4,17 +4,13 @@ import (
 	"context"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/engine"
-	"github.com/redrive/redrive/server/compat"
-	"github.com/redrive/redrive/server/compat/digdag"
 )
 
 func names(v any, key string) []string {
@@ -106,12 +102,8 @@ func TestListOfProjectsReadsWhatItShows(t *testing.T) {
 	all := names(r.get("/api/projects")["projects"], "name")
 	require.Greater(t, len(all), 1)
 	e := &heads{Engine: r.engine, t: t}
-	routes := digdag.New(e).Routes
-	list := routes[slices.IndexFunc(routes, func(route compat.Route) bool { return route.Method == "GET" && route.Path == "/api/projects" })]
 	w := httptest.NewRecorder()
-	c, _ := gin.CreateTestContext(w)
-	c.Request = httptest.NewRequestWithContext(t.Context(), "GET", "/api/projects?count=1&last_id=0", nil)
-	require.NoError(t, list.Serve(c))
+	routes(e).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/api/projects?count=1&last_id=0", nil))
 	require.Equal(t, 200, w.Code, w.Body)
 	require.Equal(t, 1, e.read)
 }

@@ -77,9 +77,15 @@ func (v *view) source(q *wanted) (*engine.Execution, error) {
 
 // tree are the tasks of an attempt with Digdag's names.
 type tree struct {
-	open  *opened
-	rows  []node
-	byRef map[string]int
+	open    *opened
+	rows    []node
+	byRef   map[string]int
+	storing map[string]stored // by full name: what stores params, be it shown or inside of what is
+}
+
+type stored struct {
+	task *dig.Task
+	row  int
 }
 
 type node struct {
@@ -91,7 +97,7 @@ type node struct {
 	loop   bool   // it is a turn of the loop around it
 	helper string // ref of the task that computes its templates; "" = none
 	seq    bool   // of a loop: its turns come one after the other
-	absent bool   // it is of a branch that is not taken, or not yet: Digdag makes the tasks of the one that is
+	absent bool   // it is of what Digdag makes once it is needed: a branch, a check, what runs after a failure
 }
 
 func (v *view) tree(x *engine.Execution) (*tree, error) {
@@ -99,7 +105,7 @@ func (v *view) tree(x *engine.Execution) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{open: o, byRef: map[string]int{}}
+	t := &tree{open: o, byRef: map[string]int{}, storing: map[string]stored{}}
 	for page := (engine.Page{Limit: whole}); ; {
 		some, next, err := v.engine.Tasks(v.ctx, x.ID, page)
 		if err != nil {
@@ -122,7 +128,11 @@ func (t *tree) add(one engine.Task) {
 		n.absent = t.rows[at].absent
 	}
 	if task != nil && task.Maybe && !n.loop {
-		n.absent = n.absent || one.Status == workflow.TaskPending || one.Status == workflow.TaskSkipped || one.Reason == "upstream_failed"
+		n.absent = n.absent || one.Status == workflow.TaskPending || one.Status == workflow.TaskSkipped || one.Reason == "upstream_failed" ||
+			one.Status == workflow.TaskCanceled && one.StartedAt == nil
+	}
+	if task != nil && n.loop && one.Status == workflow.TaskSkipped {
+		n.absent = true // a turn of a list that was made anew, without it
 	}
 	n.full, n.shown = full, shown && !n.absent
 	if task != nil {
@@ -130,6 +140,9 @@ func (t *tree) add(one engine.Task) {
 		n.seq = task.Loop && !task.Parallel && !n.loop
 		if task.Helper != "" && !n.loop {
 			n.helper = strings.TrimSuffix(one.Ref, one.Name) + task.Helper
+		}
+		if len(task.Stores) > 0 {
+			t.storing[full] = stored{task, len(t.rows)}
 		}
 	}
 	t.byRef[one.Ref] = len(t.rows)

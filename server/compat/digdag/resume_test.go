@@ -2,6 +2,8 @@ package digdag_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +91,63 @@ func TestResumes(t *testing.T) {
 			_, starts = r.resumed(again, fromMode("+l^sub+loop-1"), "success")
 			require.Equal(t, ran("+w+l^sub+loop-1+x", "+w+l^sub+loop-2+x", "+w+z"), starts)
 		},
+		"R6 a for_each> that is partly done": func(t *testing.T, r *rig) {
+			r.push("r1", map[string]string{"w.dig": "+f: {for_each>: {x: '${list}'}, _do: {+in: {sh>: 'echo ${x}; case ${x} in *b*) test -e " + r.dir + "/b;; esac'}}}\n+z: {sh>: 'echo z; exit 1'}\n"})
+			id := r.start("w", `{"list":["prefix-a","prefix-b-1","prefix-c"]}`)
+			r.ends(id, "error")
+			require.Equal(t, map[string]string{
+				"+w": "group_error", "+w+f": "group_error", "+w+f^sub+for-0=x=0=prefix-a": "success", "+w+f^sub+for-0=x=0=prefix-a+in": "success",
+				"+w+f^sub+for-0=x=1=prefix-b": "group_error", "+w+f^sub+for-0=x=1=prefix-b+in": "error",
+				"+w+f^sub+for-0=x=2=prefix-c": "blocked", "+w+z": "blocked",
+			}, r.states(id))
+			r.touch("b")
+			next := func(name, attempt, list string) (string, map[string]int) {
+				a := r.resume(200, name, attempt, failedMode, `{"list":[`+list+`]}`)["id"].(string)
+				r.ends(a, "error")
+				return a, r.starts(a)
+			}
+			second, starts := next("same", id, `"prefix-a","prefix-b-1","prefix-c"`)
+			require.Equal(t, ran("+w+f^sub+for-0=x=1=prefix-b+in", "+w+f^sub+for-0=x=2=prefix-c+in", "+w+z"), starts)
+			_, starts = next("done", second, `"prefix-a","prefix-b-1","prefix-c"`)
+			require.Equal(t, ran("+w+z"), starts)
+			other, starts := next("other order", id, `"prefix-b-1","prefix-a","prefix-c"`)
+			require.Equal(t, ran("+w+f^sub+for-0=x=0=prefix-b+in", "+w+f^sub+for-0=x=1=prefix-a+in", "+w+f^sub+for-0=x=2=prefix-c+in", "+w+z"), starts, "other names")
+			require.Equal(t, map[string]string{
+				"+w": "group_error", "+w+f": "success", "+w+f^sub+for-0=x=0=prefix-b": "success", "+w+f^sub+for-0=x=0=prefix-b+in": "success",
+				"+w+f^sub+for-0=x=1=prefix-a": "success", "+w+f^sub+for-0=x=1=prefix-a+in": "success",
+				"+w+f^sub+for-0=x=2=prefix-c": "success", "+w+f^sub+for-0=x=2=prefix-c+in": "success", "+w+z": "error",
+			}, r.states(other), "what is no longer on the list is not there")
+			_, starts = next("other value", id, `"prefix-a-2","prefix-b-1","prefix-c"`)
+			require.Equal(t, ran("+w+f^sub+for-0=x=0=prefix-a+in", "+w+f^sub+for-0=x=1=prefix-b+in", "+w+f^sub+for-0=x=2=prefix-c+in", "+w+z"), starts, "the whole value counts, not its first 8 characters")
+		},
+		"R6 a for_each> that computes": func(t *testing.T, r *rig) {
+			id := r.scenario("+f: {for_each>: {x: [a, b, c]}, _do: {+in: {sh>: 'echo ${x.trim()}; test ${x} != b || test -e " + r.dir + "/b'}}}\n+z: " + said + "\n")
+			r.touch("b")
+			_, starts := r.resumed(id, failedMode, "success")
+			require.Equal(t, ran("+w+f^sub+for-0=x=1=b+in", "+w+f^sub+for-0=x=2=c+in", "+w+z"), starts)
+		},
+		"R7 R24 what was stored in a called file": func(t *testing.T, r *rig) {
+			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.URL.Path) }))
+			t.Cleanup(site.Close)
+			r.push("r1", map[string]string{
+				"w.dig":   "+c: {call>: sub}\n+b: " + failing(r, "b") + "\n+u: {echo>: '${http.last_content} ${http.last_status}'}\n",
+				"sub.dig": "+one: {http>: '" + site.URL + "/one', store_content: true}\n+two: {http>: '" + site.URL + "/two', store_content: true}\n",
+			})
+			id := r.start("w", "{}")
+			r.ends(id, "error")
+			r.touch("b")
+			again, starts := r.resumed(id, failedMode, "success")
+			require.Equal(t, ran("+w+b", "+w+u"), starts)
+			require.Contains(t, r.log(again, "+w+u"), "(+w+u) /two 200\n")
+			require.Equal(t, "success", r.states(again)["+w+c^sub+two"], "what was generated is shown, too")
+		},
+		"R25 a group that is tried again in the resumed attempt": func(t *testing.T, r *rig) {
+			id := r.scenario("+g:\n  _retry: 1\n  +x: {sh>: echo old}\n  +y: {sh>: exit 1}\n")
+			r.push("r2", map[string]string{"w.dig": "+g:\n  _retry: 1\n  +x: {sh>: echo new}\n  +y: {sh>: 'echo y; test -e " + r.dir + "/y || { touch " + r.dir + "/y; exit 1; }'}\n"})
+			again, starts := r.resumed(id, failedMode, "success")
+			require.Equal(t, map[string]int{"+w+g+x": 1, "+w+g+y": 2}, starts, "the first round keeps x, the second does not")
+			require.Contains(t, r.log(again, "+w+g+x"), "(+w+g+x) new\n")
+		},
 		"R7 R23 what was stored lives on": func(t *testing.T, r *rig) {
 			id := r.scenario("+f: {for_each>: {x: [a, b]}, _parallel: true, _do: {echo>: '${x}'}}\n+b: " + failing(r, "b") + "\n+c: " + failing(r, "c") + "\n")
 			r.touch("b")
@@ -105,6 +164,21 @@ func TestResumes(t *testing.T) {
 			again, starts := r.resumed(id, failedMode, "error")
 			require.Equal(t, 1, starts["+w^error"])
 			require.Contains(t, r.log(again, "+w^error"), "failed sh ended with exit code 1\n")
+			require.Equal(t, map[string]string{"+w": "group_error", "+w+b": "error", "+w^error": "success"}, r.states(again))
+			r.touch("b")
+			fine, starts := r.resumed(again, failedMode, "success")
+			require.Equal(t, ran("+w+b"), starts)
+			require.Equal(t, map[string]string{"+w": "success", "+w+b": "success"}, r.states(fine), "it is there once something failed")
+		},
+		"R8 a kill is no failure": func(t *testing.T, r *rig) {
+			r.push("r1", map[string]string{"w.dig": "_error: {+tell: {echo>: no}}\n+b: {wait>: 1h}\n+c: {echo>: 1}\n"})
+			id := r.start("w", "{}")
+			r.await(id, "+w+b", "running")
+			require.Equal(t, map[string]string{"+w": "planned", "+w+b": "running", "+w+c": "blocked"}, r.states(id))
+			r.object(200, "POST", "/api/attempts/"+id+"/kill", "{}")
+			r.ends(id, "killed")
+			require.Empty(t, r.starts(id))
+			require.Equal(t, map[string]string{"+w": "canceled", "+w+b": "canceled", "+w+c": "canceled"}, r.states(id))
 		},
 		"R8 the handlers of a task run again, under it": func(t *testing.T, r *rig) {
 			id := r.scenario("+z: " + said + "\n+g:\n  _error: " + said + "\n  +b: " + failing(r, "b") + "\n")

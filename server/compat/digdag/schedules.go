@@ -1,9 +1,12 @@
 package digdag
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -72,7 +75,7 @@ func (v *view) schedulesOf(c *gin.Context, projects []engine.Project, name strin
 	if err != nil {
 		return err
 	}
-	made := schedules{[]schedule{}}
+	var found []engine.Schedule
 	for _, p := range projects {
 		for page := (engine.Page{Limit: whole}); ; {
 			some, next, err := v.engine.Schedules(v.ctx, p.Name, page)
@@ -80,19 +83,23 @@ func (v *view) schedulesOf(c *gin.Context, projects []engine.Project, name strin
 				return err
 			}
 			for i := range some {
-				if name != "" && some[i].Workflow != name || some[i].Number <= last {
-					continue
+				if (name == "" || some[i].Workflow == name) && some[i].Number > last {
+					found = append(found, some[i])
 				}
-				one, err := v.wireSchedule(&some[i])
-				if err != nil {
-					return err
-				}
-				made.Schedules = append(made.Schedules, one.schedule)
 			}
 			if page.Cursor = next; next == "" {
 				break
 			}
 		}
+	}
+	slices.SortFunc(found, func(a, b engine.Schedule) int { return cmp.Compare(a.Number, b.Number) })
+	made := schedules{[]schedule{}}
+	for i := range found[:min(len(found), maxPage)] {
+		one, err := v.wireSchedule(&found[i])
+		if err != nil {
+			return err
+		}
+		made.Schedules = append(made.Schedules, one.schedule)
 	}
 	return answer(c, made)
 }
@@ -180,6 +187,9 @@ func (h *handlers) backfill(c *gin.Context) error {
 	if len(ticks) == 0 || q.Count != nil && len(ticks) < *q.Count {
 		return refuse("count: there are %d sessions from %s to the next one of the schedule; allowed: as many or fewer", len(ticks), q.FromTime)
 	}
+	if err := v.unused(s, q.AttemptName, ticks); err != nil {
+		return err
+	}
 	if q.DryRun {
 		_, err = h.engine.PreviewBackfill(v.ctx, s.Project, s.Name, r)
 	} else {
@@ -207,6 +217,28 @@ func (h *handlers) backfill(c *gin.Context) error {
 	return answer(c, made)
 }
 
+// unused refuses the name of an attempt that one of these sessions has, or that a backfill under way will give to one of them.
+func (v *view) unused(s *engine.Schedule, name string, ticks []time.Time) error {
+	there := func(tick time.Time) error {
+		return conflict("Attempt of project name=%s workflow=%s instant=%s attempt name=%s already exists", s.Project, s.Workflow, tick.UTC().Format(time.RFC3339), name)
+	}
+	for _, tick := range ticks {
+		if slices.ContainsFunc(s.Backfills, func(b engine.Backfill) bool {
+			return b.Status == engine.BackfillRunning && b.Attempt == name && !tick.Before(b.From) && tick.Before(b.To)
+		}) {
+			return there(tick)
+		}
+		all, err := v.at(s.Project, s.Workflow, tick)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all, func(x engine.Execution) bool { return x.Session.AttemptName == name }) {
+			return there(tick)
+		}
+	}
+	return nil
+}
+
 // request checks what is asked and turns it into the engine's words.
 func (q *backfillRequest) request(s *engine.Schedule, now time.Time) (engine.BackfillRequest, error) {
 	r := engine.BackfillRequest{MaxRunning: 1, Attempt: q.AttemptName}
@@ -216,6 +248,8 @@ func (q *backfillRequest) request(s *engine.Schedule, now time.Time) (engine.Bac
 		return r, refuse("fromTime is %q; allowed: a time with an offset, as 2026-03-01T00:00:00+09:00", q.FromTime)
 	case q.AttemptName == "":
 		return r, refuse("attemptName is missing; allowed: a name that no attempt of these sessions has")
+	case utf8.RuneCountInString(q.AttemptName) > maxName:
+		return r, refuse("attemptName is too long; allowed: 1 to 255 characters")
 	case q.SkipExisting || q.AdvanceSchedule:
 		return r, refuse("skipExisting and advanceSchedule are not available; allowed: false")
 	case q.Count != nil && (*q.Count < 1 || *q.Count > maxBackfill):

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -40,6 +41,19 @@ func (v *view) session(project string, s *engine.Session) (session, error) {
 		made.LastAttempt = &last
 	}
 	return made, nil
+}
+
+// at are the attempts of the session of a workflow at a time, the oldest first.
+func (v *view) at(project, workflow string, at time.Time) ([]engine.Execution, error) {
+	found, _, err := v.engine.Sessions(v.ctx, project, engine.SessionFilter{Workflow: workflow, Time: at}, engine.Page{Limit: 1})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	all, err := v.ofSession(project, found[0].Number)
+	if isMissing(err) { // it went meanwhile
+		err = nil
+	}
+	return all, err
 }
 
 func (h *handlers) listSessions(c *gin.Context) error {
@@ -138,7 +152,7 @@ func (h *handlers) getSession(c *gin.Context) error {
 // sessionAttempts are the attempts of a session, the newest first.
 func (h *handlers) sessionAttempts(c *gin.Context) error {
 	v := h.view(c)
-	size, err := sizeOf(c, "page_size", whole, whole)
+	size, err := sizeOf(c, "page_size", maxPage, maxPage)
 	if err != nil {
 		return err
 	}
@@ -155,8 +169,8 @@ func (h *handlers) sessionAttempts(c *gin.Context) error {
 		return err
 	}
 	slices.Reverse(all)
-	if at := slices.IndexFunc(all, func(x engine.Execution) bool { return x.Number == last }); at >= 0 {
-		all = all[at+1:]
+	if last > 0 {
+		all = slices.DeleteFunc(all, func(x engine.Execution) bool { return x.Number >= last })
 	}
 	made, err := v.attempts(all[:min(len(all), size)])
 	if err != nil {

@@ -62,6 +62,8 @@ func (h *handlers) putAttempt(c *gin.Context) error {
 	return answer(c, a)
 }
 
+const maxName = 255 // characters
+
 // taken409 says which attempt stands in the way.
 type taken409 struct{ x *engine.Execution }
 
@@ -87,7 +89,7 @@ func (v *view) wanted(c *gin.Context) (*wanted, error) {
 		if q.name == "" {
 			return nil, refuse("retryAttemptName must not be blank; allowed: 1 to 255 characters, or null")
 		}
-		if utf8.RuneCountInString(q.name) > 255 {
+		if utf8.RuneCountInString(q.name) > maxName {
 			return nil, refuse("retryAttemptName is too long; allowed: 1 to 255 characters")
 		}
 	}
@@ -167,6 +169,17 @@ func (q *wanted) whenFull() workflow.WhenFull {
 }
 
 func (v *view) start(q *wanted) (*engine.Execution, error) {
+	if q.name == "" { // what a schedule started has none either
+		all, err := v.at(q.w.Project, q.w.Name, q.at)
+		if err != nil {
+			return nil, err
+		}
+		for i := range all {
+			if attemptName(&all[i]) == nil {
+				return nil, v.inTheWay(q, &all[i])
+			}
+		}
+	}
 	r := engine.StartRequest{
 		Workflow: q.w.Name, Version: q.w.Version, Input: q.Params, SessionTime: q.at, AttemptName: q.name, WhenFull: q.whenFull(), By: auth.From(v.ctx).By(),
 	}

@@ -39,14 +39,14 @@ const rootID = "1"
 
 var rootStates = map[workflow.ExecutionStatus]string{
 	workflow.ExecutionQueued: "blocked", workflow.ExecutionRunning: "planned", workflow.ExecutionPaused: "planned", workflow.ExecutionCanceling: "planned",
-	workflow.ExecutionSucceeded: "success", workflow.ExecutionFailed: "group_error", workflow.ExecutionTimedOut: "group_error", workflow.ExecutionCanceled: "canceled",
+	workflow.ExecutionSucceeded: "success", workflow.ExecutionFailed: "group_error", workflow.ExecutionTimedOut: "canceled", workflow.ExecutionCanceled: "canceled",
 }
 
 func rootTask(x *engine.Execution, o *opened) task {
 	t := task{
 		ID: rootID, FullName: o.Root.Suffix, Config: o.Root.Config, Upstreams: []string{}, State: rootStates[x.Status], ExportParams: o.Root.Export,
 		StoreParams: json.RawMessage("{}"), UpdatedAt: instant(latest(x.CreatedAt, x.StartedAt, x.EndedAt)), StartedAt: instantOf(x.StartedAt),
-		Error: wireError(x.Error), CancelRequested: x.Status == workflow.ExecutionCanceling || x.Status == workflow.ExecutionCanceled, IsGroup: true, Group: true,
+		Error: wireError(x.Error), CancelRequested: killed(x), IsGroup: true, Group: true,
 	}
 	return t
 }
@@ -54,7 +54,7 @@ func rootTask(x *engine.Execution, o *opened) task {
 func (t *tree) task(x *engine.Execution, n node, row int) task {
 	made := task{
 		ID: taskID(row), FullName: n.full, Config: object(n.Input), Upstreams: t.upstreams(n), ExportParams: json.RawMessage("{}"), StoreParams: json.RawMessage("{}"),
-		UpdatedAt: instant(latest(x.CreatedAt, n.QueuedAt, n.StartedAt, n.EndedAt)), RetryAt: instantOf(n.NextAttemptAt), StartedAt: instantOf(n.StartedAt),
+		UpdatedAt: instant(latest(x.CreatedAt, n.QueuedAt, n.StartedAt, n.EndedAt)), StartedAt: instantOf(n.StartedAt),
 		Error: wireError(n.Error), IsGroup: n.Size > 0 || n.Type == workflow.TypeGroup || n.Type == workflow.TypeLoop,
 	}
 	if _, compiled, _ := t.open.FullName(n.Ref); compiled != nil {
@@ -63,13 +63,19 @@ func (t *tree) task(x *engine.Execution, n node, row int) task {
 			made.Config, made.ExportParams = compiled.Config, compiled.Export
 		}
 	}
+	if n.Status == workflow.TaskRetrying {
+		made.RetryAt = instantOf(n.NextAttemptAt)
+	}
+	if s, ok := t.storing[n.full]; ok && t.rows[s.row].Status == workflow.TaskSucceeded {
+		made.StoreParams = s.task.StoreParams(t.rows[s.row].Output)
+	}
 	made.Group, made.State = made.IsGroup, stateOfTask(n.Task, made.IsGroup)
 	if at, ok := t.byRef[n.helper]; ok && (t.rows[at].Status == workflow.TaskFailed || t.rows[at].Status == workflow.TaskTimedOut) {
 		made.State, made.Error = stateOfTask(t.rows[at].Task, made.IsGroup), wireError(t.rows[at].Error)
 	}
 	parent := t.shownAround(n)
 	made.ParentID = &parent
-	if canceled := x.Status == workflow.ExecutionCanceling || x.Status == workflow.ExecutionCanceled; canceled && !n.Status.Ended() || n.Status == workflow.TaskCanceled && made.State == "canceled" {
+	if killed(x) && !n.Status.Ended() || n.Status == workflow.TaskCanceled && made.State == "canceled" {
 		made.CancelRequested = true
 	}
 	if x.Origin != nil && n.EndedAt != nil && n.EndedAt.Before(x.CreatedAt) { // it was kept
@@ -132,7 +138,7 @@ func stateOfTask(n engine.Task, group bool) string {
 		}
 		return "error"
 	case workflow.TaskCanceled:
-		if n.Reason == "upstream_failed" {
+		if n.Reason == workflow.ReasonUpstreamFailed || n.Reason == workflow.ReasonItemFailed {
 			return "blocked"
 		}
 		return "canceled"

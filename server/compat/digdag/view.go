@@ -231,14 +231,19 @@ func place(x *engine.Execution) (time.Time, int64) {
 // statuses are Treasure Data's, of which Digdag's are a part.
 var statuses = map[workflow.ExecutionStatus]string{
 	workflow.ExecutionQueued: "queued", workflow.ExecutionRunning: "running", workflow.ExecutionPaused: "blocked", workflow.ExecutionCanceling: "canceling",
-	workflow.ExecutionSucceeded: "success", workflow.ExecutionFailed: "error", workflow.ExecutionTimedOut: "error", workflow.ExecutionCanceled: "killed",
+	workflow.ExecutionSucceeded: "success", workflow.ExecutionFailed: "error", workflow.ExecutionTimedOut: "killed", workflow.ExecutionCanceled: "killed",
+}
+
+// killed reports whether an attempt was killed: by somebody, or, as in Digdag, because its time is over.
+func killed(x *engine.Execution) bool {
+	return x.Status == workflow.ExecutionCanceling || x.Status == workflow.ExecutionCanceled || x.Status == workflow.ExecutionTimedOut
 }
 
 func stateOf(x *engine.Execution, o *opened) state {
 	s := state{
 		Status: statuses[x.Status], ID: strconv.FormatInt(x.Number, 10), RetryAttemptName: attemptName(x), Done: x.Status.Ended(),
 		Success:         x.Status == workflow.ExecutionSucceeded,
-		CancelRequested: x.Status == workflow.ExecutionCanceling || x.Status == workflow.ExecutionCanceled,
+		CancelRequested: killed(x),
 		Params:          o.params(x), CreatedAt: instant(x.CreatedAt),
 	}
 	if s.Done {

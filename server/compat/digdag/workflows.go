@@ -145,7 +145,14 @@ func (h *handlers) listWorkflows(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	descending := slices.Contains([]string{"desc", "dsc"}, strings.ToLower(c.Query("order")))
+	descending := false
+	switch order := c.Query("order"); strings.ToLower(order) {
+	case "", "asc":
+	case "desc", "dsc":
+		descending = true
+	default:
+		return refuse("order is %q; allowed: asc, desc", order)
+	}
 	projectsToo, err := flag(c, "search_project_name")
 	if err != nil {
 		return err

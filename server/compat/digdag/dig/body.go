@@ -21,7 +21,7 @@ type row struct {
 // What they store is answered with where it is found in the output of the group.
 func (c *compiler) body(t *place, config *value, into *Task) (all []workflow.Task, stores map[string]string) {
 	order := c.ordering(t, config)
-	names := &naming{}
+	names := &naming{scope: t.scope}
 	var rows []row
 	for i, key := range config.keys {
 		if !strings.HasPrefix(key, "+") {
@@ -112,8 +112,6 @@ func (o *ordering) next(c *compiler, t *place, child *value, task *Task, rows []
 		c.wrong(t, "in groups whose tasks run one after the other", "_background: cannot be used in a _parallel group")
 	case after != nil && !o.parallel:
 		c.wrong(t, "in groups with _parallel: true", "_after: cannot be used in a group whose tasks run one after the other")
-	case after != nil && o.limit > 0:
-		c.wrong(t, "in groups with _parallel: true", "_after: cannot be used in a group with a limit")
 	case background:
 		o.background = append(o.background, i)
 	case !o.parallel:
@@ -125,6 +123,9 @@ func (o *ordering) next(c *compiler, t *place, child *value, task *Task, rows []
 			o.last, o.chunk = o.chunk, nil
 		}
 		task.Upstream = slices.Clone(o.last)
+		if after != nil {
+			task.Upstream = slices.Compact(slices.Sorted(slices.Values(append(task.Upstream, o.after(c, t, after, rows)...))))
+		}
 		o.chunk = append(o.chunk, i)
 	case after != nil:
 		task.Upstream = o.after(c, t, after, rows)
@@ -166,7 +167,7 @@ func (o *ordering) seen(child *value) map[string]string {
 
 func (o *ordering) store(native string, stores map[string]string) {
 	for name, behind := range stores {
-		o.stored[name] = reach("tasks", []step{{key: native}, {key: "output"}}) + behind
+		o.stored[name] = outputOf(native) + behind
 		o.stores[name] = reach("", []step{{key: native}}) + behind
 	}
 }

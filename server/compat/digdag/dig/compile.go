@@ -42,6 +42,7 @@ type Task struct {
 	Maybe    bool   // Digdag has it only where it runs
 	Of       string // native name of the task whose failure it handles; "" = none
 	Group    bool
+	Stores   []string // params that it stores, as http.last_content
 	Config   json.RawMessage
 	Export   json.RawMessage
 	Upstream []int // indexes of the siblings that it waits for directly
@@ -140,7 +141,7 @@ func (c *compiler) workflow(file string, root *value) {
 		d.Tasks = c.retried(t, root, d.Tasks)
 	}
 	if root.get(errorKey) != nil {
-		c.handler(t, root, &Task{Suffix: ErrorSuffix, Native: c.handlers.take("error", "")}, "", "workflow.error")
+		c.handler(t, root, &Task{Suffix: ErrorSuffix, Native: c.handlers.take("error", ""), Maybe: true}, "", "workflow.error")
 	}
 	d.OnFailure = c.onFailure
 	c.out.Definition = d.Canonical()
@@ -166,7 +167,7 @@ func (c *compiler) inside(t *place, config *value, keys []string, into *Task, al
 		s := &scope{parent: t.scope, export: c.exported(t, config)}
 		return c.body(&place{file: t.file, full: t.full + into.Inside, line: t.line, scope: s, top: t.top}, config, into)
 	}
-	names := &naming{}
+	names := &naming{scope: t.scope}
 	task := &Task{Native: names.take(alone, "")}
 	into.Tasks = append(into.Tasks, task)
 	at := &place{file: t.file, full: t.full, line: config.line, scope: t.scope}
@@ -198,13 +199,13 @@ func (c *compiler) checkGroup(t *place, config *value, keys []string) {
 		if !strings.HasPrefix(key, "+") && !slices.Contains(keys, key) {
 			at := *t
 			at.line = config.items[i].line
-			c.wrong(&at, strings.Join(keys, ", ")+", tasks as +load, and operators: "+strings.Join(operatorNames(), ", "), "%s: cannot be used%s", key, elsewhere(key))
+			c.wrong(&at, strings.Join(keys, ", ")+", tasks as +load, and operators: "+strings.Join(operatorNames(), ", "), "%s: cannot be used%s", key, elsewhere(key, keys))
 		}
 	}
 }
 
-// elsewhere says why a key of Digdag's is not taken.
-func elsewhere(key string) string {
+// elsewhere says why a key of Digdag's is not taken, and of what is none of its keys which may be meant.
+func elsewhere(key string, allowed []string) string {
 	switch key {
 	case errorKey:
 		return " here; it is possible at the top of a workflow, and of the tasks there when the workflow has no _retry"
@@ -217,7 +218,7 @@ func elsewhere(key string) string {
 	case "_secrets":
 		return ": ${secret:NAME} is a secret of the worker"
 	}
-	return ""
+	return workflow.Suggest(key, allowed)
 }
 
 // exported answers _export.
@@ -233,7 +234,11 @@ func (c *compiler) exported(t *place, config *value) *value {
 }
 
 // naming gives the siblings of a body names of the native language.
-type naming struct{ taken []string }
+// None hides a task outside of the body of which something is read in it.
+type naming struct {
+	taken []string
+	scope *scope
+}
 
 func (n *naming) take(name, suffix string) string {
 	const most = 110 // of 128: room for what is added
@@ -248,7 +253,7 @@ func (n *naming) take(name, suffix string) string {
 	}
 	made = made[:min(len(made), most)] + suffix
 	unique := made
-	for i := 2; slices.Contains(n.taken, unique); i++ {
+	for i := 2; slices.Contains(n.taken, unique) || n.scope.reads(unique); i++ {
 		unique = made + "-" + itoa(i)
 	}
 	n.taken = append(n.taken, unique)

@@ -69,6 +69,7 @@ func TestGroups(t *testing.T) {
 		"not parallel":        {"_parallel: false\n+a: {echo>: 1}\n+b: {echo>: 2}\n", "a b<a"},
 		"limited":             {"_parallel: {limit: 2}\n+a: {echo>: 1}\n+b: {echo>: 2}\n+c: {echo>: 3}\n+d: {echo>: 3}\n+e: {echo>: 3}\n", "a b c<a,b d<a,b e<c,d"},
 		"background":          {"+a: {echo>: 1}\n+b: {_background: true, echo>: 2}\n+c: {_background: true, echo>: 2}\n+d: {echo>: 3}\n+e: {echo>: 3}\n", "a b c d<a,b,c e<d"},
+		"after with a limit":  {"_parallel: {limit: 2}\n+a: {echo>: 1}\n+b: {_after: [a], echo>: 2}\n+c: {echo>: 3}\n+d: {_after: [+c, a], echo>: 3}\n", "a b<a c<a,b d<a,b,c"},
 		"after":               {"_parallel: true\n+a: {echo>: 1}\n+b: {echo>: 2}\n+c: {_after: [a, +b], echo>: 3}\n+d: {_after: a, echo>: 3}\n", "a b c<a,b d<a"},
 		"empty":               {"+a: {}\n+b:\n+c: {_disable: true, sh>: x}\n", "a(nothing) b<a(nothing) c<b"},
 		"an operator at top":  {"echo>: hi\n", "run"},
@@ -233,7 +234,7 @@ func TestLoops(t *testing.T) {
 		"each":                      "+w+each",
 		"each[0-apple.1-eat].in":    "+w+each^sub+for-0=fruit=0=apple&1=verb=1=eat+in",
 		"each[0-apple.1-eat].in[2]": "+w+each^sub+for-0=fruit=0=apple&1=verb=1=eat+in^sub+loop-2",
-		"one[1-a~20very~20long]":    "+w+one^sub+for-0=x=1=a+very+l",
+		"one[1-a~20very~20long]":    "+w+one^sub+for-0=x=1=a%20very%20l",
 		"two[0].a":                  "+w+two^sub+loop-0+a",
 		"steps[-10.0]":              "+w+steps^sub+range-from=-10&to=0",
 		"steps[-10.0].s[5.9]":       "+w+steps^sub+range-from=-10&to=0+s^sub+range-from=5&to=9",
@@ -297,16 +298,66 @@ _export: {x: 1}
 }
 
 func TestStoredContent(t *testing.T) {
-	_, d := compiled(t, `
+	w, d := compiled(t, `
 +g:
   +fetch: {http>: "https://a", store_content: true}
-  +use: {echo>: "${http.last_content.n}"}
+  +use: {echo>: "${http.last_content}"}
 +later: {echo>: "${http.last_content}"}
-+computed: {echo>: "${http.last_content.n + 1}"}
++computed: {echo>: "${JSON.parse(http.last_content).n + 1}"}
++again: {http>: "https://b"}
++status: {echo>: "${http.last_status}"}
++both: {echo>: "${http}"}
++shell: {sh>: "curl http://$host"}
++beside:
+  _parallel: true
+  +one: {http>: "https://c", store_content: true}
+  +two: {echo>: "${http.last_content} ${http.last_status}"}
++last: {echo>: "${http.last_content}"}
 `)
-	require.Equal(t, `{"message":"${tasks.fetch.output.body.n}"}`, string(task(t, d, "g", "use").With))
-	require.Equal(t, `{"message":"${tasks.g.output.fetch.body}"}`, string(task(t, d, "later").With))
-	require.Contains(t, string(task(t, d, "computed-vars").With), `"http":"${{\"last_content\": tasks.g.output.fetch.body}}"`)
+	text := func(at string) string {
+		return "(" + at + ` == null ? \"\" : type(` + at + `) == string ? ` + at + " : json.encode(" + at + "))"
+	}
+	first, status := text("tasks.g.output.fetch.body"), "tasks.again.output.status"
+	for name, want := range map[string]string{
+		"later": first, "status": status, "both": `{\"last_content\": ` + first + `, \"last_status\": ` + status + "}", "last": text("tasks.beside.output.one.body"),
+	} {
+		require.Equal(t, `{"message":"${`+want+`}"}`, string(task(t, d, name).With), name)
+	}
+	require.Equal(t, `{"message":"${`+text("tasks.fetch.output.body")+`}"}`, string(task(t, d, "g", "use").With))
+	require.Contains(t, string(task(t, d, "computed-vars").With), `"http":"${{\"last_content\": `+first+`, \"last_status\": tasks.g.output.fetch.status}}"`)
+	require.NotContains(t, string(task(t, d, "shell").With), `"http"`, "an object is not in the environment")
+	require.Equal(t, `{"message":"${`+first+`} ${`+status+`}"}`, string(task(t, d, "beside", "two").With), "nothing of what runs beside it")
+
+	_, fetch, _ := w.FullName("g.fetch")
+	for output, want := range map[string]string{
+		`{"status":200,"body":{"b":1, "a":"x"}}`: `{"http":{"last_content":"{\"b\":1, \"a\":\"x\"}","last_status":200}}`,
+		`{"status":201,"body":"plain"}`:          `{"http":{"last_content":"plain","last_status":201}}`,
+		`{"status":204,"body":null}`:             `{"http":{"last_content":"","last_status":204}}`,
+		``:                                       `{}`,
+	} {
+		require.Equal(t, want, string(fetch.StoreParams(json.RawMessage(output))), output)
+	}
+	_, again, _ := w.FullName("again")
+	require.Equal(t, `{"http":{"last_status":200}}`, string(again.StoreParams(json.RawMessage(`{"status":200,"body":"x"}`))), "the content only where it is asked for")
+	_, echo, _ := w.FullName("later")
+	require.Equal(t, `{}`, string(echo.StoreParams(json.RawMessage(`{"status":200}`))))
+}
+
+func TestNoNameHidesWhatIsRead(t *testing.T) {
+	w, d := compiled(t, `
++get: {http>: "https://a"}
++g: {+get: {echo>: 1}, +use: {echo>: "${http.last_status}"}}
++do: {http>: "https://a", _check: {echo>: "${http.last_status}"}}
++if: {if>: true, _do: {echo>: "${http.last_status}"}}
+`)
+	require.Equal(t, "get g<get(get-2 use<get-2) do<g(run check<run(run-2)) if<do(do-2(run))", graph(d.Tasks))
+	require.Equal(t, `{"message":"${tasks.get.output.status}"}`, string(task(t, d, "g", "use").With))
+	require.Equal(t, `{"message":"${tasks.run.output.status}"}`, string(task(t, d, "do", "check", "run-2").With))
+	require.Equal(t, `{"message":"${tasks.do.output.run.status}"}`, string(task(t, d, "if", "do-2", "run").With))
+	for ref, want := range map[string]string{"g.get-2": "+w+g+get", "do.check.run-2": "+w+do^check", "if.do-2.run": "+w+if^sub"} {
+		full, _, _ := w.FullName(ref)
+		require.Equal(t, want, full, ref)
+	}
 }
 
 func TestRetries(t *testing.T) {
@@ -408,11 +459,46 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 		"+a:\n  !include : 'x.dig'\n":                                                 "cannot be used",
 		"+a: {echo>: 1}\n+a: {echo>: 2}":                                              `"+a" stands twice in one object`,
 		strings.Repeat("[", 100):                                                      "nested too deep",
+		"+a: {http>: 'https://a', store_content: true}\n+b: {echo>: '${http.last_content.n}'}": "w.dig:2: task +w+b: operator echo>: ${http.last_content.n}: http.last_content is no object; what http> stores is text, and a number (allowed: ${JSON.parse(http.last_content).n})",
 	} {
 		t.Run(clip(source), func(t *testing.T) {
 			_, err := Compile(map[string]string{"w.dig": source}, "w.dig", Options{})
 			require.ErrorContains(t, err, want)
 		})
+	}
+}
+
+// TestWhatDigdagHasAndThisHasNot: each says that it is not there, and what is, or what to do.
+func TestWhatDigdagHasAndThisHasNot(t *testing.T) {
+	const operators = "call>, echo>, fail>, for_each>, for_range>, http>, if>, loop>, require>, sh>, wait>"
+	all := map[string]string{
+		"+g:\n  schedule: {daily>: '00:00:00'}\n  +a: {echo>: 1}":    "w.dig:2: task +w+g: schedule: cannot be used here; it is possible at the top of a workflow (allowed: _parallel, _background, _after, _retry, _export, _disable, _error, tasks as +load, and operators: " + operators + ")",
+		"+g:\n  timezone: UTC\n  +a: {echo>: 1}":                     "w.dig:2: task +w+g: timezone: cannot be used here; it is possible at the top of a workflow (allowed: ",
+		"+g:\n  _check: {echo>: 1}\n  +a: {echo>: 1}":                "w.dig:2: task +w+g: _check: cannot be used in a group; it is possible beside an operator (allowed: ",
+		"+g:\n  sla: {duration: '01:00'}\n  +a: {echo>: 1}":          "w.dig:2: task +w+g: sla: cannot be used: nothing here watches how long a workflow takes",
+		"_secrets: {a: true}\n+a: {echo>: 1}":                        "w.dig:1: task +w: _secrets: cannot be used: ${secret:NAME} is a secret of the worker (allowed: ",
+		"+a: {echo>: 1, _secrets: {a: true}}":                        "task +w+a: operator echo>: _secrets: cannot be used: ${secret:NAME} is a secret of the worker (allowed: ",
+		"_paralel: true\n+a: {echo>: 1}":                             `w.dig:1: task +w: _paralel: cannot be used; did you mean "_parallel"? (allowed: timezone, schedule, `,
+		"+g:\n  parallel: true\n  +a: {echo>: 1}":                    `w.dig:2: task +w+g: parallel: cannot be used; did you mean "_parallel"? (allowed: `,
+		"+g:\n  _exports: {a: 1}\n  +a: {echo>: 1}":                  `_exports: cannot be used; did you mean "_export"? (allowed: `,
+		"time_zone: UTC\n+a: {echo>: 1}":                             `time_zone: cannot be used; did you mean "timezone"? (allowed: `,
+		"+a: {http>: 'https://a', contents: x}":                      `task +w+a: operator http>: contents: cannot be used; did you mean "content"? (allowed: method, `,
+		"+a: {require>: x, project_id: 7}":                           "task +w+a: operator require>: project_id: cannot be used",
+		"+a: {require>: x, project_name: other}":                     "operator require>: project_name: cannot be this (allowed: nothing: the workflow is one of the same project)",
+		"+a: {require>: x, retry_attempt_name: r}":                   "operator require>: retry_attempt_name: cannot be used (allowed: session_time, params, ignore_failure, rerun_on, project_name, ",
+		"+a: {require>: x, rerun_on: none}":                          "rerun_on: cannot be this (allowed: all: each require> runs the workflow)",
+		"+a: {require>: x, session_time: '2026-01-01T00:00:00Z'}":    "session_time: cannot be this (allowed: ${session_time}, or nothing)",
+		"+a: {wait>: 1h, poll_interval: 5s, on_time: x}":             "operator wait>: on_time: cannot be used (allowed: blocking, poll_interval, ",
+		"_parallel: {limit: 2, burst: 1}\n+a: {echo>: 1}":            "_parallel cannot be this (allowed: true, false, or {limit: N} with N from 1 to 10000)",
+		"_parallel: {limit: 2}\n+a: {_after: [b], echo>: 1}\n+b: {}": "_after: there is no b before it",
+	}
+	for _, name := range strings.Fields("py rb mail http_call td td_run td_ddl td_load td_for_each td_wait td_wait_table td_table_export td_result_export td_partial_delete bq bq_ddl bq_extract " +
+		"bq_load s3_wait s3_copy s3_delete s3_move gcs_wait pg redshift redshift_load redshift_unload emr param_set param_get embulk ecs_task.run") {
+		all["+a:\n  "+name+">: x\n"] = "w.dig:1: task +w+a: operator " + name + ">: is not available (allowed: " + operators + ")"
+	}
+	for source, want := range all {
+		_, err := Compile(map[string]string{"w.dig": source}, "w.dig", Options{})
+		require.ErrorContains(t, err, want, source)
 	}
 }
 

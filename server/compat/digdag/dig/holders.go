@@ -20,7 +20,7 @@ func (c *compiler) branch(t *place, config, command *value, task *Task) (workflo
 	if command.kind == boolean {
 		condition = command.text
 	}
-	group := workflow.Task{Type: workflow.TypeGroup}
+	group, names := workflow.Task{Type: workflow.TypeGroup}, &naming{scope: t.scope}
 	for _, b := range []struct{ key, native, condition string }{
 		{"_do", "do", "${" + condition + "}"}, {"_else_do", "else", "${!(" + condition + ")}"},
 	} {
@@ -28,7 +28,7 @@ func (c *compiler) branch(t *place, config, command *value, task *Task) (workflo
 		if body == nil {
 			continue
 		}
-		inner := &Task{Suffix: Branch, Native: b.native, Group: true, Maybe: true}
+		inner := &Task{Suffix: Branch, Native: names.take(b.native, ""), Group: true, Maybe: true}
 		task.Tasks = append(task.Tasks, inner)
 		at := *t
 		at.full, at.line, at.helper, at.operator = t.full+Branch, body.line, nil, ""
@@ -37,7 +37,7 @@ func (c *compiler) branch(t *place, config, command *value, task *Task) (workflo
 		if body.kind == object && operatorOf(body) == "" {
 			retry = c.retry(&at, body.get("_retry"))
 		}
-		group.Tasks = append(group.Tasks, workflow.Task{Name: b.native, Description: at.full, Type: workflow.TypeGroup, If: b.condition, Retry: retry, Tasks: tasks})
+		group.Tasks = append(group.Tasks, workflow.Task{Name: inner.Native, Description: at.full, Type: workflow.TypeGroup, If: b.condition, Retry: retry, Tasks: tasks})
 	}
 	if len(group.Tasks) == 0 {
 		c.wrong(t, "_do, and perhaps _else_do", "_do: is missing")

@@ -1,7 +1,9 @@
 package dig
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +59,7 @@ func (c *compiler) environment(t *place, config *value, command string) *value {
 		own = nil
 	}
 	for _, word := range slices.Compact(slices.Sorted(slices.Values(shells.FindAllString(command, -1)))) {
-		if own.get(word) != nil || !c.isSet(t, word) || word == "task_name" && t.scope.inLoop() {
+		if own.get(word) != nil || !c.isSet(t, word) || t.scope.storedUnder(word) != "" || word == "task_name" && t.scope.inLoop() {
 			continue
 		}
 		if found, ok := c.lookup(t, []step{{key: word}}); ok && (found.cel != "" || found.value.kind != object && found.value.kind != list) {
@@ -110,7 +112,7 @@ func (c *compiler) wait(t *place, _, command *value, _ *Task) (workflow.Task, ma
 var httpParams = []string{"method", "content", "content_format", "content_type", "headers", "query", "store_content", "timeout", "retry"}
 
 // http calls an address. Idempotent methods are tried again, as Digdag does.
-func (c *compiler) http(t *place, config, command *value, _ *Task) (workflow.Task, map[string]string) {
+func (c *compiler) http(t *place, config, command *value, into *Task) (workflow.Task, map[string]string) {
 	method := "GET"
 	if m := config.get("method"); m != nil {
 		method = strings.ToUpper(m.text)
@@ -154,10 +156,36 @@ func (c *compiler) http(t *place, config, command *value, _ *Task) (workflow.Tas
 	if truth(again) || again == nil && slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, method) {
 		task.Retry = &workflow.Retry{MaxAttempts: 10}
 	}
+	stores := map[string]string{lastStatus: ".status"}
 	if truth(config.get("store_content")) {
-		return task, map[string]string{"http.last_content": ".body"}
+		stores[lastContent] = ".body"
 	}
-	return task, nil
+	into.Stores = slices.Sorted(maps.Keys(stores))
+	return task, stores
+}
+
+// StoreParams is what a task stored, by the output of the native one.
+func (t *Task) StoreParams(output json.RawMessage) json.RawMessage {
+	var got struct {
+		Status int
+		Body   json.RawMessage
+	}
+	if len(t.Stores) == 0 || json.Unmarshal(output, &got) != nil {
+		return json.RawMessage("{}")
+	}
+	stored := &value{kind: object}
+	for _, name := range t.Stores {
+		v := &value{kind: numeric, text: itoa(got.Status)}
+		if name == lastContent {
+			v = &value{kind: text, text: strings.TrimPrefix(string(got.Body), "null")}
+			_ = json.Unmarshal(got.Body, &v.text) // what is no text stays as it is written
+		}
+		_, key, _ := strings.Cut(name, ".")
+		stored.put(key, v)
+	}
+	made := &value{kind: object}
+	made.put("http", stored)
+	return raw(made)
 }
 
 func typed(headers, kind *value) *value {

@@ -128,14 +128,17 @@ func (t *Task) turn(key string) string {
 		if i < len(values) {
 			index, value, _ = strings.Cut(values[i], "-")
 		}
-		parts[i] = strconv.Itoa(i) + "=" + url.QueryEscape(first(name)) + "=" + index + "=" + url.QueryEscape(first(value))
+		parts[i] = strconv.Itoa(i) + "=" + tag(name) + "=" + index + "=" + tag(value)
 	}
 	return "+for-" + strings.Join(parts, "&")
 }
 
-// first are as many characters of a name or value as stand in the name of a turn.
-func first(s string) string {
+// tag is what stands of a name or value in the name of a turn: its beginning, encoded as Java does for addresses, but
+// with %20 for a space, for a + begins the name of a task.
+func tag(s string) string {
 	const most = 8
 	runes := []rune(s)
-	return string(runes[:min(len(runes), most)])
+	return asJava.Replace(url.QueryEscape(string(runes[:min(len(runes), most)])))
 }
+
+var asJava = strings.NewReplacer("+", "%20", "%2A", "*", "~", "%7E")

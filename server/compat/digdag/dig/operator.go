@@ -69,18 +69,18 @@ const Check = "^check"
 
 // checked compiles a task with a _check: a group of the task and of what checks it.
 func (c *compiler) checked(t *place, config *value, task *Task, beside []string) ([]workflow.Task, map[string]string) {
-	names := &naming{}
+	names := &naming{scope: t.scope}
 	task.Group = true
 	run := &Task{Native: names.take("run", "")}
 	made, stored := c.operator(t, config, run, names, beside)
-	check := &Task{Suffix: Check, Native: names.take("check", ""), Group: true, Upstream: []int{0}}
+	check := &Task{Suffix: Check, Native: names.take("check", ""), Group: true, Maybe: true, Upstream: []int{0}}
 	task.Tasks = []*Task{run, check}
 
 	around := &scope{parent: t.scope, export: config.get("_export"), stored: map[string]string{}}
 	config = config.get("_check")
 	stores := map[string]string{}
 	for name, behind := range stored {
-		around.stored[name] = reach("tasks", []step{{key: run.Native}, {key: "output"}}) + behind
+		around.stored[name] = outputOf(run.Native) + behind
 		stores[name] = reach("", []step{{key: run.Native}}) + behind
 	}
 	at := &place{file: t.file, full: t.full + Check, line: config.line, scope: around}
@@ -117,7 +117,7 @@ func (c *compiler) operator(t *place, config *value, task *Task, names *naming, 
 		case strings.HasSuffix(key, ">"):
 			c.wrong(&here, "one operator in a task", "%s: is a second operator", key)
 		default:
-			c.wrong(&here, strings.Join(allowed, ", "), "%s: cannot be used%s", key, elsewhere(key))
+			c.wrong(&here, strings.Join(allowed, ", "), "%s: cannot be used%s", key, elsewhere(key, allowed))
 		}
 	}
 	made, stores := o.compile(c, &at, config, config.get(name), task)

@@ -2,6 +2,7 @@ package dig
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -43,14 +44,50 @@ func (s *scope) loopVariables() (names []string, meaning map[string]string) {
 
 // storedUnder is an object of what tasks stored under a name, as http of http.last_content; "" = nothing.
 func (s *scope) storedUnder(name string) string {
+	found := map[string]string{}
 	for ; s != nil; s = s.parent {
 		for stored, cel := range s.stored {
-			if rest, ok := strings.CutPrefix(stored, name+"."); ok {
-				return "{" + literal(rest) + ": " + cel + "}"
+			rest, ok := strings.CutPrefix(stored, name+".")
+			if _, nearer := found[rest]; ok && !nearer {
+				found[rest] = literal(rest) + ": " + asStored(stored, cel)
 			}
 		}
 	}
-	return ""
+	if len(found) == 0 {
+		return ""
+	}
+	return "{" + strings.Join(slices.Sorted(maps.Values(found)), ", ") + "}"
+}
+
+// reads reports whether something is read of a task with this native name.
+func (s *scope) reads(native string) bool {
+	for ; s != nil; s = s.parent {
+		for _, cel := range s.stored {
+			if strings.HasPrefix(cel, outputOf(native)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// outputOf is the output of a task beside the one that reads it.
+func outputOf(native string) string {
+	return reach("tasks", []step{{key: native}, {key: "output"}})
+}
+
+// What an http> stores. The content is text there, also where it is JSON.
+const (
+	lastStatus  = "http.last_status"
+	lastContent = "http.last_content"
+)
+
+// asStored is the value of what a task stored, as Digdag has it.
+func asStored(name, cel string) string {
+	if name != lastContent {
+		return cel
+	}
+	return fmt.Sprintf(`(%[1]s == null ? "" : type(%[1]s) == string ? %[1]s : json.encode(%[1]s))`, cel)
 }
 
 // meant is what a path means: a value of a file, or CEL.
@@ -72,9 +109,16 @@ func (c *compiler) lookup(t *place, path []step) (meant, bool) {
 			return meant{cel: reach(cel, path[1:])}, true
 		}
 		for stored, cel := range s.stored {
-			if dotted == stored || strings.HasPrefix(dotted, stored+".") {
-				return meant{cel: reach(cel, path[1+strings.Count(stored, "."):])}, true
+			if dotted == stored {
+				return meant{cel: asStored(stored, cel)}, true
 			}
+			if strings.HasPrefix(dotted, stored+".") {
+				c.wrong(t, "${JSON.parse("+stored+")."+strings.TrimPrefix(dotted, stored+".")+"}", "${%s}: %s is no object; what http> stores is text, and a number", dotted, stored)
+				return meant{}, false
+			}
+		}
+		if cel := s.storedUnder(name); cel != "" && len(path) == 1 {
+			return meant{cel: cel}, true
 		}
 		if found, ok := within(s.export, path); ok {
 			return found, true
