@@ -9,7 +9,7 @@ import (
 	"github.com/redrive/redrive/workflow"
 )
 
-// A rerun from a task runs again, too, what did not end well beside it: what failed, and what was canceled because of a
+// A rerun from a task, and a retry of a sub-workflow, run again, too, what did not end well beside it: what failed, and what was canceled because of a
 // failure. Without, the workflow could only end as it did before.
 //
 //	the workflow of the task       its tasks that do not come behind the task and ended badly
@@ -42,12 +42,24 @@ func (h *handlers) around(ctx context.Context, x *engine.Execution, path string)
 	return x, path, nil
 }
 
-// unwell finds what did not end well beside the task at a path, in the executions on the way there.
-func (h *handlers) unwell(ctx context.Context, x *engine.Execution, path string) ([]string, error) {
+// besides is what a retry of a sub-workflow runs again in the outermost execution around it: what did not end well in it,
+// and beside it. Nothing where no other waits for it, or where the others have not ended.
+func (h *handlers) besides(ctx context.Context, x *engine.Execution, resume bool) (*engine.Execution, []string, error) {
+	outer, path, err := h.around(ctx, x, "")
+	if err != nil || outer == x || !outer.Status.Ended() {
+		return x, nil, err
+	}
+	from, err := h.unwell(ctx, outer, path, resume)
+	return outer, from, err
+}
+
+// unwell finds what did not end well beside the task at a path, in the executions on the way there; at the end of a path
+// that names none, all of that. resume goes into its sub-workflows there, too.
+func (h *handlers) unwell(ctx context.Context, x *engine.Execution, path string, resume bool) ([]string, error) {
 	var found []string
 	prefix := ""
 	for ref, rest, more := strings.Cut(path, "/"); ; ref, rest, more = strings.Cut(rest, "/") {
-		refs, err := h.unwellIn(ctx, x, ref, more)
+		refs, err := h.unwellIn(ctx, x, ref, more || resume)
 		if err != nil {
 			return nil, err
 		}
@@ -133,6 +145,9 @@ func (h *handlers) unwellChild(ctx context.Context, t engine.Task, resume bool) 
 }
 
 func endedBadly(t engine.Task) bool {
+	if t.Ref == workflow.HandlersPath || workflow.Within(workflow.HandlersPath, t.Ref) {
+		return false // it runs again by itself, where it is to
+	}
 	switch t.Status {
 	case workflow.TaskFailed, workflow.TaskTimedOut, workflow.TaskCanceled:
 		return t.Attempt > 0

@@ -130,10 +130,10 @@ func (c *compiler) loop(p *place, at cursor, where string) cursor {
 		b.sets = append(b.sets, setter{node: b.start, keys: vars, value: func(key, base string) shape { return plain(base).at([]any{"=" + key}) }})
 		begin = cursor{needs: []string{b.start}}
 	}
-	c.list(b, t.LoopOver, begin, where+".loopOver")
+	last := c.list(b, t.LoopOver, begin, where+".loopOver")
 	stops := c.stops
 	c.stops = nil
-	c.again(p, where, vars)
+	c.again(p, where, vars, last.needs)
 	end := p.again
 	until := "dig(tasks[" + literal(end) + "].output, [\"again\"]) != true"
 	for _, name := range stops {
@@ -160,8 +160,9 @@ func keepLast(input map[string]any) (int64, bool) {
 }
 
 // again emits the node that ends an iteration: whether another follows, what variables are, and
-// what the iterations gave, where something reads that.
-func (c *compiler) again(p *place, where string, vars []string) {
+// what the iterations gave, where something reads that. It comes behind all that nothing else comes behind, and behind
+// last: a SWITCH at the end ran also where none of its cases did.
+func (c *compiler) again(p *place, where string, vars, last []string) {
 	t, b, name := p.task, p.inside, p.again
 	sinks := map[string]bool{}
 	for _, task := range b.tasks {
@@ -171,6 +172,9 @@ func (c *compiler) again(p *place, where string, vars []string) {
 		for _, need := range task.Needs {
 			delete(sinks, need)
 		}
+	}
+	for _, name := range last {
+		sinks[name] = true
 	}
 	at := cursor{needs: sorted(sinks)}
 	r := c.reader(b, at, where+".loopCondition")

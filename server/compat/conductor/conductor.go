@@ -86,6 +86,7 @@ type Operations interface {
 	Cancel(ctx context.Context, id string, r engine.Request) (*engine.Execution, error)
 	Redrive(ctx context.Context, id string, r engine.RedriveRequest) (*engine.Execution, error)
 	Hasten(ctx context.Context, f engine.Fence) error
+	Advance(ctx context.Context, id string) error
 	SettleByHand(ctx context.Context, id, ref string, r engine.HandRequest) (*engine.Task, error)
 	Remove(ctx context.Context, id string) error
 }

@@ -112,6 +112,13 @@ func (h *handlers) retry(c *gin.Context) operation {
 		if inPlace {
 			r.Subworkflows = workflow.SubworkflowsResume
 		}
+		outer, from, err := h.besides(ctx, x, inPlace)
+		if err != nil {
+			return err
+		}
+		if len(from) > 0 {
+			x, r.From = outer, from
+		}
 		return conflict(h.redrive(ctx, x, r, ""), http.StatusConflict, "There are no retryable tasks! Use restart if you want to attempt entire workflow execution again.")
 	}
 }
@@ -182,7 +189,7 @@ func (h *handlers) rerun(c *gin.Context) error {
 		} else if !outer.Status.Ended() { // they are of the one that is asked for, and what is around it goes on by itself
 			outer, full, prefix = x, path, ""
 		}
-		beside, err := h.unwell(ctx, outer, full)
+		beside, err := h.unwell(ctx, outer, full, false)
 		if err != nil {
 			return err
 		}
@@ -200,6 +207,9 @@ func (h *handlers) rerun(c *gin.Context) error {
 		}
 	}
 	if err := h.redrive(ctx, x, r, ""); err != nil {
+		return err
+	}
+	if err := h.decided(ctx, x.ID); err != nil {
 		return err
 	}
 	return text(c.Writer, c.Param("id"))
@@ -349,9 +359,9 @@ func (h *handlers) terminateRemove(c *gin.Context) operation {
 	}
 }
 
-// advance is for those who ask that something be decided: it always is.
+// advance is for those who ask that something be decided: it always is, sooner or later.
 func (h *handlers) advance(*gin.Context) operation {
-	return func(context.Context, *engine.Execution) error { return nil }
+	return func(ctx context.Context, x *engine.Execution) error { return h.decided(ctx, x.ID) }
 }
 
 // resetCallbacks makes tasks that workers get only later ones that they get now: POST /workflow/{id}/resetcallbacks.

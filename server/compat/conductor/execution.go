@@ -159,17 +159,23 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 			return nil, err
 		}
 	}
-	if !withTasks && !k.givesOutput(x) {
-		return w, nil
+	if withTasks || k.givesOutput(x) || k.sets() {
+		all, err := h.tasksOf(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		if k.givesOutput(x) {
+			w.Output = k.output(w.Output, all)
+		}
+		w.Variables = k.variablesOf(all)
+		if withTasks {
+			w.addTasks(all)
+		}
 	}
-	all, err := h.tasksOf(ctx, x)
-	if err != nil {
-		return nil, err
-	}
-	w.Output = k.output(x, all)
-	if !withTasks {
-		return w, nil
-	}
+	return w, h.addFailureWorkflow(ctx, x, k, w)
+}
+
+func (w *workflowRun) addTasks(all []shown) {
 	for _, s := range all {
 		w.Tasks = append(w.Tasks, s.task)
 		w.UpdateTime = max(w.UpdateTime, s.UpdateTime)
@@ -177,8 +183,6 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 			w.FailedRefs, w.FailedNames = append(w.FailedRefs, s.Ref), append(w.FailedNames, s.TaskDefName)
 		}
 	}
-	w.Variables = k.variablesOf(all)
-	return w, nil
 }
 
 // reason is why an execution did not complete; of one that was canceled with what it is in, why that did not. "" = it did, or runs.
@@ -291,16 +295,52 @@ func (k *known) givesOutput(x *engine.Execution) bool {
 	return false
 }
 
-// output is what an execution gave.
-func (k *known) output(x *engine.Execution, all []shown) json.RawMessage {
-	if k.givesOutput(x) {
-		for _, s := range slices.Backward(all) {
-			if s.node.Type == "TERMINATE" && !s.Retried && s.Status == "COMPLETED" {
-				return asObject(fields(s.OutputData)["output"])
-			}
+// sets reports whether a SET_VARIABLE may have given the workflow's variables other values.
+func (k *known) sets() bool {
+	for _, n := range k.nodes {
+		if n.Type == "SET_VARIABLE" {
+			return true
 		}
 	}
-	return asObject(x.Output)
+	return false
+}
+
+// output is what a TERMINATE gave an execution that it failed, else what it gave itself.
+func (k *known) output(own json.RawMessage, all []shown) json.RawMessage {
+	for _, s := range slices.Backward(all) {
+		if s.node.Type == "TERMINATE" && !s.Retried && s.Status == "COMPLETED" {
+			return asObject(fields(s.OutputData)["output"])
+		}
+	}
+	return own
+}
+
+// failureOutput is the field of a workflow's output that names the run of its failureWorkflow.
+const failureOutput = "conductor.failure_workflow"
+
+// addFailureWorkflow says in the output which workflow was started because this one failed.
+func (h *handlers) addFailureWorkflow(ctx context.Context, x *engine.Execution, k *known, w *workflowRun) error {
+	if name, _ := k.definition["failureWorkflow"].(string); name == "" || !x.Status.Ended() || x.Status == workflow.ExecutionSucceeded {
+		return nil
+	}
+	for name, n := range k.nodes {
+		if n.Type != "START_WORKFLOW" || !n.Helper {
+			continue
+		}
+		t, err := h.engine.Task(ctx, x.ID, workflow.HandlersPath+"."+name)
+		if isMissing(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if started := fields(t.Output)["workflowId"]; started != nil {
+			out := fields(w.Output)
+			out[failureOutput] = started
+			w.Output = encoded(out)
+		}
+	}
+	return nil
 }
 
 // variablesOf are the workflow's variables: those that it begins with, and what its SET_VARIABLE tasks set, the last of them last.

@@ -275,6 +275,9 @@ func (h *handlers) updateByRef(sync bool) func(*gin.Context) error {
 		if !sync {
 			return text(c.Writer, pending)
 		}
+		if err := h.decided(ctx, x.ID); err != nil {
+			return err
+		}
 		if x, err = h.engine.Execution(ctx, x.ID); err != nil {
 			return err
 		}

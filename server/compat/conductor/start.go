@@ -321,6 +321,9 @@ func (h *handlers) execute(c *gin.Context) error {
 	} else {
 		err = h.await(ctx, x, wait, refs)
 	}
+	if err == nil && c.Query("waitUntilTaskRef") != "" {
+		err = h.decided(ctx, x.ID)
+	}
 	if err != nil {
 		return err
 	}
@@ -369,6 +372,72 @@ func (h *handlers) await(request context.Context, x *engine.Execution, most time
 			if ref, _ := wireRef(k.node(name, ""), e.Ref); slices.Contains(wanted, ref) || slices.Contains(wanted, k.node(name, "").Ref) {
 				return nil
 			}
+		}
+	}
+}
+
+// decideTime is how long a call waits at most for what Conductor decides before it answers.
+const decideTime = 2 * time.Second
+
+// decided waits until what Conductor does within a request is done: the tasks that it runs itself, at once, have ended,
+// and what comes behind them is scheduled.
+func (h *handlers) decided(request context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(request, decideTime)
+	defer cancel()
+	defer context.AfterFunc(h.stopping, cancel)()
+	for after := ""; ; {
+		deciding, err := h.deciding(ctx, id)
+		if err == nil && !deciding {
+			if err = h.engine.Advance(ctx, id); err == nil {
+				deciding, err = h.deciding(ctx, id)
+			}
+		}
+		if err == nil && !deciding {
+			return nil
+		}
+		var events []engine.Event
+		ended := false
+		if err == nil {
+			events, ended, err = h.engine.Watch(ctx, id, after)
+		}
+		if ctx.Err() != nil {
+			return request.Err()
+		}
+		if err != nil || ended {
+			return err
+		}
+		if len(events) > 0 {
+			after = events[len(events)-1].Seq
+		}
+	}
+}
+
+// atOnce are the native types of tasks that Conductor runs while it decides.
+var atOnce = []string{"noop", "script", "transform", typeExpand}
+
+// deciding reports whether an execution has such a task to run, and somebody runs it.
+func (h *handlers) deciding(ctx context.Context, id string) (bool, error) {
+	var workers []engine.Worker
+	for page := (engine.Page{Limit: 1000}); ; {
+		tasks, next, err := h.engine.Tasks(ctx, id, page)
+		if err != nil {
+			return false, err
+		}
+		for _, t := range tasks {
+			if t.Status != workflow.TaskQueued && t.Status != workflow.TaskRunning || !slices.Contains(atOnce, t.Type) {
+				continue
+			}
+			if workers == nil {
+				if workers, err = h.engine.Workers(ctx); err != nil {
+					return false, err
+				}
+			}
+			if slices.ContainsFunc(workers, func(w engine.Worker) bool { return w.Queues[t.Queue] > 0 && slices.Contains(w.Types, t.Type) }) {
+				return true, nil
+			}
+		}
+		if page.Cursor = next; next == "" {
+			return false, nil
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, a
 	if err != nil {
 		return nil, err
 	}
-	operations, err := h.operations(ctx, x)
+	past, err := h.past(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, a
 			return nil, err
 		}
 		for _, t := range tasks {
-			if all, err = h.gatherTask(ctx, x, k, id, t, operations, all); err != nil {
+			if all, err = h.gatherTask(ctx, x, k, id, t, past, all); err != nil {
 				return nil, err
 			}
 		}
@@ -85,7 +85,7 @@ func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, a
 	}
 }
 
-func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known, id string, t engine.Task, operations map[int]workflow.Operation, all []shown) ([]shown, error) {
+func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known, id string, t engine.Task, past past, all []shown) ([]shown, error) {
 	n := k.node(t.Name, t.Type)
 	if strings.HasSuffix(t.Ref, "]") { // an iteration, which is no task here
 		return all, nil
@@ -111,7 +111,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		return all, nil
 	}
 	if t.Attempt == 0 && t.Status != workflow.TaskSucceeded && t.Status != workflow.TaskSkipped {
-		return h.openJoin(x, k, n, id, t, all), nil
+		return h.openJoin(x, k, n, id, t, 0, all), nil
 	}
 	attempts := []engine.Attempt{{
 		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Progress: t.Progress, Worker: t.Worker,
@@ -133,12 +133,17 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 			last.Input = input
 		}
 	}
+	attempts, gone := past.since(attempts)
 	order := 2 * len(all) // what stands behind it comes between the two
 	for i, a := range attempts {
 		w := wireTask(x, k, n, t, a)
 		w.WorkflowInstanceID, w.order, w.hidden = id, order, n.Helper
+		w.RetryCount -= gone
+		if n.Type == "SIMPLE" {
+			w.InputData = marked(w.InputData, w.TaskID)
+		}
 		if i+1 < len(attempts) {
-			w.superseded(operations[attempts[i+1].Redrive], attempts[i+1].Redrive > a.Redrive)
+			w.superseded(past.operations[attempts[i+1].Redrive], attempts[i+1].Redrive > a.Redrive)
 		} else if a.Status != t.Status && t.Status != workflow.TaskRetrying { // a rerun took it back, and has not come to it again
 			w.superseded(workflow.OperationRerun, true)
 		}
@@ -153,7 +158,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		all = append(all, nextTask(&all[len(all)-1], x, t))
 	}
 	if t.Status == workflow.TaskPending {
-		return h.openJoin(x, k, n, id, t, all), nil
+		return h.openJoin(x, k, n, id, t, gone, all), nil
 	}
 	return all, nil
 }
@@ -161,6 +166,9 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 // superseded says that another attempt took the place of this one. A rerun cancels what it runs again.
 func (w *shown) superseded(op workflow.Operation, redriven bool) {
 	w.Retried = true
+	if w.Status == "COMPLETED_WITH_ERRORS" { // only the last attempt of an optional task is
+		w.Status = "FAILED"
+	}
 	if redriven && op != workflow.OperationRetry && w.Status != "" {
 		w.Status = "CANCELED"
 	}
@@ -168,9 +176,9 @@ func (w *shown) superseded(op workflow.Operation, redriven bool) {
 
 func nextTask(last *shown, x *engine.Execution, t engine.Task) shown {
 	next := *last
-	last.Retried = true
+	last.superseded("", false)
 	next.RetriedTaskID, next.TaskID = last.TaskID, taskID(x.ID, t.Ref, t.Attempt+1)
-	next.RetryCount, next.Status, next.Reason, next.Executed = t.Attempt, "SCHEDULED", "", false
+	next.RetryCount, next.Status, next.Reason, next.Executed = last.RetryCount+1, "SCHEDULED", "", false
 	next.StartTime, next.EndTime, next.PollCount, next.WorkerID = 0, 0, 0, ""
 	next.OutputData, next.output = json.RawMessage("{}"), nil
 	next.ScheduledTime = last.EndTime
@@ -179,17 +187,31 @@ func nextTask(last *shown, x *engine.Execution, t engine.Task) shown {
 	return next
 }
 
-// operations are what the redrives of an execution were, by number.
-func (h *handlers) operations(ctx context.Context, x *engine.Execution) (map[int]workflow.Operation, error) {
+// past is what the redrives of an execution were.
+type past struct {
+	operations map[int]workflow.Operation // by number
+	whole      int                        // the last that began it anew; what ran before is no part of the workflow any more
+}
+
+// since leaves out the attempts from before the execution began anew, and says how many these are.
+func (p past) since(attempts []engine.Attempt) ([]engine.Attempt, int) {
+	gone := 0
+	for gone < len(attempts) && attempts[gone].Redrive < p.whole {
+		gone++
+	}
+	return attempts[gone:], gone
+}
+
+func (h *handlers) past(ctx context.Context, x *engine.Execution) (past, error) {
 	redrives, err := h.redrives(ctx, x)
-	if err != nil {
-		return nil, err
-	}
-	all := map[int]workflow.Operation{}
+	p := past{operations: map[int]workflow.Operation{}}
 	for _, r := range redrives {
-		all[r.Number] = r.Operation
+		p.operations[r.Number] = r.Operation
+		if anew(&r) {
+			p.whole = r.Number
+		}
 	}
-	return all, nil
+	return p, err
 }
 
 func (h *handlers) redrives(ctx context.Context, x *engine.Execution) (all []engine.Redriven, err error) {
@@ -206,6 +228,13 @@ func (h *handlers) redrives(ctx context.Context, x *engine.Execution) (all []eng
 			return all, nil
 		}
 	}
+}
+
+// anew reports whether a redrive began an execution from its start, as Conductor's restart does.
+func anew(r *engine.Redriven) bool {
+	var asked workflow.Redrive
+	return len(r.Request) > 0 && json.Unmarshal(r.Request, &asked) == nil && asked.Operation == workflow.OperationRerun &&
+		len(asked.From) == 0 && (asked.Scope == "" || asked.Scope == workflow.ScopeDownstream)
 }
 
 // wireTask is an attempt as Conductor shows it.
@@ -248,8 +277,16 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 	} else if reason != skippedReason && (w.Status == "CANCELED" || w.Status == "SKIPPED") {
 		w.Reason = reason
 	}
-	if n.Type == "SUB_WORKFLOW" && a.Attempt == t.Attempt {
-		w.SubWorkflowID = t.Child
+	if n.Type == "SUB_WORKFLOW" {
+		if w.Status == "FAILED_WITH_TERMINAL_ERROR" { // it was a task in there that ended so
+			w.Status = "FAILED"
+		}
+		if a.Attempt == t.Attempt {
+			w.SubWorkflowID = t.Child
+		}
+	}
+	if n.Type == "WAIT" {
+		w.CallbackAfterSeconds = waitSeconds(a.Input, w.ScheduledTime)
 	}
 	w.InputData = wireInput(n, k.task(n.Ref), a.Input)
 	w.OutputData = wireOutput(n, a.Output, w.SubWorkflowID)
@@ -260,6 +297,21 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 		w.CallbackAfterSeconds = max(int64(time.Until(*t.NextAttemptAt).Round(time.Second).Seconds()), 0)
 	}
 	return w
+}
+
+// waitSeconds is how long a WAIT was to wait when it was scheduled; 0 for one that somebody ends.
+func waitSeconds(raw json.RawMessage, scheduled int64) int64 {
+	var in struct{ Duration, Until string }
+	if json.Unmarshal(raw, &in) != nil {
+		return 0
+	}
+	if d, err := time.ParseDuration(in.Duration); err == nil {
+		return int64(d.Seconds())
+	}
+	if at, err := time.Parse(time.RFC3339, in.Until); err == nil {
+		return max(at.Unix()-scheduled/1000, 0)
+	}
+	return 0
 }
 
 // taskType is Conductor's type of a task: of a SIMPLE one its name.

@@ -15,13 +15,14 @@ type fork struct {
 }
 
 // openJoin adds a join whose turn has not come: Conductor shows it from the fork on.
-func (h *handlers) openJoin(x *engine.Execution, k *known, n node, id string, t engine.Task, all []shown) []shown {
+func (h *handlers) openJoin(x *engine.Execution, k *known, n node, id string, t engine.Task, gone int, all []shown) []shown {
 	if _, ok := k.forks[n.Ref]; !ok || n.Inner || n.Type != "JOIN" {
 		return all
 	}
 	w := wireTask(x, k, n, t, engine.Attempt{Attempt: t.Attempt + 1})
 	w.WorkflowInstanceID, w.order, w.open, w.Status = id, 2*len(all), true, "IN_PROGRESS"
-	if t.Attempt > 0 {
+	w.RetryCount -= gone
+	if t.Attempt > gone {
 		w.RetriedTaskID = taskID(x.ID, t.Ref, t.Attempt)
 	}
 	if x.Status.Ended() {

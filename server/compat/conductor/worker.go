@@ -180,8 +180,8 @@ func (h *handlers) addFailure(ctx context.Context, id string, q *startRequest) e
 	for _, t := range w.Tasks {
 		if t.Status == "FAILED" || t.Status == "TIMED_OUT" || t.Status == "FAILED_WITH_TERMINAL_ERROR" {
 			input["failureTaskId"] = t.TaskID
-			input["failureStatus"] = t.Status
 			w.Status = map[bool]string{true: "TIMED_OUT", false: "FAILED"}[t.Status == "TIMED_OUT"]
+			input["failureStatus"] = w.Status
 		}
 	}
 	q.CorrelationID, q.Input = x.CorrelationID, encoded(input)
@@ -278,6 +278,9 @@ func (q *expansion) source(name string) (*source, map[string]any, error) {
 	var was []any // the inputParameters as they were given
 	for _, t := range tasks {
 		ref, _ := t["taskReferenceName"].(string)
+		if name, _ := t["name"].(string); name == "" && t["type"] != nil && t["type"] != "SIMPLE" { // only a worker goes by the name
+			t["name"] = ref
+		}
 		given, _ := inputs[ref].(map[string]any)
 		written, _ := t["inputParameters"].(map[string]any)
 		parameters := maps.Clone(written)
