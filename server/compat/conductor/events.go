@@ -51,38 +51,60 @@ func (h *handlers) eventRoutes() []compat.Route {
 		{Method: http.MethodPut, Path: "/api/event", Rule: write, Serve: h.putEvent(true)},
 		{Method: http.MethodGet, Path: "/api/event", Rule: read, Serve: h.listEvents},
 		{Method: http.MethodGet, Path: "/api/event/:name", Rule: read, Serve: h.listEvents},
+		{Method: http.MethodGet, Path: "/api/event/handler/:name", Rule: read, Serve: h.getEvent},
 		{Method: http.MethodDelete, Path: "/api/event/:name", Rule: write, Serve: h.deleteEvent},
 	}
 }
 
+// putEvent keeps a handler, or a list of them; one that cannot be keeps all of them out.
 func (h *handlers) putEvent(known bool) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		var full map[string]any
-		if err := read(c.Request, &full); err != nil {
+		list, err := readList[map[string]any](c.Request)
+		if err != nil {
 			return err
-		}
-		var e eventHandler
-		if err := mold(full, &e); err != nil {
-			return malformed(err)
 		}
 		ctx := c.Request.Context()
-		if wrong := append(e.check(), h.checkCondition(ctx, &e)...); len(wrong) > 0 {
-			return wrong
+		names, tags := make([]string, len(list)), make([]*brought, len(list))
+		for i, full := range list {
+			if tags[i], err = takeTags(full); err != nil {
+				return err
+			}
+			if names[i], err = h.checkEvent(ctx, full, known); err != nil {
+				return err
+			}
 		}
-		_, err := h.engine.Note(ctx, compat.Project(ctx), notesEvents, e.Name)
-		switch {
-		case err == nil && !known:
-			return refuse(http.StatusConflict, "EventHandler with name %s already exists!", e.Name)
-		case isMissing(err) && known:
-			return refuse(http.StatusNotFound, "EventHandler with name %s not found!", e.Name)
-		case err != nil && !isMissing(err):
-			return err
-		}
-		if err := h.engine.PutNote(ctx, compat.Project(ctx), notesEvents, e.Name, encoded(full)); err != nil {
-			return err
+		for i, full := range list {
+			if err := h.engine.PutNote(ctx, compat.Project(ctx), notesEvents, names[i], encoded(full)); err != nil {
+				return err
+			}
+			if err := h.keepTags(ctx, "event", names[i], tags[i]); err != nil {
+				return err
+			}
 		}
 		return silent(c.Writer, http.StatusOK)
 	}
+}
+
+// checkEvent answers the name of a handler that can be kept.
+func (h *handlers) checkEvent(ctx context.Context, full map[string]any, known bool) (string, error) {
+	var e eventHandler
+	if err := mold(full, &e); err != nil {
+		return "", malformed(err)
+	}
+	if wrong := append(e.check(), h.checkCondition(ctx, &e)...); len(wrong) > 0 {
+		return "", wrong
+	}
+	_, err := h.engine.Note(ctx, compat.Project(ctx), notesEvents, e.Name)
+	switch {
+	case err == nil && !known:
+		return "", refuse(http.StatusConflict, "EventHandler with name %s already exists!", e.Name)
+	case isMissing(err) && known:
+		return "", refuse(http.StatusNotFound, "EventHandler with name %s not found!", e.Name)
+	case err != nil && !isMissing(err):
+		return "", err
+	}
+	full["active"] = e.Active
+	return e.Name, nil
 }
 
 func (e *eventHandler) check() invalidDef {
@@ -124,9 +146,40 @@ func (h *handlers) listEvents(c *gin.Context) error {
 		if event := c.Param("name"); event != "" && (e.Event != event || !e.Active && boolean(c, "activeOnly", true)) {
 			continue
 		}
-		list = append(list, notes[name])
+		shown, err := h.shownEvent(ctx, name, notes[name])
+		if err != nil {
+			return err
+		}
+		list = append(list, shown)
 	}
 	return answerJSON(c, list)
+}
+
+// getEvent answers one handler: GET /event/handler/{name}.
+func (h *handlers) getEvent(c *gin.Context) error {
+	ctx, name := c.Request.Context(), c.Param("name")
+	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesEvents, name)
+	if isMissing(err) {
+		return refuse(http.StatusNotFound, "EventHandler with name %s not found!", name)
+	}
+	if err == nil {
+		raw, err = h.shownEvent(ctx, name, raw)
+	}
+	if err != nil {
+		return err
+	}
+	return answerJSON(c, raw)
+}
+
+// shownEvent is a handler with its tags.
+func (h *handlers) shownEvent(ctx context.Context, name string, raw json.RawMessage) (json.RawMessage, error) {
+	tags, err := h.tags(ctx, tagsOf("event", name))
+	if err != nil || len(tags) == 0 {
+		return raw, err
+	}
+	full := fields(raw)
+	full["tags"] = encoded(tags)
+	return encoded(full), nil
 }
 
 func (h *handlers) deleteEvent(c *gin.Context) error {
@@ -134,6 +187,9 @@ func (h *handlers) deleteEvent(c *gin.Context) error {
 	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesEvents, c.Param("name"))
 	if isMissing(err) {
 		return refuse(http.StatusNotFound, "EventHandler with name %s not found!", c.Param("name"))
+	}
+	if err == nil {
+		err = h.dropTags(ctx, tagsOf("event", c.Param("name")), nil)
 	}
 	if err != nil {
 		return err

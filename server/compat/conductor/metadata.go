@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -24,6 +25,10 @@ func (h *handlers) createWorkflow(c *gin.Context) error {
 	if err := read(c.Request, &full); err != nil {
 		return err
 	}
+	tags, err := takeTags(full)
+	if err != nil {
+		return err
+	}
 	s, err := readDef(full)
 	if err != nil {
 		return err
@@ -41,6 +46,9 @@ func (h *handlers) createWorkflow(c *gin.Context) error {
 	if err := h.register(ctx, compat.Project(ctx), s); err != nil {
 		return err
 	}
+	if err := h.keepTags(ctx, "workflow", s.def.Name, tags); err != nil {
+		return err
+	}
 	return silent(c.Writer, http.StatusOK)
 }
 
@@ -53,8 +61,11 @@ func (h *handlers) putWorkflows(c *gin.Context) error {
 	}
 	ctx := c.Request.Context()
 	project := compat.Project(ctx)
-	sources := make([]*source, len(list))
+	sources, tags := make([]*source, len(list)), make([]*brought, len(list))
 	for i, full := range list {
+		if tags[i], err = takeTags(full); err != nil {
+			return err
+		}
 		s, err := readDef(full)
 		if err == nil {
 			_, err = h.compiled(ctx, project, s)
@@ -65,8 +76,11 @@ func (h *handlers) putWorkflows(c *gin.Context) error {
 		sources[i] = s
 	}
 	answer := bulkAnswer{Errors: map[string]string{}, Successful: []any{}}
-	for _, s := range sources {
+	for i, s := range sources {
 		err := h.register(ctx, project, s)
+		if err == nil {
+			err = h.keepTags(ctx, "workflow", s.def.Name, tags[i])
+		}
 		if message, ok := told(err); ok {
 			answer.Errors[s.def.Name] = message
 			continue
@@ -97,6 +111,9 @@ func told(err error) (string, bool) {
 func (h *handlers) validateWorkflow(c *gin.Context) error {
 	var full map[string]any
 	if err := read(c.Request, &full); err != nil {
+		return err
+	}
+	if _, err := takeTags(full); err != nil {
 		return err
 	}
 	s, err := readDef(full)
@@ -265,9 +282,18 @@ func (h *handlers) getWorkflow(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := h.definition(c.Request.Context(), c.Param("name"), version)
+	ctx, name := c.Request.Context(), c.Param("name")
+	d, err := h.definition(ctx, name, version)
 	if err != nil {
 		return err
+	}
+	if boolean(c, "metadata", false) && d != nil {
+		tags, err := h.tags(ctx, tagsOf("workflow", name))
+		if err != nil {
+			return err
+		}
+		d = maps.Clone(d)
+		d["tags"] = tags
 	}
 	return compat.Answer(c.Writer, http.StatusOK, d)
 }

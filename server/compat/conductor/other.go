@@ -27,10 +27,12 @@ func (h *handlers) otherRoutes() []compat.Route {
 	open := auth.Rule{Open: true}
 	const (
 		get, post  = http.MethodGet, http.MethodPost
+		rateLimit  = "/api/metadata/workflow/:name/rate-limit"
 		storage    = "there is no external storage here: values have up to 1 MiB, hand on references to larger ones"
 		elsewhere  = "this is not done through Conductor's API here: use the redrive command or the API under /v1"
 		versioned  = "what is executed has its version in the path here, 0 = the newest: POST /workflow/execute/{name}/{version}"
 		owned      = "tags are listed by what they are on here: GET /metadata/workflow/{name}/tags"
+		limited    = "how many executions of a workflow run at once is said natively here: concurrency in the definition"
 		searchTask = "executions are not searched by their tasks here: search tasks, each names its workflow"
 	)
 	routes := []compat.Route{
@@ -47,6 +49,7 @@ func (h *handlers) otherRoutes() []compat.Route {
 		{get, "/api/workflow/search-by-tasks", searchTask}, {get, "/api/workflow/search-by-tasks-v2", searchTask},
 		{get, "/api/tasks/queue/all/verbose", elsewhere},
 		{get, "/api/workflow/execute/:name", versioned}, {post, "/api/workflow/execute/:name", versioned}, {get, "/api/metadata/tags", owned},
+		{get, rateLimit, limited}, {http.MethodPut, rateLimit, limited}, {http.MethodDelete, rateLimit, limited},
 	} {
 		routes = append(routes, compat.Absent(r[0], r[1], r[2]))
 	}

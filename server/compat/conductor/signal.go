@@ -119,8 +119,9 @@ func (h *handlers) awaitBlocked(request context.Context, x *engine.Execution, mo
 	}
 }
 
-// answerRun answers what a caller wants to be told of a workflow.
-func (h *handlers) answerRun(c *gin.Context, id, want string) error {
+// answerRun answers what a caller wants to be told of a workflow. Where that is a task, and it waits in none, who signaled is told
+// nothing, and others of the task that it came to last.
+func (h *handlers) answerRun(c *gin.Context, id, want string, signaled bool) error {
 	ctx, request := c.Request.Context(), c.Query("requestId")
 	x, err := h.engine.Execution(ctx, id)
 	if err != nil {
@@ -137,7 +138,10 @@ func (h *handlers) answerRun(c *gin.Context, id, want string) error {
 	if err != nil {
 		return err
 	}
-	if at == nil { // it waits in none: the workflow itself, or the task that it came to last
+	if at == nil && signaled && want != "BLOCKING_WORKFLOW" {
+		return silent(c.Writer, http.StatusOK)
+	}
+	if at == nil {
 		at = x
 		all, err := h.tasksOf(ctx, x)
 		if err != nil {
@@ -208,7 +212,7 @@ func (h *handlers) signal(sync bool) func(*gin.Context) error {
 				return err
 			}
 		}
-		return h.answerRun(c, x.ID, want)
+		return h.answerRun(c, x.ID, want, true)
 	}
 }
 
@@ -268,5 +272,5 @@ func (h *handlers) state(c *gin.Context) error {
 			return err
 		}
 	}
-	return h.answerRun(c, x.ID, strategies[0])
+	return h.answerRun(c, x.ID, strategies[0], false)
 }

@@ -327,7 +327,7 @@ func (h *handlers) execute(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.answerRun(c, x.ID, want)
+	return h.answerRun(c, x.ID, want, false)
 }
 
 func (h *handlers) executed(ctx context.Context, x *engine.Execution, request string) (*executed, error) {

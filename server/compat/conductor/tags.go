@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -18,8 +19,8 @@ import (
 	"github.com/redrive/redrive/server/compat"
 )
 
-// notesTags begins the group of notes that holds the tags of a workflow, a task or a schedule, each tag a note of its own: calls
-// beside each other lose none.
+// notesTags begins the group of notes that holds the tags of a workflow, a task, a schedule or an event handler, each tag a note of
+// its own: calls beside each other lose none.
 const notesTags = "conductor.tags:"
 
 func tagsOf(kind, name string) string { return notesTags + kind + ":" + name }
@@ -41,6 +42,7 @@ func (h *handlers) tagRoutes() []compat.Route {
 	var routes []compat.Route
 	for kind, path := range map[string]string{
 		"workflow": "/api/metadata/workflow/:name/tags", "task": "/api/metadata/task/:name/tags", "schedule": "/api/scheduler/schedules/:name/tags",
+		"event": "/api/event/:name/tags",
 	} {
 		routes = append(routes,
 			compat.Route{Method: http.MethodGet, Path: path, Rule: read, Serve: h.listTags(kind)},
@@ -53,22 +55,82 @@ func (h *handlers) tagRoutes() []compat.Route {
 
 func (h *handlers) listTags(kind string) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		ctx := c.Request.Context()
-		notes, err := h.engine.Notes(ctx, compat.Project(ctx), tagsOf(kind, c.Param("name")))
+		tags, err := h.tags(c.Request.Context(), tagsOf(kind, c.Param("name")))
 		if err != nil {
 			return err
 		}
-		tags := []tag{}
-		for _, raw := range notes {
-			var t tag
-			if err := json.Unmarshal(raw, &t); err != nil {
-				return err
-			}
-			tags = append(tags, t)
-		}
-		slices.SortFunc(tags, func(a, b tag) int { return cmp.Or(cmp.Compare(a.Key, b.Key), bytes.Compare(a.Value, b.Value)) })
 		return answerJSON(c, tags)
 	}
+}
+
+// tags are those of a group, by key and value.
+func (h *handlers) tags(ctx context.Context, group string) ([]tag, error) {
+	notes, err := h.engine.Notes(ctx, compat.Project(ctx), group)
+	if err != nil {
+		return nil, err
+	}
+	tags := []tag{}
+	for _, raw := range notes {
+		var t tag
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return nil, err
+		}
+		tags = append(tags, t)
+	}
+	slices.SortFunc(tags, func(a, b tag) int { return cmp.Or(cmp.Compare(a.Key, b.Key), bytes.Compare(a.Value, b.Value)) })
+	return tags, nil
+}
+
+// brought are the tags that a definition brings with it: they are kept beside it.
+type brought struct {
+	tags      []tag
+	overwrite bool // those that it does not bring go
+}
+
+// takeTags takes the tags out of a definition; nil = it brings none.
+func takeTags(full map[string]any) (*brought, error) {
+	list, overwrite := full["tags"], full["overwriteTags"]
+	delete(full, "tags")
+	delete(full, "overwriteTags")
+	if list == nil {
+		return nil, nil
+	}
+	g := &brought{overwrite: overwrite == true}
+	if err := decode(encoded(list), &g.tags); err != nil {
+		return nil, invalidDef{{Path: "tags", Message: "is no list of tags: each has a key, a value and, if need be, a type"}}
+	}
+	for i := range g.tags {
+		if err := g.tags[i].check(fmt.Sprintf("tags[%d].key", i)); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// keepTags keeps what a definition brought.
+func (h *handlers) keepTags(ctx context.Context, kind, name string, g *brought) error {
+	switch {
+	case g == nil:
+		return nil
+	case g.overwrite:
+		return h.setTags(ctx, tagsOf(kind, name), g.tags)
+	}
+	return h.addTags(ctx, tagsOf(kind, name), g.tags)
+}
+
+// check refuses a tag without a key, whose path is given, and writes the value in one way, however it was written.
+func (t *tag) check(path string) error {
+	if t.Key == "" {
+		return invalidDef{{Path: path, Message: "a tag has a key"}}
+	}
+	var value any = ""
+	if len(t.Value) > 0 && string(t.Value) != "null" {
+		if err := decode(t.Value, &value); err != nil {
+			return malformed(err)
+		}
+	}
+	t.Value = encoded(value)
+	return nil
 }
 
 // changeTags takes one tag or a list of them.
@@ -79,17 +141,9 @@ func (h *handlers) changeTags(kind string, change func(ctx context.Context, grou
 			return err
 		}
 		for i := range given {
-			t := &given[i]
-			if t.Key == "" {
-				return invalidDef{{Path: "key", Message: "a tag has a key"}}
+			if err := given[i].check("key"); err != nil {
+				return err
 			}
-			var value any = ""
-			if len(t.Value) > 0 && string(t.Value) != "null" {
-				if err := decode(t.Value, &value); err != nil {
-					return malformed(err)
-				}
-			}
-			t.Value = encoded(value) // however it was written
 		}
 		if err := change(c.Request.Context(), tagsOf(kind, c.Param("name")), given); err != nil {
 			return err

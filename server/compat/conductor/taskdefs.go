@@ -69,10 +69,14 @@ func (h *handlers) updateTaskDef(c *gin.Context) error {
 func (h *handlers) keepTaskDefs(ctx context.Context, list []map[string]any) error {
 	project := compat.Project(ctx)
 	defs := make([]json.RawMessage, len(list))
-	names := make([]string, len(list))
+	names, tags := make([]string, len(list)), make([]*brought, len(list))
 	for i, full := range list {
 		if full == nil {
 			return noDefinition
+		}
+		var err error
+		if tags[i], err = takeTags(full); err != nil {
+			return err
 		}
 		var d taskDef
 		if err := mold(filled(full, usualTaskDef), &d); err != nil {
@@ -89,6 +93,9 @@ func (h *handlers) keepTaskDefs(ctx context.Context, list []map[string]any) erro
 		}
 		defs[i] = encoded(full)
 		if err := h.engine.PutNote(ctx, project, notesTaskDefs, names[i], defs[i]); err != nil {
+			return err
+		}
+		if err := h.keepTags(ctx, "task", names[i], tags[i]); err != nil {
 			return err
 		}
 		h.patience.forget(project, names[i])
@@ -163,13 +170,22 @@ func (h *handlers) listTaskDefs(c *gin.Context) error {
 }
 
 func (h *handlers) getTaskDef(c *gin.Context) error {
-	ctx := c.Request.Context()
-	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesTaskDefs, c.Param("name"))
+	ctx, name := c.Request.Context(), c.Param("name")
+	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesTaskDefs, name)
 	if isMissing(err) {
-		return refuse(http.StatusNotFound, "No such taskType found by name: %s", c.Param("name"))
+		return refuse(http.StatusNotFound, "No such taskType found by name: %s", name)
 	}
 	if err != nil {
 		return err
+	}
+	if boolean(c, "metadata", false) {
+		tags, err := h.tags(ctx, tagsOf("task", name))
+		if err != nil {
+			return err
+		}
+		full := fields(raw)
+		full["tags"] = encoded(tags)
+		raw = encoded(full)
 	}
 	return compat.Answer(c.Writer, http.StatusOK, raw)
 }
