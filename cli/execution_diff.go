@@ -64,7 +64,7 @@ func (s *session) compare(c *cli.Context) (*client.Comparison, error) {
 			return nil, err
 		}
 		if t.Attempt < 2 {
-			return nil, usagef("%s has fewer than two attempts: there is nothing to compare", ref)
+			return nil, usagef("%[1]s has fewer than two attempts: there is nothing to compare; what ran is listed by: redrive task attempts %[2]s %[1]s", ref, id)
 		}
 		return s.api.DiffAttempts(c.Context, id, ref, t.Attempt-1, t.Attempt)
 	}

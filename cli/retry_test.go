@@ -305,6 +305,7 @@ func TestDiffIsShown(t *testing.T) {
 	code, _, errOut = d.run(t, "execution", "diff", "12", "--task", "once")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, errOut, "fewer than two attempts")
+	require.Contains(t, errOut, "redrive task attempts 12 once")
 }
 
 func TestRedrivesAreListed(t *testing.T) {
