@@ -100,6 +100,10 @@ compdef _redrive redrive
 `,
 	"fish": `function __redrive_complete
   set -l tokens (commandline -opc)
+  set -l current (commandline -ct)
+  if string match -q -- '-*' $current
+    set -a tokens $current
+  end
   $tokens --generate-bash-completion 2>/dev/null
 end
 complete -c redrive -f -a '(__redrive_complete)'
