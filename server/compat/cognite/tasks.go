@@ -112,6 +112,9 @@ func taskOf(ref taskRef, t *engine.Task, native map[string]*engine.Task, given j
 	if t.Error != nil {
 		v.ReasonForIncompletion = t.Error.Message
 	}
+	if done := native[ref.Ref+".done"]; ref.Async && t.Status == workflow.TaskRunning && done != nil && done.Status.Ended() {
+		v.Status, v.EndTime = taskStatus(done, ref.Optional), millis(done.EndedAt) // updated before the function returned
+	}
 	return v
 }
 

@@ -179,7 +179,7 @@ func TestAnUpdateBeforeTheCallReturns(t *testing.T) {
 	r.store("w", `[{"externalId":"a","type":"function","parameters":{"isAsyncComplete":true,"function":{"externalId":"remote"}}}]`)
 	id := r.run("w", `{}`)
 	run := r.poll()
-	r.update(200, r.task(id, "a")["id"].(string), `{"status":"COMPLETED","output":{"early":true}}`)
+	require.Equal(t, "COMPLETED", r.update(200, r.task(id, "a")["id"].(string), `{"status":"COMPLETED","output":{"early":true}}`)["status"])
 	_, err := r.engine.RemoteComplete(t.Context(), run.Execution, run.Ref, run.Token, json.RawMessage(`{"n":1}`))
 	require.NoError(t, err)
 	r.ends(id, "COMPLETED")

@@ -128,6 +128,11 @@ func (h *handlers) variable(*gin.Context) error {
 	return refused{http.StatusNotFound, detail{"Variable not found."}}
 }
 
+// automations are those of a thing: none. The command line asks when it shows a deployment.
+func (h *handlers) automations(c *gin.Context) error {
+	return answer(c, http.StatusOK, []struct{}{})
+}
+
 // areas are what Prefect has and Redrive has not, as a whole.
 var areas = []struct{ path, why string }{
 	{"task_runs", "task runs are not kept: read the tasks of an execution with GET /v1/executions/{id}/tasks"},
@@ -144,6 +149,7 @@ var areas = []struct{ path, why string }{
 	{"v2/concurrency_limits", "there are no limits by name here: give the workflow one with concurrency"},
 	{"work_pools", "there are no work pools here: Redrive's own workers take what is to run"},
 	{"work_queues", "there are no work queues here: see GET /v1/queues"},
+	{"deployments", "a deployment is the newest version of a workflow: schedules of it are at /v1/projects/{project}/schedules"},
 	{"saved_searches", "searches are not saved here"},
 	{"collections", "there are no collections here"},
 }

@@ -36,6 +36,9 @@
 //	POST   /deployments/filter                    yes   the same, as a list
 //	POST   /deployments/{id}/create_flow_run      yes   a start
 //	POST   /deployments/                          no    publish with POST /v1/projects/{project}/workflows
+//	PATCH  /deployments/{id}                      no    the same
+//	DELETE /deployments/{id}                      no    the same
+//	GET    /automations/related-to/{resource}     yes   there are none: an empty list
 //	POST   /deployments/get_scheduled_flow_runs   no    Redrive's workers take what is to run
 //	POST   /deployments/{id}/create_flow_run/bulk  no   one by one
 //	POST   /work_pools/{name}/get_scheduled_flow_runs  no  the same
@@ -179,7 +182,8 @@ func New(e Engine) compat.Dialect {
 	absent(http.MethodGet, "/flow_runs/:id/graph", graph)
 	absent(http.MethodGet, "/flow_runs/:id/graph-v2", graph)
 	absent(http.MethodPatch, "/flow_runs/:id/labels", "labels are given at the start and do not change")
-	absent(http.MethodPost, "/deployments/", "a deployment is the newest version of a workflow: publish with POST /v1/projects/{project}/workflows")
+	const deployments = "a deployment is the newest version of a workflow: publish with POST /v1/projects/{project}/workflows"
+	absent(http.MethodPost, "/deployments/", deployments)
 	at(reads, http.MethodPost, "/concurrency_limits/increment", noLimits(tagsShape))
 	at(reads, http.MethodPost, "/concurrency_limits/decrement", noLimits(tagsShape))
 	at(reads, http.MethodPost, "/v2/concurrency_limits/increment", noLimits(slotsShape))
@@ -191,6 +195,9 @@ func New(e Engine) compat.Dialect {
 	at(writes, http.MethodPatch, "/variables/name/:name", h.variable)
 	at(writes, http.MethodDelete, "/variables/name/:name", h.variable)
 	at(auth.Rule{Scope: engine.ScopeWrite, Work: true}, http.MethodPost, "/task_runs/", h.createTaskRun)
+	at(reads, http.MethodGet, "/automations/related-to/:resource", h.automations)
+	absent(http.MethodPatch, "/deployments/:id", deployments)
+	absent(http.MethodDelete, "/deployments/:id", deployments)
 	absent(http.MethodPost, "/deployments/:id/create_flow_run/bulk", "flow runs are started one by one: POST /deployments/{id}/create_flow_run")
 	absent(http.MethodPost, "/deployments/get_scheduled_flow_runs", workers)
 	absent(http.MethodPost, "/work_pools/:name/get_scheduled_flow_runs", workers)
