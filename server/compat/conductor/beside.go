@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -20,7 +21,7 @@ import (
 func (h *handlers) around(ctx context.Context, x *engine.Execution, path string) (*engine.Execution, string, error) {
 	for x.Parent != nil {
 		parent, err := h.engine.Execution(ctx, x.Parent.Execution)
-		if isMissing(err) {
+		if compat.IsMissing(err) {
 			return x, path, nil
 		}
 		if err != nil {
@@ -128,7 +129,7 @@ func (h *handlers) unwellChild(ctx context.Context, t engine.Task, resume bool) 
 		return []string{t.Ref}, nil
 	}
 	child, err := h.engine.Execution(ctx, t.Child)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return []string{t.Ref}, nil
 	}
 	if err != nil {

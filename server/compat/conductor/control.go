@@ -241,7 +241,7 @@ func (h *handlers) within(ctx context.Context, x *engine.Execution, id string) (
 	path := f.Ref
 	for at := f.Execution; at != x.ID; {
 		inner, err := h.engine.Execution(ctx, at)
-		if isMissing(err) {
+		if compat.IsMissing(err) {
 			return f, "", missing
 		}
 		if err != nil {
@@ -253,7 +253,7 @@ func (h *handlers) within(ctx context.Context, x *engine.Execution, id string) (
 		path, at = inner.Parent.Task+"/"+path, inner.Parent.Execution
 	}
 	t, err := h.engine.Task(ctx, f.Execution, f.Ref)
-	if isMissing(err) || err == nil && (f.Attempt > t.Attempt+1 || t.Attempt == 0 && !t.Status.Ended()) {
+	if compat.IsMissing(err) || err == nil && (f.Attempt > t.Attempt+1 || t.Attempt == 0 && !t.Status.Ended()) {
 		return f, "", missing
 	}
 	return f, path, err

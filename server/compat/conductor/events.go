@@ -98,9 +98,9 @@ func (h *handlers) checkEvent(ctx context.Context, full map[string]any, known bo
 	switch {
 	case err == nil && !known:
 		return "", refuse(http.StatusConflict, "EventHandler with name %s already exists!", e.Name)
-	case isMissing(err) && known:
+	case compat.IsMissing(err) && known:
 		return "", refuse(http.StatusNotFound, "EventHandler with name %s not found!", e.Name)
-	case err != nil && !isMissing(err):
+	case err != nil && !compat.IsMissing(err):
 		return "", err
 	}
 	full["active"] = e.Active
@@ -159,7 +159,7 @@ func (h *handlers) listEvents(c *gin.Context) error {
 func (h *handlers) getEvent(c *gin.Context) error {
 	ctx, name := c.Request.Context(), c.Param("name")
 	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesEvents, name)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return refuse(http.StatusNotFound, "EventHandler with name %s not found!", name)
 	}
 	if err == nil {
@@ -185,7 +185,7 @@ func (h *handlers) shownEvent(ctx context.Context, name string, raw json.RawMess
 func (h *handlers) deleteEvent(c *gin.Context) error {
 	ctx := c.Request.Context()
 	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesEvents, c.Param("name"))
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return refuse(http.StatusNotFound, "EventHandler with name %s not found!", c.Param("name"))
 	}
 	if err == nil {

@@ -199,7 +199,7 @@ func (h *handlers) reason(ctx context.Context, x *engine.Execution) (string, err
 		return own, nil
 	}
 	parent, err := h.engine.Execution(ctx, x.Parent.Execution)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return own, nil
 	}
 	if err != nil {
@@ -248,7 +248,7 @@ func (h *handlers) lastRetried(ctx context.Context, x *engine.Execution) (int64,
 // addParent says what the execution is a part of.
 func (h *handlers) addParent(ctx context.Context, x *engine.Execution, w *workflowRun) error {
 	parent, err := h.engine.Execution(ctx, x.Parent.Execution)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return nil
 	}
 	if err != nil {
@@ -328,7 +328,7 @@ func (h *handlers) addFailureWorkflow(ctx context.Context, x *engine.Execution, 
 			continue
 		}
 		t, err := h.engine.Task(ctx, x.ID, workflow.HandlersPath+"."+name)
-		if isMissing(err) {
+		if compat.IsMissing(err) {
 			return nil
 		}
 		if err != nil {

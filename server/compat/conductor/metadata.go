@@ -138,7 +138,7 @@ func (h *handlers) register(ctx context.Context, project string, s *source) erro
 	created := any(now)
 	if former, ok := labels[label]; ok {
 		k, err := h.known(ctx, project, s.def.Name, former)
-		if err != nil && !isMissing(err) {
+		if err != nil && !compat.IsMissing(err) {
 			return err
 		}
 		if err == nil && k.definition != nil {
@@ -395,7 +395,7 @@ func (h *handlers) deleteWorkflow(c *gin.Context) error {
 		return refuse(http.StatusBadRequest, "version: %q is not a whole number", c.Param("version"))
 	}
 	project := compat.Project(ctx)
-	if err := h.engine.DropLabel(ctx, project, name, strconv.Itoa(version)); isMissing(err) {
+	if err := h.engine.DropLabel(ctx, project, name, strconv.Itoa(version)); compat.IsMissing(err) {
 		return refuse(http.StatusNotFound, "No such workflow definition: %s version: %d", name, version)
 	} else if err != nil {
 		return err
@@ -406,7 +406,7 @@ func (h *handlers) deleteWorkflow(c *gin.Context) error {
 	}
 	if n := newest(labels); n > 0 {
 		err = h.engine.SetLabel(ctx, project, name, engine.LabelLatest, labels[strconv.Itoa(n)])
-	} else if err = h.engine.DropLabel(ctx, project, name, engine.LabelLatest); err == nil || isMissing(err) {
+	} else if err = h.engine.DropLabel(ctx, project, name, engine.LabelLatest); err == nil || compat.IsMissing(err) {
 		err = h.dropTags(ctx, tagsOf("workflow", name), nil)
 	}
 	if err != nil {

@@ -100,7 +100,7 @@ func (h *handlers) visible(ctx context.Context, id string) (engine.Fence, *engin
 		return f, nil, refuse(http.StatusNotFound, "No such task found by id: %s", id)
 	}
 	x, err := compat.Execution(ctx, h.engine, f.Execution)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return f, nil, refuse(http.StatusNotFound, "No such task found by id: %s", id)
 	}
 	return f, x, err
@@ -151,7 +151,7 @@ func (h *handlers) take(ctx context.Context, f engine.Fence, r *taskResult) (str
 		return "", nil
 	}
 	t, err := h.engine.Task(ctx, f.Execution, f.Ref)
-	if isMissing(err) || err == nil && !strings.HasPrefix(t.Type, typePrefix) {
+	if compat.IsMissing(err) || err == nil && !strings.HasPrefix(t.Type, typePrefix) {
 		return "", nil
 	}
 	if err != nil {
@@ -205,7 +205,7 @@ func failureOf(r *taskResult) *workflow.Error {
 // settleByHand ends an attempt that no worker runs: one that waits, or that was completed before it was polled.
 func (h *handlers) settleByHand(ctx context.Context, f engine.Fence, r *taskResult) error {
 	t, err := h.engine.Task(ctx, f.Execution, f.Ref)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return refuse(http.StatusNotFound, "No such task found by id: %s", taskID(f.Execution, f.Ref, f.Attempt))
 	}
 	if err != nil {

@@ -125,7 +125,7 @@ func (h *handlers) keepSchedule(ctx context.Context, project string, s *schedule
 		r.CatchUp = string(engine.CatchUpAll)
 	}
 	_, _, err = h.engine.PutSchedule(ctx, project, s.Name, r)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return undefined(s.Start)
 	}
 	return err
@@ -170,7 +170,7 @@ func (h *handlers) shownSchedule(ctx context.Context, name string, raw json.RawM
 		return nil, malformed(err)
 	}
 	s, err := h.engine.Schedule(ctx, compat.Project(ctx), name)
-	if isMissing(err) { // it was deleted natively
+	if compat.IsMissing(err) { // it was deleted natively
 		full["paused"] = true
 		return full, nil
 	}
@@ -213,7 +213,7 @@ func noSchedule(name string) error {
 func (h *handlers) getSchedule(c *gin.Context) error {
 	ctx, name := c.Request.Context(), c.Param("name")
 	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesSchedules, name)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return noSchedule(name)
 	}
 	if err != nil {
@@ -228,11 +228,11 @@ func (h *handlers) getSchedule(c *gin.Context) error {
 
 func (h *handlers) deleteSchedule(c *gin.Context) error {
 	ctx, name := c.Request.Context(), c.Param("name")
-	if err := h.engine.DeleteSchedule(ctx, compat.Project(ctx), name); err != nil && !isMissing(err) {
+	if err := h.engine.DeleteSchedule(ctx, compat.Project(ctx), name); err != nil && !compat.IsMissing(err) {
 		return err
 	}
 	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesSchedules, name)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return noSchedule(name)
 	}
 	if err == nil {
@@ -247,7 +247,7 @@ func (h *handlers) deleteSchedule(c *gin.Context) error {
 func (h *handlers) switchSchedule(off bool) func(*gin.Context) error {
 	return func(c *gin.Context) error {
 		ctx, name := c.Request.Context(), c.Param("name")
-		if _, err := h.engine.Note(ctx, compat.Project(ctx), notesSchedules, name); isMissing(err) {
+		if _, err := h.engine.Note(ctx, compat.Project(ctx), notesSchedules, name); compat.IsMissing(err) {
 			return noSchedule(name)
 		} else if err != nil {
 			return err
@@ -276,7 +276,7 @@ func (h *handlers) switchAll(off bool) func(*gin.Context) error {
 			change = h.engine.DisableSchedule
 		}
 		for _, name := range sorted(notes) {
-			if _, err := change(ctx, compat.Project(ctx), name); err != nil && !isMissing(err) {
+			if _, err := change(ctx, compat.Project(ctx), name); err != nil && !compat.IsMissing(err) {
 				return err
 			}
 		}

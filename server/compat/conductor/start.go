@@ -98,7 +98,7 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 	}
 	x, created, err := h.engine.Start(ctx, project, r)
 	switch {
-	case isMissing(err):
+	case compat.IsMissing(err):
 		return nil, undefined(q)
 	case err != nil:
 		return nil, err
@@ -111,7 +111,7 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 }
 
 func missingStart(err error, q *startRequest) error {
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return undefined(q)
 	}
 	return err
@@ -221,7 +221,7 @@ func (h *handlers) variant(ctx context.Context, project string, s *source, domai
 	hash := hex.EncodeToString(sum[:])
 	if raw, err := h.engine.Note(ctx, project, notesVariants+d.Name, hash); err == nil {
 		return strconv.Atoi(string(raw))
-	} else if !isMissing(err) {
+	} else if !compat.IsMissing(err) {
 		return 0, err
 	}
 	done, err := h.engine.PublishForeign(ctx, project, canonical, false)

@@ -173,7 +173,7 @@ func (h *handlers) setTags(ctx context.Context, group string, given []tag) error
 
 func (h *handlers) deleteTags(ctx context.Context, group string, given []tag) error {
 	for i := range given {
-		if err := h.engine.DeleteNote(ctx, compat.Project(ctx), group, given[i].note()); err != nil && !isMissing(err) {
+		if err := h.engine.DeleteNote(ctx, compat.Project(ctx), group, given[i].note()); err != nil && !compat.IsMissing(err) {
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ func (h *handlers) dropTags(ctx context.Context, group string, stays func(note s
 		if stays != nil && stays(note) {
 			continue
 		}
-		if err := h.engine.DeleteNote(ctx, compat.Project(ctx), group, note); err != nil && !isMissing(err) {
+		if err := h.engine.DeleteNote(ctx, compat.Project(ctx), group, note); err != nil && !compat.IsMissing(err) {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ const notesTaskDefs = "conductor.taskdef"
 // taskDef reads the definition of a task; nil when there is none.
 func (h *handlers) taskDef(ctx context.Context, project, name string) (*taskDef, error) {
 	raw, err := h.engine.Note(ctx, project, notesTaskDefs, name)
-	if isMissing(err) || name == "" {
+	if compat.IsMissing(err) || name == "" {
 		return nil, nil
 	}
 	if err != nil {
@@ -172,7 +172,7 @@ func (h *handlers) listTaskDefs(c *gin.Context) error {
 func (h *handlers) getTaskDef(c *gin.Context) error {
 	ctx, name := c.Request.Context(), c.Param("name")
 	raw, err := h.engine.Note(ctx, compat.Project(ctx), notesTaskDefs, name)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return refuse(http.StatusNotFound, "No such taskType found by name: %s", name)
 	}
 	if err != nil {
@@ -193,7 +193,7 @@ func (h *handlers) getTaskDef(c *gin.Context) error {
 func (h *handlers) deleteTaskDef(c *gin.Context) error {
 	ctx, name := c.Request.Context(), c.Param("name")
 	err := h.engine.DeleteNote(ctx, compat.Project(ctx), notesTaskDefs, name)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		return refuse(http.StatusNotFound, "No such taskType found by name: %s", name)
 	}
 	if err != nil {

@@ -93,7 +93,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 	from := len(all)
 	if n.Inner && t.Child != "" {
 		child, err := h.engine.Execution(ctx, t.Child)
-		if err != nil && !isMissing(err) {
+		if err != nil && !compat.IsMissing(err) {
 			return nil, err
 		}
 		if err == nil {
@@ -126,7 +126,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 	}
 	if t.Status == workflow.TaskQueued && t.Input == nil && n.Type == "SIMPLE" { // natively it is told what it is given when a worker has it
 		input, err := h.engine.UpcomingInput(ctx, engine.Fence{Execution: x.ID, Ref: t.Ref, Attempt: t.Attempt})
-		if err != nil && !isMissing(err) {
+		if err != nil && !compat.IsMissing(err) {
 			return nil, err
 		}
 		if last := &attempts[len(attempts)-1]; last.Input == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
 )
 
 const (
@@ -63,7 +64,7 @@ func (v *view) find(c *gin.Context, size int, all bool) ([]engine.Execution, err
 	w := window{workflow: c.Query("workflow"), size: size, all: all, below: last}
 	if last > 0 {
 		switch x, err := v.engine.Execution(v.ctx, strconv.FormatInt(last, 10)); {
-		case isMissing(err): // the numbers tell, as far as is looked
+		case compat.IsMissing(err): // the numbers tell, as far as is looked
 		case err != nil:
 			return nil, err
 		default:
@@ -139,7 +140,7 @@ func (v *view) isLast(x *engine.Execution) (bool, error) {
 	s, ok := v.sessions[x.Session.Number]
 	if !ok {
 		var err error
-		if s, err = v.engine.Session(v.ctx, x.Project, x.Session.Number); err != nil && !isMissing(err) {
+		if s, err = v.engine.Session(v.ctx, x.Project, x.Session.Number); err != nil && !compat.IsMissing(err) {
 			return false, err
 		}
 		v.sessions[x.Session.Number] = s

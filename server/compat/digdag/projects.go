@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 )
 
 // wire is a project as Digdag has it: with its newest revision. One to which nothing was pushed has none.
@@ -23,7 +24,7 @@ func (v *view) wire(p *engine.Project) (project, error) {
 		return made, err
 	}
 	heads, _, err := v.engine.Bundles(v.ctx, p.Name, engine.Page{Limit: 1}) // without their archives
-	if err != nil && !isMissing(err) {
+	if err != nil && !compat.IsMissing(err) {
 		return made, err
 	}
 	if len(heads) == 0 {
@@ -123,7 +124,7 @@ func (h *handlers) revisions(c *gin.Context) error {
 // bundle is a revision of a project, "" = the newest.
 func (v *view) bundle(project, revision string) (*engine.Bundle, error) {
 	b, err := v.engine.Bundle(v.ctx, project, revision)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		err = missing("revision %s of project name=%s", strconv.Quote(revision), project)
 	}
 	return b, err

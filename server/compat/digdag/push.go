@@ -82,7 +82,7 @@ func taken(err error) error {
 func (v *view) ensure(name string) (*engine.Project, error) {
 	compat.Touch(v.ctx, name)
 	p, err := v.engine.Project(v.ctx, name)
-	if !isMissing(err) {
+	if !compat.IsMissing(err) {
 		return p, err
 	}
 	if scope := auth.From(v.ctx).Scope; scope != engine.ScopeAdmin {
@@ -166,7 +166,7 @@ func (v *view) schedule(project string, workflows []*dig.Workflow, from time.Tim
 		}
 		for _, s := range some {
 			if wanted[s.Name] == nil && s.Labels[labelDig] != "" {
-				if err := v.engine.DeleteSchedule(v.ctx, project, s.Name); err != nil && !isMissing(err) {
+				if err := v.engine.DeleteSchedule(v.ctx, project, s.Name); err != nil && !compat.IsMissing(err) {
 					return err
 				}
 			}

@@ -110,7 +110,7 @@ func (v *view) findSchedule(id string) (*engine.Schedule, error) {
 		return nil, missing("schedule id=%s", id)
 	}
 	s, err := v.engine.ScheduleByNumber(v.ctx, n)
-	if isMissing(err) || err == nil && !auth.From(v.ctx).Sees(s.Project) {
+	if compat.IsMissing(err) || err == nil && !auth.From(v.ctx).Sees(s.Project) {
 		return nil, missing("schedule id=%s", id)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/compat/digdag/dig"
 )
 
@@ -50,7 +51,7 @@ func (v *view) at(project, workflow string, at time.Time) ([]engine.Execution, e
 		return nil, err
 	}
 	all, err := v.ofSession(project, found[0].Number)
-	if isMissing(err) { // it went meanwhile
+	if compat.IsMissing(err) { // it went meanwhile
 		err = nil
 	}
 	return all, err
@@ -129,7 +130,7 @@ func (v *view) findSession(id string) (string, *engine.Session, error) {
 		if err == nil {
 			return p.Name, s, nil
 		}
-		if !isMissing(err) {
+		if !compat.IsMissing(err) {
 			return "", nil, err
 		}
 	}

@@ -120,7 +120,7 @@ func (v *view) asked(q *wanted) (*engine.Workflow, error) {
 	}
 	compat.Touch(v.ctx, q.ProjectName)
 	w, err := v.engine.Workflow(v.ctx, q.ProjectName, q.WorkflowName, 0)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		err = missing("workflow name=%s in project name=%s", q.WorkflowName, q.ProjectName)
 	}
 	return w, err
@@ -216,7 +216,7 @@ func (v *view) made(id string) (*engine.Execution, error) {
 	const looks, pause = 100, 20 * time.Millisecond
 	for i := 0; ; i++ {
 		x, err := v.engine.Execution(v.ctx, id)
-		if !isMissing(err) {
+		if !compat.IsMissing(err) {
 			return x, err
 		}
 		if i == looks {
@@ -234,7 +234,7 @@ func (v *view) made(id string) (*engine.Execution, error) {
 func (v *view) inTheWay(q *wanted, there *engine.Execution) error {
 	if q.name == "" && there.Session != nil {
 		s, err := v.engine.Session(v.ctx, there.Project, there.Session.Number)
-		if err != nil && !isMissing(err) {
+		if err != nil && !compat.IsMissing(err) {
 			return err
 		}
 		if s != nil && s.Last != nil {

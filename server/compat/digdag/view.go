@@ -3,7 +3,6 @@ package digdag
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -40,11 +39,6 @@ type view struct {
 
 func (h *handlers) view(c *gin.Context) *view {
 	return &view{handlers: h, ctx: c.Request.Context(), numbers: map[string]string{}, sessions: map[int64]*engine.Session{}}
-}
-
-func isMissing(err error) bool {
-	e, ok := errors.AsType[*engine.Error](err)
-	return ok && e.Kind == engine.KindNotFound
 }
 
 // number is the id of a name of one of the kinds below.
@@ -97,7 +91,7 @@ func (v *view) project(id string) (*engine.Project, error) {
 	}
 	compat.Touch(v.ctx, name)
 	p, err := v.engine.Project(v.ctx, name)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		err = missing("project id=%s", id)
 	}
 	return p, err
@@ -135,7 +129,7 @@ func (v *view) workflow(id string) (*engine.Workflow, error) {
 	compat.Touch(v.ctx, parts[0])
 	version, _ := strconv.Atoi(parts[2]) // as it was written
 	w, err := v.engine.Workflow(v.ctx, parts[0], parts[1], version)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		err = missing("workflow id=%s", id)
 	}
 	return w, err
@@ -174,7 +168,7 @@ func (v *view) openVersion(w *engine.Workflow) (*opened, error) {
 // execution answers an attempt that the caller may see.
 func (v *view) execution(id string) (*engine.Execution, error) {
 	x, err := compat.Execution(v.ctx, v.engine, id)
-	if isMissing(err) {
+	if compat.IsMissing(err) {
 		err = missing("attempt id=%s", id)
 	}
 	return x, err

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 )
 
 // definition is a version of a workflow as Digdag has it.
@@ -49,9 +50,9 @@ func (h *handlers) getWorkflow(c *gin.Context) error {
 func (v *view) of(project, revision string) ([]definition, error) {
 	b, err := v.engine.Bundle(v.ctx, project, revision)
 	switch {
-	case isMissing(err) && revision == "":
+	case compat.IsMissing(err) && revision == "":
 		b = &engine.Bundle{}
-	case isMissing(err):
+	case compat.IsMissing(err):
 		return nil, missing("revision %q of project name=%s", revision, project)
 	case err != nil:
 		return nil, err
