@@ -203,7 +203,7 @@ func (c *compiler) list(b *body, tasks []workflowTask, at cursor, field string) 
 			c.stops = nil
 		}
 		if t.Type == "FORK_JOIN" || t.Type == "FORK_JOIN_DYNAMIC" {
-			if i+1 == len(tasks) || tasks[i+1].Type != "JOIN" && tasks[i+1].Type != "EXCLUSIVE_JOIN" {
+			if i+1 == len(tasks) || tasks[i+1].Type != "JOIN" && (tasks[i+1].Type != "EXCLUSIVE_JOIN" || t.Type == "FORK_JOIN_DYNAMIC") {
 				c.wrong(reader{field: where}, "a %s must be followed by a JOIN task: %s is not", t.Type, t.Ref)
 				return at
 			}
@@ -295,9 +295,9 @@ func (c *compiler) result(outer *body) json.RawMessage {
 	}
 	var b strings.Builder
 	for _, p := range stops {
-		if given, ok := p.task.Input["workflowOutput"]; ok && given != nil {
+		if p.task.Input["terminationStatus"] == "COMPLETED" {
 			base := c.base(p, r)
-			b.WriteString("dig(" + base + ", [\"terminated\"]) == true ? dig(" + base + ", [\"workflowOutput\"]) : ")
+			b.WriteString("dig(" + base + ", [\"terminated\"]) == true ? " + terminateOutput(base) + " : ")
 		}
 	}
 	switch {

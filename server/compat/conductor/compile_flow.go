@@ -86,15 +86,27 @@ func (c *compiler) join(p *place, at cursor, r reader) cursor {
 		return next
 	}
 	needs := slices.Clone(at.needs)
-	for i, ref := range p.task.JoinOn {
+	for i, ref := range p.task.joined() {
+		field := fmt.Sprintf("joinOn[%d]", i)
+		if more := i - len(p.task.JoinOn); more >= 0 {
+			field = fmt.Sprintf("defaultExclusiveJoinTask[%d]", more)
+		}
 		on := c.places[ref]
 		if on == nil || len(on.ends) == 0 || on.body != p.body {
-			c.wrong(r.in(fmt.Sprintf("joinOn[%d]", i)), "%s waits for %q, which is no task of a branch before it", p.task.Ref, ref)
+			c.wrong(r.in(field), "%s waits for %q, which is no task of a branch before it", p.task.Ref, ref)
 			continue
 		}
 		needs = append(needs, on.ends...)
 	}
 	return c.control(p, cursor{needs: needs, guards: at.guards}, workflow.Task{Type: "noop"})
+}
+
+// joined are the tasks that a join waits for; of those of an exclusive one the first that ran gives the output.
+func (t *workflowTask) joined() []string {
+	if t.Type != "EXCLUSIVE_JOIN" {
+		return t.JoinOn
+	}
+	return slices.Concat(t.JoinOn, t.JoinDefault)
 }
 
 // inner says that the sub-execution of a task is shown in its place.

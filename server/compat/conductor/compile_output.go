@@ -1,8 +1,10 @@
 package conductor
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,30 +43,50 @@ func (c *compiler) lens(p *place, base string, r reader) shape {
 	switch p.task.Type {
 	case "HTTP":
 		return object(with("response", object(
-			with("headers", out.at([]any{"headers"})), with("reasonPhrase", plain(`""`)),
+			with("headers", out.at([]any{"headers"})), with("reasonPhrase", plain("dig("+literal(phrases)+", ["+asText(out.at([]any{"status"}).cel)+"])")),
 			with("body", out.at([]any{"body"})), with("statusCode", out.at([]any{"status"})))))
 	case "INLINE", "LAMBDA":
 		return object(with("result", out))
-	case "SWITCH", "DECISION":
+	case "DECISION":
+		return object(with("caseOutput", plain("("+base+" == null ? dyn(null) : dyn(["+c.taken(base)+"]))")))
+	case "SWITCH":
 		text := c.taken(base)
 		return object(with("evaluationResult", plain("("+base+" == null ? dyn(null) : dyn(["+text+"]))")), with("selectedCase", plain("("+base+" == null ? dyn(null) : dyn("+text+"))")))
 	case "DO_WHILE":
 		return out.at([]any{p.again, "output"})
 	case "TERMINATE":
-		return object(with("output", out.at([]any{"workflowOutput"})))
+		return plain(terminateOutput(base))
+	case "SET_VARIABLE":
+		return plain("{}")
 	case "JOIN", "EXCLUSIVE_JOIN":
 		return c.joined(p, out, r)
 	}
 	return out
 }
 
-// joined is the output of a join: those of what it waited for, by reference name.
+// terminateOutput is what a TERMINATE gives, and the workflow that it ends: workflowOutput, what is no object under "output".
+func terminateOutput(base string) string {
+	return "[" + plain(base).at([]any{"workflowOutput"}).cel + "].map(v, v == null ? dyn({}) : (type(v) == map ? v : dyn({\"output\": v})))[0]"
+}
+
+// phrases are the names of the statuses with which a request succeeds.
+var phrases = func() map[string]any {
+	all := map[string]any{}
+	for status := http.StatusOK; status < http.StatusMultipleChoices; status++ {
+		if text := http.StatusText(status); text != "" {
+			all[strconv.Itoa(status)] = text
+		}
+	}
+	return all
+}()
+
+// joined is the output of a join: those of what it waited for, by reference name; of an exclusive one that of the first that ran.
 func (c *compiler) joined(p *place, out shape, r reader) shape {
 	if p.fork != nil {
 		return out
 	}
 	s, first := shape{}, "null"
-	for _, ref := range slices.Backward(p.task.JoinOn) {
+	for _, ref := range slices.Backward(p.task.joined()) {
 		on := c.places[ref]
 		if on == nil {
 			continue

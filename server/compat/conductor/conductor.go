@@ -21,7 +21,7 @@
 //	health, version, token                     yes
 //	workflow variables, upgrade, jump, messages no     use a rerun, or the API of the server
 //	workflow test, archive, external storage   no
-//	admin, queue, secrets, schema, environment no
+//	admin, queue, secrets, environment         no      schema is no path at all: clients go on without it
 //
 // The files: def.go reads definitions, compile*.go and expression.go translate them, view*.go shows executions, the others
 // are named after what is asked.

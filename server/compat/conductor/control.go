@@ -13,6 +13,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/workflow"
 )
 

@@ -42,6 +42,7 @@ type workflowTask struct {
 	StartDelay       int64                     `json:"startDelay"`
 	SubWorkflow      *subWorkflowParam         `json:"subWorkflowParam"`
 	JoinOn           []string                  `json:"joinOn"`
+	JoinDefault      []string                  `json:"defaultExclusiveJoinTask"` // of an EXCLUSIVE_JOIN, where none of joinOn ran
 	Sink             string                    `json:"sink"`
 	Optional         bool                      `json:"optional"`
 	TaskDefinition   *taskDef                  `json:"taskDefinition"`

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ type rig struct {
 	names  map[string]string // what was answered, by the name that exchanges use
 }
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB, change ...func(*server.Options)) *rig {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	o := queue.DefaultOptions()
@@ -57,6 +58,9 @@ func newRig(t testing.TB) *rig {
 	t.Cleanup(func() { require.NoError(t, pump.Stop(context.Background())) })
 	so := server.DefaultOptions()
 	so.Engine, so.Registry, so.Listen, so.Dialects, so.Logger, so.Open = e, prometheus.NewRegistry(), "127.0.0.1:0", []string{"conductor"}, quiet, true
+	for _, c := range change {
+		c(&so)
+	}
 	s, err := server.New(so)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
@@ -65,15 +69,54 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) ask(method, path, body string) *httptest.ResponseRecorder {
 	r.t.Helper()
+	return r.askWith(nil, method, path, body)
+}
+
+// askWith is ask with headers.
+func (r *rig) askWith(headers map[string]string, method, path, body string) *httptest.ResponseRecorder {
+	r.t.Helper()
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Host = "localhost"
 	req.Header.Set("Accept", "application/json") // as Conductor's Go client does, whatever it expects
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
 	w := httptest.NewRecorder()
 	r.server.Handler().ServeHTTP(w, req)
 	return w
+}
+
+// asks asks until the answer is as it shall be, for what servers and pumps do by themselves.
+func (r *rig) asks(method, path, body string, until func(w *httptest.ResponseRecorder) bool) *httptest.ResponseRecorder {
+	r.t.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		w := r.ask(method, path, body)
+		require.Equal(r.t, http.StatusOK, w.Code, w.Body)
+		if until(w) {
+			return w
+		}
+		require.Less(r.t, time.Since(began), time.Minute, "%s %s: %s", method, path, w.Body)
+	}
+}
+
+// completes ends the task of a reference name as soon as it waits for that.
+func (r *rig) completes(id, ref, output string) {
+	r.t.Helper()
+	r.asks("POST", "/api/tasks/"+id+"/"+ref+"/COMPLETED", output, func(w *httptest.ResponseRecorder) bool { return w.Body.Len() > 0 })
+}
+
+// runs is the id of the only execution of a workflow that runs, as soon as it does.
+func (r *rig) runs(name string) string {
+	r.t.Helper()
+	var running []string
+	r.asks("GET", "/api/workflow/running/"+name, "", func(w *httptest.ResponseRecorder) bool {
+		require.NoError(r.t, json.Unmarshal(w.Body.Bytes(), &running))
+		return len(running) == 1
+	})
+	return running[0]
 }
 
 var (

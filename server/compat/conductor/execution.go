@@ -55,6 +55,15 @@ func count(c *gin.Context, name string, otherwise int) (int, error) {
 	return n, nil
 }
 
+// several are the values of a parameter that may be given more than once, and hold some, with commas between them.
+func several(c *gin.Context, name string) []string {
+	var all []string
+	for _, some := range c.QueryArray(name) {
+		all = append(all, strings.Split(some, ",")...)
+	}
+	return all
+}
+
 // get answers an execution: GET /workflow/{id}.
 func (h *handlers) get(c *gin.Context) error {
 	ctx := c.Request.Context()
@@ -87,7 +96,7 @@ func (h *handlers) status(c *gin.Context) error {
 			answer.Output = w.Output
 		}
 		if variables {
-			answer.Variables = w.Variables
+			answer.Variables = &w.Variables
 		}
 	}
 	return compat.Answer(c.Writer, http.StatusOK, answer)
@@ -112,7 +121,7 @@ func (h *handlers) tasks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if wanted := c.QueryArray("status"); len(wanted) > 0 {
+	if wanted := several(c, "status"); len(wanted) > 0 {
 		all = slices.DeleteFunc(all, func(w shown) bool { return !slices.Contains(wanted, w.Status) })
 	}
 	page := all[min(max(start, 0), len(all)):]
@@ -179,10 +188,8 @@ func (w *workflowRun) addTasks(all []shown) {
 	for _, s := range all {
 		w.Tasks = append(w.Tasks, s.task)
 		w.UpdateTime = max(w.UpdateTime, s.UpdateTime)
-		if !s.Retried && slices.Contains([]string{"FAILED", "TIMED_OUT", "FAILED_WITH_TERMINAL_ERROR"}, s.Status) {
-			w.FailedRefs, w.FailedNames = append(w.FailedRefs, s.Ref), append(w.FailedNames, s.TaskDefName)
-		}
 	}
+	w.FailedRefs, w.FailedNames = failedOf(all)
 }
 
 // reason is why an execution did not complete; of one that was canceled with what it is in, why that did not. "" = it did, or runs.
@@ -243,6 +250,21 @@ func (h *handlers) lastRetried(ctx context.Context, x *engine.Execution) (int64,
 		last = max(last, resumed)
 	}
 	return last, nil
+}
+
+// failedOf are the reference names of the tasks that failed, and the names of their definitions, each once.
+func failedOf(all []shown) (refs, names []string) {
+	refs, names = []string{}, []string{}
+	for _, s := range all {
+		if s.Retried || !slices.Contains([]string{"FAILED", "TIMED_OUT", "FAILED_WITH_TERMINAL_ERROR"}, s.Status) {
+			continue
+		}
+		refs = append(refs, s.Ref)
+		if !slices.Contains(names, s.TaskDefName) {
+			names = append(names, s.TaskDefName)
+		}
+	}
+	return refs, names
 }
 
 // addParent says what the execution is a part of.
@@ -309,7 +331,7 @@ func (k *known) sets() bool {
 func (k *known) output(own json.RawMessage, all []shown) json.RawMessage {
 	for _, s := range slices.Backward(all) {
 		if s.node.Type == "TERMINATE" && !s.Retried && s.Status == "COMPLETED" {
-			return asObject(fields(s.OutputData)["output"])
+			return s.OutputData
 		}
 	}
 	return own

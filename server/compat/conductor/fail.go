@@ -1,12 +1,14 @@
 package conductor
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/redrive/redrive/engine"
@@ -108,20 +110,30 @@ func conflict(err error, status int, format string, args ...any) error {
 	return err
 }
 
-func isMissing(err error) bool {
-	var e *engine.Error
-	return errors.As(err, &e) && e.Kind == engine.KindNotFound
-}
-
 func malformed(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrongType):
-		return refuse(http.StatusBadRequest, "Cannot read the request: %s has another type than %s", wrongType.Field, wrongType.Type)
+		return refuse(http.StatusBadRequest, "Cannot read the request: %s is no %s", cmp.Or(wrongType.Field, "the body"), kindOf(wrongType.Type))
 	case errors.Is(err, io.EOF):
 		return refuse(http.StatusBadRequest, "Required request body is missing")
 	}
 	return refuse(http.StatusBadRequest, "Cannot read the request: %v", err)
+}
+
+// kindOf is what JSON calls values that are read as a type.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "array"
+	case reflect.String, reflect.Bool:
+		return t.Kind().String()
+	case reflect.Map, reflect.Struct:
+		return "object"
+	case reflect.Pointer:
+		return kindOf(t.Elem())
+	}
+	return "number"
 }
 
 // read reads the JSON body of a request. Fields that nobody knows are ignored, as Conductor does.

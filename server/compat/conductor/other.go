@@ -53,7 +53,7 @@ func (h *handlers) otherRoutes() []compat.Route {
 	} {
 		routes = append(routes, compat.Absent(r[0], r[1], r[2]))
 	}
-	for _, root := range []string{"admin", "environment", "queue", "schema", "secrets"} {
+	for _, root := range []string{"admin", "environment", "queue", "secrets"} {
 		for _, method := range []string{get, post, http.MethodPut, http.MethodDelete} {
 			routes = append(routes, compat.Absent(method, "/api/"+root, elsewhere), compat.Absent(method, "/api/"+root+"/*rest", elsewhere))
 		}
@@ -107,7 +107,7 @@ func (h *handlers) waiting(c *gin.Context, queue string, names []string) (map[st
 }
 
 func (h *handlers) queueSizes(c *gin.Context) error {
-	sizes, err := h.waiting(c, workflow.DefaultQueue, c.QueryArray("taskType"))
+	sizes, err := h.waiting(c, workflow.DefaultQueue, several(c, "taskType"))
 	if err != nil {
 		return err
 	}

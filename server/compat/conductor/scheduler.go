@@ -338,17 +338,21 @@ type scheduled struct {
 // maxScheduled is how many executions of one schedule are searched.
 const maxScheduled = 1000
 
+// scheduledColumns are what the executions of schedules are searched and sorted by.
+var scheduledColumns = columns[scheduled]{
+	texts: map[string]func(scheduled) string{
+		"scheduleName": func(s scheduled) string { return s.ScheduleName }, "workflowId": func(s scheduled) string { return s.WorkflowID },
+		"workflowName": func(s scheduled) string { return s.WorkflowName }, "state": func(s scheduled) string { return s.State },
+	},
+	numbers: map[string]func(scheduled) int64{
+		"scheduledTime": func(s scheduled) int64 { return s.ScheduledTime }, "executionTime": func(s scheduled) int64 { return s.ExecutionTime },
+		"startTime": func(s scheduled) int64 { return s.ExecutionTime },
+	},
+}
+
 // searchScheduled answers what schedules started, newest first.
 func (h *handlers) searchScheduled(c *gin.Context) error {
-	start, err := count(c, "start", 0)
-	if err != nil {
-		return err
-	}
-	size, err := count(c, "size", 100)
-	if err != nil {
-		return err
-	}
-	all, err := parseConditions(c.Query("query"), []string{"scheduleName", "workflowId", "workflowName", "state"})
+	q, err := scheduledColumns.asked(c, "executions")
 	if err != nil {
 		return err
 	}
@@ -358,8 +362,8 @@ func (h *handlers) searchScheduled(c *gin.Context) error {
 		return err
 	}
 	// What is looked for may be anywhere; without, one more than the page tells that there is another.
-	most := min(min(max(start, 0), maxScheduled)+min(max(size, 0), maxScheduled)+1, maxScheduled)
-	if slices.ContainsFunc(all, func(c condition) bool { return c.field != "scheduleName" }) {
+	most := min(min(max(q.start, 0), maxScheduled)+min(max(q.size, 0), maxScheduled)+1, maxScheduled)
+	if len(q.orders) > 0 || slices.ContainsFunc(q.conditions, func(c condition) bool { return c.field != "scheduleName" }) {
 		most = maxScheduled
 	}
 	var found []scheduled
@@ -368,7 +372,7 @@ func (h *handlers) searchScheduled(c *gin.Context) error {
 		if looked >= maxSearched {
 			break
 		}
-		if slices.ContainsFunc(all, func(c condition) bool { return c.field == "scheduleName" && !c.holds(name) }) {
+		if slices.ContainsFunc(q.conditions, func(c condition) bool { return c.field == "scheduleName" && !c.holds(name) }) {
 			continue
 		}
 		var s schedule
@@ -389,16 +393,15 @@ func (h *handlers) searchScheduled(c *gin.Context) error {
 			if at, err := time.Parse(time.RFC3339, x.Metadata[engine.MetadataScheduleTime]); err == nil {
 				one.ScheduledTime = at.UnixMilli()
 			}
-			has := map[string]string{"scheduleName": name, "workflowId": x.ID, "workflowName": x.Workflow, "state": one.State}
-			if !slices.ContainsFunc(all, func(c condition) bool { return !c.holds(has[c.field]) }) {
+			if scheduledColumns.meet(q.conditions, one) {
 				found = append(found, one)
 			}
 		}
 	}
 	slices.SortStableFunc(found, func(a, b scheduled) int { return cmp.Compare(b.ScheduledTime, a.ScheduledTime) })
-	answer := searchAnswer{TotalHits: len(found), Results: []any{}}
-	page := found[min(max(start, 0), len(found)):]
-	for _, one := range page[:min(max(size, 0), len(page))] {
+	answer := searchAnswer{Results: []any{}}
+	answer.TotalHits, found = scheduledColumns.page(q, found)
+	for _, one := range found {
 		answer.Results = append(answer.Results, one)
 	}
 	return answerJSON(c, answer)

@@ -3,10 +3,9 @@ package conductor
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,51 +18,39 @@ import (
 // maxSearched is how many executions a search looks at.
 const maxSearched = 10_000
 
-// condition is one condition of a query: a field, how it is compared, and with what.
-type condition struct {
-	field, operator string
-	values          []string
+// hit is an execution that was found. The version is Conductor's, and the parent the one that it is shown with; both are there
+// where the search reads them.
+type hit struct {
+	*engine.Execution
+	version int
+	parent  string
 }
 
-var (
-	conditionText = regexp.MustCompile(`(?i)^\s*(\w+)\s*(!=|=|>|<|\bIN\b)\s*(.*?)\s*$`)
-	conjunction   = regexp.MustCompile(`(?i)\s+AND\s+`)
-)
-
-// parseQuery reads "status IN (FAILED,TIMED_OUT) AND workflowType=order*".
-func parseQuery(query string) ([]condition, error) {
-	return parseConditions(query, []string{"workflowId", "correlationId", "workflowType", "version", "startTime", "endTime", "updateTime", "status", "parentWorkflowId"})
+// executionColumns are what executions are searched and sorted by.
+var executionColumns = columns[hit]{
+	texts: map[string]func(hit) string{
+		"workflowId": func(x hit) string { return x.ID }, "correlationId": func(x hit) string { return x.CorrelationID }, "workflowType": func(x hit) string { return x.Workflow },
+		"status": func(x hit) string { return workflowStatus(x.Execution) }, "parentWorkflowId": func(x hit) string { return x.parent },
+	},
+	numbers: map[string]func(hit) int64{
+		"startTime": func(x hit) int64 { return millis(began(x.Execution)) }, "endTime": func(x hit) int64 { return millis(x.EndedAt) },
+		"updateTime": func(x hit) int64 { return millis(changed(x.Execution)) }, "version": func(x hit) int64 { return int64(x.version) },
+	},
 }
 
-func parseConditions(query string, fields []string) ([]condition, error) {
-	var all []condition
-	if strings.TrimSpace(query) == "" || strings.TrimSpace(query) == "*" {
-		return nil, nil
-	}
-	for _, part := range conjunction.Split(query, -1) {
-		m := conditionText.FindStringSubmatch(part)
-		if m == nil {
-			return nil, refuse(http.StatusBadRequest, "query: %q is no condition: write such as status IN (FAILED,TIMED_OUT) AND workflowType=order", part)
-		}
-		c := condition{field: m[1], operator: strings.ToUpper(m[2])}
-		for v := range strings.SplitSeq(strings.Trim(m[3], "() "), ",") {
-			c.values = append(c.values, strings.Trim(strings.TrimSpace(v), `"'`))
-		}
-		if !slices.Contains(fields, c.field) {
-			return nil, refuse(http.StatusBadRequest, "query: it cannot be searched by %q: %s can be used", c.field, strings.Join(fields, ", "))
-		}
-		all = append(all, c)
-	}
-	return all, nil
-}
+// began is when an execution was started, as the summaries have it.
+func began(x *engine.Execution) *time.Time { return cmp.Or(x.StartedAt, &x.CreatedAt) }
 
-// narrowed is what the lists narrow by; meets does the rest.
+// changed is when an execution changed last, as the summaries have it.
+func changed(x *engine.Execution) *time.Time { return cmp.Or(x.EndedAt, x.StartedAt, &x.CreatedAt) }
+
+// narrowed is what the lists narrow by; the conditions do the rest.
 func narrowed(all []condition) engine.ExecutionFilter {
 	var f engine.ExecutionFilter
 	for _, c := range all {
 		single := c.operator == "=" && len(c.values) == 1 && !strings.Contains(c.values[0], "*")
 		switch {
-		case c.field == "status" && c.operator != "!=":
+		case c.field == "status" && c.operator != "!=" && !slices.ContainsFunc(c.values, func(v string) bool { return strings.Contains(v, "*") }):
 			f.Status = nil
 			for _, v := range c.values {
 				f.Status = append(f.Status, nativeStatuses[v]...)
@@ -79,107 +66,29 @@ func narrowed(all []condition) engine.ExecutionFilter {
 	return f
 }
 
-// meets reports whether an execution meets the condition; one on the version holds for that of its definition.
-func (c condition) meets(x *engine.Execution, version int) bool {
-	var has string
-	switch c.field {
-	case "workflowId":
-		has = x.ID
-	case "correlationId":
-		has = x.CorrelationID
-	case "workflowType":
-		has = x.Workflow
-	case "status":
-		has = workflowStatus(x)
-	case "version":
-		has = strconv.Itoa(version)
-	case "parentWorkflowId":
-		if x.Parent != nil {
-			has = x.Parent.Execution
-		}
-	case "startTime":
-		return c.compares(cmp.Or(millis(x.StartedAt), x.CreatedAt.UnixMilli()))
-	case "endTime":
-		return c.compares(millis(x.EndedAt))
-	case "updateTime":
-		return c.compares(cmp.Or(millis(x.EndedAt), millis(x.StartedAt), x.CreatedAt.UnixMilli()))
-	}
-	return c.holds(has)
-}
-
-// holds reports whether a text is one of the values, or is none of them for !=.
-func (c condition) holds(has string) bool {
-	return slices.ContainsFunc(c.values, func(v string) bool { return like(v, has) }) != (c.operator == "!=")
-}
-
-func (c condition) compares(at int64) bool {
-	want, err := strconv.ParseInt(c.values[0], 10, 64)
-	if err != nil {
-		return false
-	}
-	switch c.operator {
-	case ">":
-		return at > want
-	case "<":
-		return at < want && at > 0
-	case "!=":
-		return at != want
-	}
-	return at == want
-}
-
-// like compares with a pattern in which * is any text.
-func like(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == s
-	}
-	if !strings.HasPrefix(s, parts[0]) {
-		return false
-	}
-	s = s[len(parts[0]):]
-	for _, p := range parts[1 : len(parts)-1] {
-		i := strings.Index(s, p)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(p):]
-	}
-	return strings.HasSuffix(s, parts[len(parts)-1])
-}
-
 // search answers a page of executions: GET /workflow/search and search-v2.
 func (h *handlers) search(whole bool) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		start, err := count(c, "start", 0)
+		q, err := executionColumns.asked(c, "workflows")
 		if err != nil {
 			return err
 		}
-		size, err := count(c, "size", 100)
-		if err != nil {
-			return err
-		}
-		if size > 5000 {
-			return refuse(http.StatusBadRequest, "Cannot return more than 5000 workflows. Please use pagination.")
-		}
-		conditions, err := parseQuery(c.Query("query"))
-		if err != nil {
-			return err
+		if boolean(c, "topLevelOnly", false) {
+			q.conditions = append(q.conditions, equals("parentWorkflowId", ""))
 		}
 		ctx := c.Request.Context()
-		found, err := h.find(ctx, conditions, c.DefaultQuery("freeText", "*"), maxSearched)
+		found, err := h.find(ctx, q, maxSearched)
 		if err != nil {
 			return err
 		}
-		sortBy(found, c.Query("sort"))
-		answer := searchAnswer{TotalHits: len(found), Results: []any{}}
-		page := found[min(max(start, 0), len(found)):]
-		for i := range page[:min(max(size, 0), len(page))] {
+		answer := searchAnswer{Results: []any{}}
+		answer.TotalHits, found = executionColumns.page(q, found)
+		for _, x := range found {
 			var result any
 			if whole {
-				result, err = h.wire(ctx, &page[i], true)
+				result, err = h.wire(ctx, x.Execution, true)
 			} else {
-				result, err = h.summary(ctx, &page[i])
+				result, err = h.summary(ctx, x.Execution)
 			}
 			if err != nil {
 				return err
@@ -191,33 +100,39 @@ func (h *handlers) search(whole bool) func(*gin.Context) error {
 }
 
 // find answers as many executions, newest first, without what is shown as a part of another one.
-func (h *handlers) find(ctx context.Context, conditions []condition, freeText string, most int) ([]engine.Execution, error) {
-	var found []engine.Execution
-	free := strings.Trim(freeText, "* ")
-	versioned := slices.ContainsFunc(conditions, func(c condition) bool { return c.field == "version" })
+func (h *handlers) find(ctx context.Context, q query, most int) ([]hit, error) {
+	var found []hit
+	parents := map[string]string{}
+	versioned, nested := q.reads("version"), q.reads("parentWorkflowId")
+	soon := slices.DeleteFunc(slices.Clone(q.conditions), func(c condition) bool { return c.field == "version" || c.field == "parentWorkflowId" })
 	for page, looked := (engine.Page{Limit: min(most, 1000)}), 0; looked < maxSearched && len(found) < most; {
-		some, next, err := h.engine.Executions(ctx, compat.Project(ctx), narrowed(conditions), page)
+		some, next, err := h.engine.Executions(ctx, compat.Project(ctx), narrowed(q.conditions), page)
 		if err != nil {
 			return nil, err
 		}
 		for i := range some {
-			x := &some[i]
-			if slices.ContainsFunc(conditions, func(c condition) bool { return c.field != "version" && !c.meets(x, 0) }) {
-				continue
-			}
-			if free != "" && !strings.Contains(x.ID+" "+x.Workflow+" "+x.CorrelationID+" "+string(x.Input)+" "+string(x.Output), free) {
+			x := hit{Execution: &some[i]}
+			if !executionColumns.meet(soon, x) || q.free != "" && !strings.Contains(x.ID+" "+x.Workflow+" "+x.CorrelationID+" "+string(x.Input)+" "+string(x.Output), q.free) {
 				continue
 			}
 			if versioned || x.Parent != nil {
-				k, err := h.runs(ctx, x)
+				k, err := h.runs(ctx, x.Execution)
 				if err != nil {
 					return nil, err
 				}
-				if k.part || slices.ContainsFunc(conditions, func(c condition) bool { return !c.meets(x, k.version) }) {
+				if k.part {
 					continue
 				}
+				x.version = k.version
 			}
-			found = append(found, *x)
+			if nested && x.Parent != nil {
+				if x.parent, err = h.shownIn(ctx, x.Parent.Execution, parents); err != nil {
+					return nil, err
+				}
+			}
+			if executionColumns.meet(q.conditions, x) {
+				found = append(found, x)
+			}
 		}
 		looked += len(some)
 		if page.Cursor = next; next == "" {
@@ -227,26 +142,23 @@ func (h *handlers) find(ctx context.Context, conditions []condition, freeText st
 	return found, nil
 }
 
-// sortBy sorts as "field:ASC|field:DESC" says.
-func sortBy(found []engine.Execution, order string) {
-	for _, part := range slices.Backward(strings.Split(order, "|")) {
-		field, direction, _ := strings.Cut(part, ":")
-		value := map[string]func(x *engine.Execution) string{
-			"workflowId": func(x *engine.Execution) string { return x.ID }, "workflowType": func(x *engine.Execution) string { return x.Workflow },
-			"startTime": func(x *engine.Execution) string { return stamp(&x.CreatedAt) }, "endTime": func(x *engine.Execution) string { return stamp(x.EndedAt) },
-			"updateTime": func(x *engine.Execution) string { return stamp(x.EndedAt) }, "status": workflowStatus,
-			"correlationId": func(x *engine.Execution) string { return x.CorrelationID },
-		}[field]
-		if value == nil {
-			continue
-		}
-		slices.SortStableFunc(found, func(a, b engine.Execution) int {
-			if strings.EqualFold(direction, "DESC") {
-				a, b = b, a
-			}
-			return cmp.Compare(value(&a), value(&b))
-		})
+// shownIn is the execution that the children of one are shown with. known remembers it.
+func (h *handlers) shownIn(ctx context.Context, id string, known map[string]string) (string, error) {
+	if shown, ok := known[id]; ok {
+		return shown, nil
 	}
+	parent, err := h.engine.Execution(ctx, id)
+	if compat.IsMissing(err) {
+		return id, nil
+	}
+	if err == nil {
+		parent, err = h.outermost(ctx, parent)
+	}
+	if err != nil {
+		return "", err
+	}
+	known[id] = parent.ID
+	return parent.ID, nil
 }
 
 // stamp is a time as the summaries have it; "" = it has not come.
@@ -262,17 +174,30 @@ func (h *handlers) summary(ctx context.Context, x *engine.Execution) (*summary, 
 	if err != nil {
 		return nil, err
 	}
-	input, output := string(asObject(x.Input)), string(asObject(x.Output))
 	s := &summary{
-		WorkflowType: x.Workflow, Version: k.version, WorkflowID: x.ID, CorrelationID: x.CorrelationID, StartTime: stamp(cmp.Or(x.StartedAt, &x.CreatedAt)),
-		UpdateTime: stamp(cmp.Or(x.EndedAt, x.StartedAt, &x.CreatedAt)), EndTime: stamp(x.EndedAt), Status: workflowStatus(x), Input: input, Output: output,
-		FailedNames: []string{}, Priority: wirePriority(x), CreatedBy: x.Labels[labelCreatedBy], InputSize: len(input), OutputSize: len(output),
+		WorkflowType: x.Workflow, Version: k.version, WorkflowID: x.ID, CorrelationID: x.CorrelationID, StartTime: stamp(began(x)),
+		UpdateTime: stamp(changed(x)), EndTime: stamp(x.EndedAt), Status: workflowStatus(x), Input: string(asObject(x.Input)), Output: string(asObject(x.Output)),
+		FailedNames: []string{}, Priority: wirePriority(x), CreatedBy: x.Labels[labelCreatedBy],
 	}
 	if x.EndedAt != nil && x.StartedAt != nil {
 		s.ExecutionTime = x.EndedAt.Sub(*x.StartedAt).Milliseconds()
 	}
-	s.Reason, err = h.reason(ctx, x)
-	return s, err
+	if s.Reason, err = h.reason(ctx, x); err != nil {
+		return nil, err
+	}
+	if terminal(s.Status) && s.Status != "COMPLETED" {
+		all, err := h.tasksOf(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		refs, names := failedOf(all)
+		s.FailedRefs, s.FailedNames = strings.Join(refs, ","), names
+		if k.givesOutput(x) {
+			s.Output = string(k.output(json.RawMessage(s.Output), all))
+		}
+	}
+	s.InputSize, s.OutputSize = len(s.Input), len(s.Output)
+	return s, nil
 }
 
 // correlated answers the executions of a workflow with a correlation id: GET /workflow/{name}/correlated/{id}.
@@ -286,16 +211,16 @@ func (h *handlers) correlated(c *gin.Context) error {
 
 func (h *handlers) correlatedTo(c *gin.Context, name, id string) ([]*workflowRun, error) {
 	ctx := c.Request.Context()
-	found, err := h.find(ctx, []condition{{"workflowType", "=", []string{name}}, {"correlationId", "=", []string{id}}}, "", maxSearched)
+	found, err := h.find(ctx, query{conditions: []condition{equals("workflowType", name), equals("correlationId", id)}}, maxSearched)
 	if err != nil {
 		return nil, err
 	}
 	list := []*workflowRun{}
-	for i := range found {
-		if terminal(workflowStatus(&found[i])) && !boolean(c, "includeClosed", false) {
+	for _, x := range found {
+		if terminal(workflowStatus(x.Execution)) && !boolean(c, "includeClosed", false) {
 			continue
 		}
-		w, err := h.wire(ctx, &found[i], boolean(c, "includeTasks", false))
+		w, err := h.wire(ctx, x.Execution, boolean(c, "includeTasks", false))
 		if err != nil {
 			return nil, err
 		}
@@ -352,7 +277,24 @@ func (h *handlers) correlatedBatch(c *gin.Context) error {
 
 // running answers the ids of the executions of a workflow that have not ended: GET /workflow/running/{name}.
 func (h *handlers) running(c *gin.Context) error {
-	found, err := h.find(c.Request.Context(), []condition{{"workflowType", "=", []string{c.Param("name")}}, {"status", "IN", []string{"RUNNING", "PAUSED"}}}, "", maxSearched)
+	q := query{conditions: []condition{equals("workflowType", c.Param("name")), {field: "status", operator: "IN", values: []string{"RUNNING", "PAUSED"}}}}
+	for _, of := range []struct {
+		parameter string
+		bounds    func(n int64) condition
+	}{
+		{"version", func(n int64) condition { return condition{field: "version", operator: "=", numbers: []int64{n}} }},
+		{"startTime", func(n int64) condition { return condition{field: "startTime", operator: ">", numbers: []int64{n - 1}} }},
+		{"endTime", func(n int64) condition { return condition{field: "startTime", operator: "<", numbers: []int64{n + 1}} }},
+	} {
+		n, err := count(c, of.parameter, 0)
+		if err != nil {
+			return err
+		}
+		if n != 0 {
+			q.conditions = append(q.conditions, of.bounds(int64(n)))
+		}
+	}
+	found, err := h.find(c.Request.Context(), q, maxSearched)
 	if err != nil {
 		return err
 	}
@@ -361,4 +303,9 @@ func (h *handlers) running(c *gin.Context) error {
 		ids = append(ids, x.ID)
 	}
 	return answerJSON(c, ids)
+}
+
+// equals is the condition that a field is a text.
+func equals(field, value string) condition {
+	return condition{field: field, operator: "=", values: []string{value}}
 }

@@ -2,15 +2,11 @@ package conductor
 
 import (
 	"context"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
-
-	"github.com/redrive/redrive/engine"
 )
 
 // maxTaskSearched is how many executions a search of tasks looks into.
@@ -38,50 +34,36 @@ type taskSummary struct {
 	Priority      int    `json:"workflowPriority"`
 }
 
-// taskFields are what tasks are searched by, beside the fields of their executions.
-var taskFields = map[string]func(t *task) string{
-	"taskId": func(t *task) string { return t.TaskID }, "taskType": func(t *task) string { return t.TaskType }, "taskDefName": func(t *task) string { return t.TaskDefName },
-	"status": func(t *task) string { return t.Status }, "taskReferenceName": func(t *task) string { return t.Ref }, "referenceTaskName": func(t *task) string { return t.Ref },
-	"startTime": func(t *task) string { return strconv.FormatInt(t.StartTime, 10) }, "endTime": func(t *task) string { return strconv.FormatInt(t.EndTime, 10) },
-	"updateTime": func(t *task) string { return strconv.FormatInt(t.UpdateTime, 10) }, "scheduledTime": func(t *task) string { return strconv.FormatInt(t.ScheduledTime, 10) },
+// taskColumns are what tasks are searched and sorted by.
+var taskColumns = columns[task]{
+	texts: map[string]func(task) string{
+		"workflowId": func(t task) string { return t.WorkflowInstanceID }, "workflowType": func(t task) string { return t.WorkflowType }, "correlationId": func(t task) string { return t.CorrelationID },
+		"taskId": func(t task) string { return t.TaskID }, "taskType": func(t task) string { return t.TaskType }, "taskDefName": func(t task) string { return t.TaskDefName },
+		"status": func(t task) string { return t.Status }, "taskReferenceName": func(t task) string { return t.Ref }, "referenceTaskName": func(t task) string { return t.Ref },
+	},
+	numbers: map[string]func(task) int64{
+		"startTime": func(t task) int64 { return t.StartTime }, "endTime": func(t task) int64 { return t.EndTime },
+		"updateTime": func(t task) int64 { return t.UpdateTime }, "scheduledTime": func(t task) int64 { return t.ScheduledTime },
+	},
 }
 
-// workflowFields are the fields of executions that a search of tasks goes by.
+// workflowFields are those of the fields that tell of the execution.
 var workflowFields = []string{"workflowId", "workflowType", "correlationId"}
-
-func (c condition) meetsTask(t *task) bool {
-	has := taskFields[c.field](t)
-	if at, err := strconv.ParseInt(has, 10, 64); err == nil && strings.HasSuffix(c.field, "Time") {
-		return c.compares(at)
-	}
-	return c.holds(has)
-}
 
 // searchTasks answers a page of tasks: GET /tasks/search and search-v2.
 func (h *handlers) searchTasks(whole bool) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		start, err := count(c, "start", 0)
+		q, err := taskColumns.asked(c, "tasks")
 		if err != nil {
 			return err
 		}
-		size, err := count(c, "size", 100)
+		found, err := h.findTasks(c.Request.Context(), q)
 		if err != nil {
 			return err
 		}
-		if size > 5000 {
-			return refuse(http.StatusBadRequest, "Cannot return more than 5000 tasks. Please use pagination.")
-		}
-		all, err := parseConditions(c.Query("query"), append(sorted(taskFields), workflowFields...))
-		if err != nil {
-			return err
-		}
-		found, err := h.findTasks(c.Request.Context(), all, strings.Trim(c.DefaultQuery("freeText", "*"), "* "))
-		if err != nil {
-			return err
-		}
-		answer := searchAnswer{TotalHits: len(found), Results: []any{}}
-		page := found[min(max(start, 0), len(found)):]
-		for _, t := range page[:min(max(size, 0), len(page))] {
+		answer := searchAnswer{Results: []any{}}
+		answer.TotalHits, found = taskColumns.page(q, found)
+		for _, t := range found {
 			if whole {
 				answer.Results = append(answer.Results, t)
 			} else {
@@ -92,44 +74,35 @@ func (h *handlers) searchTasks(whole bool) func(*gin.Context) error {
 	}
 }
 
-func (h *handlers) findTasks(ctx context.Context, all []condition, free string) ([]task, error) {
-	var ofWorkflow, ofTask []condition
-	for _, c := range all {
-		if slices.Contains(workflowFields, c.field) {
-			ofWorkflow = append(ofWorkflow, c)
-		} else {
-			ofTask = append(ofTask, c)
-		}
-	}
-	executions, err := h.executionsOf(ctx, ofWorkflow)
+func (h *handlers) findTasks(ctx context.Context, q query) ([]task, error) {
+	executions, err := h.executionsOf(ctx, slices.DeleteFunc(slices.Clone(q.conditions), func(c condition) bool { return !slices.Contains(workflowFields, c.field) }))
 	if err != nil {
 		return nil, err
 	}
 	var found []task
-	for i := range executions {
-		tasks, err := h.tasksOf(ctx, &executions[i])
+	for _, x := range executions {
+		tasks, err := h.tasksOf(ctx, x.Execution)
 		if err != nil {
 			return nil, err
 		}
 		for _, w := range tasks {
-			w.WorkflowType = executions[i].Workflow
-			if slices.ContainsFunc(ofTask, func(c condition) bool { return !c.meetsTask(&w.task) }) ||
-				free != "" && !strings.Contains(w.TaskID+" "+w.TaskType+" "+w.TaskDefName+" "+string(w.InputData)+" "+string(w.OutputData), free) {
-				continue
+			w.WorkflowType = x.Workflow
+			if taskColumns.meet(q.conditions, w.task) &&
+				(q.free == "" || strings.Contains(w.TaskID+" "+w.TaskType+" "+w.TaskDefName+" "+string(w.InputData)+" "+string(w.OutputData), q.free)) {
+				found = append(found, w.task)
 			}
-			found = append(found, w.task)
 		}
 	}
 	return found, nil
 }
 
 // executionsOf are those whose tasks are searched: the ones that are named, else the newest.
-func (h *handlers) executionsOf(ctx context.Context, all []condition) ([]engine.Execution, error) {
+func (h *handlers) executionsOf(ctx context.Context, all []condition) ([]hit, error) {
 	for _, c := range all {
 		if c.field != "workflowId" || c.operator == "!=" || slices.ContainsFunc(c.values, func(v string) bool { return strings.Contains(v, "*") }) {
 			continue
 		}
-		var found []engine.Execution
+		var found []hit
 		for _, id := range c.values[:min(len(c.values), maxTaskSearched)] {
 			x, err := h.found(ctx, id)
 			if err != nil {
@@ -138,13 +111,13 @@ func (h *handlers) executionsOf(ctx context.Context, all []condition) ([]engine.
 				}
 				return nil, err
 			}
-			if !slices.ContainsFunc(all, func(c condition) bool { return !c.meets(x, 0) }) {
-				found = append(found, *x)
+			if executionColumns.meet(all, hit{Execution: x}) {
+				found = append(found, hit{Execution: x})
 			}
 		}
 		return found, nil
 	}
-	found, err := h.find(ctx, all, "", maxTaskSearched)
+	found, err := h.find(ctx, query{conditions: all}, maxTaskSearched)
 	return found[:min(len(found), maxTaskSearched)], err
 }
 

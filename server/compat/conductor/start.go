@@ -36,7 +36,7 @@ func (h *handlers) start(c *gin.Context) error {
 
 // startByName starts a workflow whose input is the body: POST /workflow/{name}.
 func (h *handlers) startByName(c *gin.Context) error {
-	q := startRequest{Name: c.Param("id"), CorrelationID: c.Query("correlationId"), IdempotencyKey: c.GetHeader("X-Idempotency-key")}
+	q := startRequest{Name: c.Param("id"), CorrelationID: c.Query("correlationId"), IdempotencyKey: c.GetHeader("X-Idempotency-key"), IdempotencyStrategy: c.GetHeader("X-on-conflict")}
 	if v := c.Query("version"); v != "" {
 		q.Version = v
 	}
@@ -65,12 +65,15 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 	if q.Name == "" {
 		return nil, invalidDef{{Path: "name", Message: "Workflow name cannot be null or empty"}}
 	}
+	if !slices.Contains(onConflict, q.IdempotencyStrategy) {
+		return nil, invalidDef{{Path: "idempotencyStrategy", Message: "is none of RETURN_EXISTING, FAIL, FAIL_ON_RUNNING", InvalidValue: q.IdempotencyStrategy}}
+	}
 	if q.Priority < 0 || q.Priority > 99 {
 		return nil, invalidDef{{Path: "priority", Message: "priority: " + strconv.Itoa(q.Priority) + " should be 0 to 99"}}
 	}
 	project := compat.Project(ctx)
 	r := engine.StartRequest{
-		Workflow: q.Name, Input: q.Input, CorrelationID: q.CorrelationID, IdempotencyKey: q.IdempotencyKey, Labels: map[string]string{}, By: auth.From(ctx).By(),
+		Workflow: q.Name, Input: q.Input, CorrelationID: q.CorrelationID, Labels: map[string]string{}, By: auth.From(ctx).By(),
 	}
 	if len(r.Input) == 0 || string(r.Input) == "null" {
 		r.Input = json.RawMessage("{}")
@@ -96,7 +99,7 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 		}
 		r.Input = templated(r.Input, k.definition["inputTemplate"])
 	}
-	x, created, err := h.engine.Start(ctx, project, r)
+	x, err := h.once(ctx, project, r, q)
 	switch {
 	case compat.IsMissing(err):
 		return nil, undefined(q)
@@ -104,10 +107,54 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 		return nil, err
 	}
 	compat.Started(ctx, x)
-	if !created && (q.IdempotencyStrategy == "FAIL" || q.IdempotencyStrategy == "FAIL_ON_RUNNING" && !x.Status.Ended()) {
-		return nil, refuse(http.StatusConflict, "Workflow with the idempotency key %s exists already: %s", q.IdempotencyKey, x.ID)
-	}
 	return x, nil
+}
+
+// onConflict are what a start does where its idempotency key is in use: answer what is there, be refused, or be refused only while
+// that runs. "" is the first of them.
+var onConflict = []string{"", "RETURN_EXISTING", "FAIL", "FAIL_ON_RUNNING"}
+
+// once starts what a request asks for, unless its idempotency key is in use, whatever the input was then. The key counts for one
+// workflow: natively it is made of both.
+func (h *handlers) once(ctx context.Context, project string, r engine.StartRequest, q *startRequest) (*engine.Execution, error) {
+	exists := func(id string) error {
+		return refuse(http.StatusConflict, "Workflow with the idempotency key %s exists already: %s", q.IdempotencyKey, id)
+	}
+	if q.IdempotencyKey != "" {
+		sum := sha256.Sum256([]byte(r.Workflow + "\x00" + q.IdempotencyKey))
+		r.IdempotencyKey, r.KeyAlone = hex.EncodeToString(sum[:]), true
+	}
+	if q.IdempotencyStrategy == "FAIL_ON_RUNNING" && q.IdempotencyKey != "" {
+		running, last, err := h.keyed(ctx, project, r.Workflow, q.IdempotencyKey)
+		if err != nil {
+			return nil, err
+		}
+		if running != "" {
+			return nil, exists(running)
+		}
+		r.IdempotencyKey += last // of starts beside each other that come after the same one, one is made
+	}
+	x, created, err := h.engine.Start(ctx, project, r)
+	if err == nil && !created && strings.HasPrefix(q.IdempotencyStrategy, "FAIL") {
+		return nil, exists(x.ID)
+	}
+	return x, err
+}
+
+// keyed finds the executions that were started under an idempotency key: one that has not ended, and the last one. "" = there is none.
+func (h *handlers) keyed(ctx context.Context, project, name, key string) (running, last string, err error) {
+	f := engine.ExecutionFilter{Workflow: name, LabelKey: labelIdempotency, LabelValue: key}
+	all, _, err := h.engine.Executions(ctx, project, f, engine.Page{Limit: 100})
+	if err != nil || len(all) == 0 {
+		return "", "", err
+	}
+	last = all[0].ID
+	f.Status = slices.Concat(nativeStatuses["RUNNING"], nativeStatuses["PAUSED"])
+	open, _, err := h.engine.Executions(ctx, project, f, engine.Page{Limit: 100})
+	if err != nil || len(open) == 0 {
+		return "", last, err
+	}
+	return open[0].ID, last, nil
 }
 
 func missingStart(err error, q *startRequest) error {
@@ -207,11 +254,8 @@ func (h *handlers) variant(ctx context.Context, project string, s *source, domai
 	if err != nil {
 		return 0, err
 	}
-	if len(domains) > 0 {
-		if err := h.route(ctx, d.Tasks, domains); err != nil {
-			return 0, err
-		}
-		d.Annotations[annotationDomains] = string(encoded(domains))
+	if err := h.domained(ctx, d, domains); err != nil {
+		return 0, err
 	}
 	if err := h.noteOwn(ctx, project, d); err != nil {
 		return 0, err
@@ -230,6 +274,15 @@ func (h *handlers) variant(ctx context.Context, project string, s *source, domai
 	}
 	version := done.Workflow.Version
 	return version, h.engine.PutNote(ctx, project, notesVariants+d.Name, hash, json.RawMessage(strconv.Itoa(version)))
+}
+
+// domained sends the tasks of a definition to domains, and notes with it that they are.
+func (h *handlers) domained(ctx context.Context, d *workflow.Definition, domains map[string]string) error {
+	if len(domains) == 0 {
+		return nil
+	}
+	d.Annotations[annotationDomains] = string(encoded(domains))
+	return h.route(ctx, d.Tasks, domains)
 }
 
 // route sends tasks to the queues of their domains.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/workflow"
 )
 
@@ -344,14 +345,7 @@ func composed(all []shown) {
 			if w.node.Inner || w.Status != "COMPLETED" {
 				continue
 			}
-			t, _ := w.WorkflowTask.(map[string]any)
-			parts := map[string]json.RawMessage{}
-			for _, on := range texts(t["joinOn"]) {
-				if out := latest(all, on+strings.TrimPrefix(w.Ref, w.node.Ref)); out != nil {
-					parts[on] = out
-				}
-			}
-			w.OutputData = encoded(parts)
+			w.OutputData = joinOutput(all, w)
 		case "DO_WHILE":
 			w.Iteration = max(w.native.Size, 1)
 			w.OutputData = loopOutput(all, w)
@@ -363,6 +357,27 @@ func composed(all []shown) {
 			}
 		}
 	}
+}
+
+// joinOutput is what a join gives: the outputs of what it waited for, by reference name; an exclusive one that of the first that ran.
+func joinOutput(all []shown, join *shown) json.RawMessage {
+	t, _ := join.WorkflowTask.(map[string]any)
+	refs := texts(t["joinOn"])
+	exclusive := join.node.Type == "EXCLUSIVE_JOIN"
+	if exclusive {
+		refs = append(refs, texts(t["defaultExclusiveJoinTask"])...)
+	}
+	parts := map[string]json.RawMessage{}
+	for _, on := range refs {
+		out := latest(all, on+suffix(join))
+		if out != nil && exclusive {
+			return out
+		}
+		if out != nil {
+			parts[on] = out
+		}
+	}
+	return encoded(parts)
 }
 
 // terminated says what a TERMINATE did that failed the workflow: natively a task before it holds that, and it

@@ -108,10 +108,14 @@ func wireInput(n node, t map[string]any, raw json.RawMessage) json.RawMessage {
 			return encoded(in)
 		}
 	case "JOIN", "EXCLUSIVE_JOIN":
-		if on, ok := t["joinOn"].([]any); ok {
-			return encoded(map[string]any{"joinOn": on})
+		on, ok := t["joinOn"].([]any)
+		switch {
+		case !ok:
+			return json.RawMessage("{}")
+		case n.Type == "EXCLUSIVE_JOIN":
+			return encoded(map[string]any{"joinOn": on, "defaultExclusiveJoinTask": t["defaultExclusiveJoinTask"]})
 		}
-		return json.RawMessage("{}")
+		return encoded(map[string]any{"joinOn": on})
 	case "DO_WHILE", "FORK_JOIN":
 		return json.RawMessage("{}")
 	}
@@ -228,9 +232,11 @@ func wireOutput(n node, raw json.RawMessage, child string) json.RawMessage {
 		return encoded(map[string]json.RawMessage{"result": raw})
 	case "HTTP":
 		return encoded(map[string]any{"response": map[string]json.RawMessage{
-			"headers": out["headers"], "reasonPhrase": json.RawMessage(`""`), "body": orNull(out["body"]), "statusCode": out["status"],
+			"headers": out["headers"], "reasonPhrase": encoded(phrases[string(out["status"])]), "body": orNull(out["body"]), "statusCode": out["status"],
 		}})
-	case "SWITCH", "DECISION":
+	case "DECISION":
+		return encoded(map[string]any{"caseOutput": []string{caseText(out["value"])}})
+	case "SWITCH":
 		value := caseText(out["value"])
 		return encoded(map[string]any{"evaluationResult": []string{value}, "selectedCase": value})
 	case "SUB_WORKFLOW":
@@ -240,11 +246,15 @@ func wireOutput(n node, raw json.RawMessage, child string) json.RawMessage {
 		}
 		return encoded(result)
 	case "TERMINATE":
-		return encoded(map[string]json.RawMessage{"output": orNull(out["workflowOutput"])})
+		given := out["workflowOutput"]
+		if fields(given) == nil && string(orNull(given)) != "null" {
+			return encoded(map[string]json.RawMessage{"output": given})
+		}
+		return asObject(given)
 	case "WAIT", "HUMAN", "YIELD":
 		delete(out, "waited")
 		return encoded(out)
-	case "NOOP", "FORK_JOIN", "FORK_JOIN_DYNAMIC":
+	case "NOOP", "FORK_JOIN", "FORK_JOIN_DYNAMIC", "SET_VARIABLE":
 		return json.RawMessage("{}")
 	}
 	return asObject(raw)

@@ -74,7 +74,7 @@ type statusAnswer struct {
 	WorkflowID    string          `json:"workflowId"`
 	CorrelationID string          `json:"correlationId,omitempty"`
 	Output        json.RawMessage `json:"output,omitempty"`
-	Variables     map[string]any  `json:"variables,omitempty"`
+	Variables     *map[string]any `json:"variables,omitempty"` // nil = they were not asked for
 	Status        string          `json:"status"`
 }
 

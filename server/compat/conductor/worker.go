@@ -236,11 +236,31 @@ func (h *handlers) expandFor(ctx context.Context, r engine.RemoteRun) (any, erro
 	}
 	if q.Kind != "definition" {
 		d.Annotations[annotationPart] = "true"
+		domains, err := h.domainsOf(ctx, r.Execution)
+		if err != nil {
+			return nil, err
+		}
+		if err := h.domained(ctx, d, domains); err != nil {
+			return nil, err
+		}
 	}
 	if s.empty {
 		d.Annotations[annotationTasks] = "{}" // what stands in for no tasks is not shown
 	}
 	return map[string]any{"definition": json.RawMessage(d.Canonical()), "input": input}, nil
+}
+
+// domainsOf is the taskToDomain of an execution, which that of its parts is, too.
+func (h *handlers) domainsOf(ctx context.Context, id string) (map[string]string, error) {
+	x, err := h.engine.Execution(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	k, err := h.runs(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	return k.domains, nil
 }
 
 // source is the definition that is asked for, and the input that its execution is given.
