@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/test/fleet"
 )
 
 // defines registers a workflow without outputs of its own; more are fields of it.
@@ -111,6 +113,9 @@ func TestConductorDynamicFork(t *testing.T) {
 	require.Equal(t, object{"n": 2.0}, tasks["b"].InputData)
 	require.Equal(t, id, tasks["b"].WorkflowInstanceID)
 	require.Equal(t, "Leaf", c.get(tasks["leaf"].WorkflowInstanceID).WorkflowName)
+	children := decode[object](t, c.must("GET", "/workflow/search?query=parentWorkflowId="+id, ""))["results"].([]any)
+	require.Len(t, children, 1)
+	require.Equal(t, tasks["leaf"].WorkflowInstanceID, children[0].(object)["workflowId"], "it is found by the workflow that it is shown with")
 	c.complete(tasks["a"], `{"n":10}`)
 	c.complete(tasks["leaf"], `{"n":30}`)
 	fork := c.get(id).task("fork")
@@ -158,13 +163,27 @@ func TestConductorDynamicFork(t *testing.T) {
 	require.Equal(t, []any{1, object{"title": "Again"}}, []any{w.task("p").RetryCount, w.task("p").InputData})
 	c.must("DELETE", "/workflow/"+asked, "")
 
+	// The branches go to the domains that the start names.
+	domains := object{"work": "night"}
+	routed := c.must("POST", "/workflow", `{"name":"Fan Out","taskToDomain":{"work":"night"},"input":{"tasks":[{"name":"work","taskReferenceName":"n"}],"inputs":{}}}`)
+	var night []conductorTask
+	fleet.Await(t, patience, "there is a task in the domain", func() bool {
+		night = decode[[]conductorTask](t, c.must("GET", "/tasks/poll/batch/work?workerid=w&domain=night&timeout=1000", ""))
+		return len(night) == 1
+	})
+	require.Equal(t, []any{routed, "n"}, []any{night[0].WorkflowInstanceID, night[0].ReferenceTaskName})
+	require.Equal(t, domains, decode[object](t, c.must("GET", "/workflow/"+routed, ""))["taskToDomain"])
+	c.complete(night[0], `{}`)
+	c.complete(c.poll("close"), `{}`)
+	c.ends(routed, "COMPLETED")
+
 	none := c.begin("Fan Out", `{"tasks":[],"inputs":{}}`)
 	c.complete(c.poll("close"), `{}`)
 	require.Equal(t, []string{"fork FORK COMPLETED", "join JOIN COMPLETED", "after close COMPLETED"}, c.ends(none, "COMPLETED").lines())
 	require.Contains(t, c.ends(c.begin("Fan Out", `{"tasks":"x"}`), "FAILED").ReasonForIncompletion, "is not a list of tasks")
 	require.Contains(t, c.ends(c.begin("Fan Out", `{"tasks":[null],"inputs":{}}`), "FAILED").ReasonForIncompletion, "[0] is null")
 	found := decode[object](t, c.must("GET", "/workflow/search?query=workflowType='Fan+Out'", ""))
-	require.EqualValues(t, 5, found["totalHits"], "what runs the branches natively is no workflow of its own")
+	require.EqualValues(t, 6, found["totalHits"], "what runs the branches natively is no workflow of its own")
 }
 
 func TestConductorDynamicForkOfOneKind(t *testing.T) {

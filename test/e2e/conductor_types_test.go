@@ -30,6 +30,8 @@ func TestConductorTaskTypes(t *testing.T) {
 	const terminates = `{"name":"s","taskReferenceName":"s","type":"SWITCH","evaluatorType":"value-param","expression":"how","inputParameters":{"how":"${workflow.input.how}"},"decisionCases":{
 	  "well":[{"name":"t","taskReferenceName":"t1","type":"TERMINATE","inputParameters":{"terminationStatus":"COMPLETED","terminationReason":"done","workflowOutput":{"r":"${workflow.input.how}"}}}],
 	  "badly":[{"name":"t","taskReferenceName":"t2","type":"TERMINATE","inputParameters":{"terminationStatus":"FAILED","terminationReason":"it went ${workflow.input.how}","workflowOutput":{"r":1}}}],
+	  "plain":[{"name":"t","taskReferenceName":"t4","type":"TERMINATE","inputParameters":{"terminationStatus":"COMPLETED","workflowOutput":"${workflow.input.how}"}}],
+	  "empty":[{"name":"t","taskReferenceName":"t5","type":"TERMINATE","inputParameters":{"terminationStatus":"COMPLETED"}}],
 	  "cut":[{"name":"t","taskReferenceName":"t3","type":"TERMINATE","inputParameters":{"terminationStatus":"TERMINATED","terminationReason":"cut off","workflowOutput":"${workflow.input}"}}]}},
 	  {"name":"n","taskReferenceName":"n","type":"NOOP"}`
 	for _, x := range []struct {
@@ -42,8 +44,8 @@ func TestConductorTaskTypes(t *testing.T) {
 	}{
 		{
 			what: "HTTP", tasks: `{"name":"h","taskReferenceName":"h","type":"HTTP","inputParameters":{"http_request":{"uri":"` + echo.URL + `/x","method":"POST","headers":{"X-Tag":"t1"},"body":{"n":"${workflow.input.n}"}}}}`,
-			more: `"outputParameters":{"code":"${h.output.response.statusCode}","n":"${h.output.response.body.body.n}","tag":"${h.output.response.body.tag}"}`, input: `{"n":3}`,
-			status: "COMPLETED", output: `{"code":200,"n":3,"tag":"t1"}`, lines: []string{"h HTTP COMPLETED"},
+			more: `"outputParameters":{"code":"${h.output.response.statusCode}","n":"${h.output.response.body.body.n}","tag":"${h.output.response.body.tag}","phrase":"${h.output.response.reasonPhrase}","kind":"${h.output.response.headers['content-type']}"}`, input: `{"n":3}`,
+			status: "COMPLETED", output: `{"code":200,"n":3,"tag":"t1","phrase":"OK","kind":"application/json"}`, lines: []string{"h HTTP COMPLETED"},
 		},
 		{
 			what: "HTTP flat", tasks: `{"name":"h","taskReferenceName":"h","type":"HTTP","inputParameters":{"uri":"` + echo.URL + `/x"}}`, more: `"outputParameters":{"m":"${h.output.response.body.method}"}`,
@@ -59,7 +61,7 @@ func TestConductorTaskTypes(t *testing.T) {
 			  {"name":"l","taskReferenceName":"l","type":"LAMBDA","inputParameters":{"scriptExpression":"if ($.v > 1) { return {many: true}; } return {many: false};","v":"${v.output.result}"}}`,
 			more: `"outputParameters":{"sum":"${i.output.result.sum}","v":"${v.output.result}","many":"${l.output.result.many}"}`, input: `{"a":1,"list":[4,5]}`,
 			status: "COMPLETED", output: `{"sum":3,"v":2,"many":true}`, lines: []string{"i INLINE COMPLETED", "v INLINE COMPLETED", "l LAMBDA COMPLETED"},
-			gave: map[string]string{"i": `{"result":{"sum":3,"n":2}}`, "v": `{"result":2}`},
+			gave: map[string]string{"i": `{"result":{"sum":3,"n":2}}`, "v": `{"result":2}`, "l": `{"result":{"many":true}}`},
 		},
 		{
 			what: "INLINE that throws", tasks: `{"name":"i","taskReferenceName":"i","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"$.a.b.c"}}`,
@@ -86,7 +88,8 @@ func TestConductorTaskTypes(t *testing.T) {
 		},
 		{
 			what: "DECISION by value", tasks: `{"name":"s","taskReferenceName":"s","type":"DECISION","caseValueParam":"k","inputParameters":{"k":"${workflow.input.k}"},` + cases + `}`,
-			more: `"outputParameters":{"x":"${workflow.variables.x}"}`, input: `{"k":"a"}`, status: "COMPLETED", output: `{"x":"A"}`, lines: []string{"s DECISION COMPLETED", "va SET_VARIABLE COMPLETED"},
+			more: `"outputParameters":{"x":"${workflow.variables.x}","case":"${s.output.caseOutput[0]}"}`, input: `{"k":"a"}`, status: "COMPLETED", output: `{"x":"A","case":"a"}`, lines: []string{"s DECISION COMPLETED", "va SET_VARIABLE COMPLETED"},
+			gave: map[string]string{"s": `{"caseOutput":["a"]}`, "va": `{}`},
 		},
 		{
 			what: "DECISION by script", tasks: `{"name":"s","taskReferenceName":"s","type":"DECISION","caseExpression":"$.k == 1 ? 'a' : 'z'","inputParameters":{"k":"${workflow.input.k}"},` + cases + `}`,
@@ -115,13 +118,19 @@ func TestConductorTaskTypes(t *testing.T) {
 		},
 		{
 			what: "TERMINATE", tasks: terminates, more: `"outputParameters":{"usual":true}`, input: `{"how":"well"}`, status: "COMPLETED", output: `{"r":"well"}`, lines: []string{"s SWITCH COMPLETED", "t1 TERMINATE COMPLETED"},
-			gave: map[string]string{"t1": `{"output":{"r":"well"}}`},
+			gave: map[string]string{"t1": `{"r":"well"}`},
 		},
 		{
-			what: "TERMINATE", input: `{"how":"badly"}`, status: "FAILED", output: `{"r":1}`, lines: []string{"s SWITCH COMPLETED", "t2 TERMINATE COMPLETED"}, reason: "it went badly", gave: map[string]string{"t2": `{"output":{"r":1}}`},
+			what: "TERMINATE", input: `{"how":"badly"}`, status: "FAILED", output: `{"r":1}`, lines: []string{"s SWITCH COMPLETED", "t2 TERMINATE COMPLETED"}, reason: "it went badly", gave: map[string]string{"t2": `{"r":1}`},
 		},
 		{
 			what: "TERMINATE", input: `{"how":"cut"}`, status: "TERMINATED", output: `{"how":"cut"}`, lines: []string{"s SWITCH COMPLETED", "t3 TERMINATE COMPLETED"}, reason: "cut off",
+		},
+		{
+			what: "TERMINATE", input: `{"how":"plain"}`, status: "COMPLETED", output: `{"output":"plain"}`, lines: []string{"s SWITCH COMPLETED", "t4 TERMINATE COMPLETED"}, gave: map[string]string{"t4": `{"output":"plain"}`},
+		},
+		{
+			what: "TERMINATE", input: `{"how":"empty"}`, status: "COMPLETED", output: `{}`, lines: []string{"s SWITCH COMPLETED", "t5 TERMINATE COMPLETED"}, gave: map[string]string{"t5": `{}`},
 		},
 		{
 			what: "TERMINATE", input: `{"how":"not"}`, status: "COMPLETED", output: `{"usual":true}`, lines: []string{"s SWITCH COMPLETED", "n NOOP COMPLETED"},
@@ -135,6 +144,30 @@ func TestConductorTaskTypes(t *testing.T) {
 			lines: []string{"f FORK COMPLETED", "a INLINE COMPLETED", "b INLINE COMPLETED", "j JOIN COMPLETED", "a2 INLINE COMPLETED", "n NOOP COMPLETED"}, gave: map[string]string{"j": `{"a2":{"result":2},"b":{"result":3}}`},
 		},
 		{
+			what: "EXCLUSIVE_JOIN", tasks: `{"name":"v","taskReferenceName":"v","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"'usual'"}},
+			  {"name":"s","taskReferenceName":"s","type":"SWITCH","evaluatorType":"value-param","expression":"k","inputParameters":{"k":"${workflow.input.k}"},"decisionCases":{
+			    "a":[{"name":"i","taskReferenceName":"a","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"'A'"}}],
+			    "b":[{"name":"i","taskReferenceName":"b","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"({x: 'B'})"}}]}},
+			  {"name":"e","taskReferenceName":"e","type":"EXCLUSIVE_JOIN","joinOn":["a","b"],"defaultExclusiveJoinTask":["v"]}`,
+			more: `"outputParameters":{"all":"${e.output}","result":"${e.output.result}"}`, input: `{"k":"b"}`, status: "COMPLETED", output: `{"all":{"result":{"x":"B"}},"result":{"x":"B"}}`,
+			lines: []string{"v INLINE COMPLETED", "s SWITCH COMPLETED", "b INLINE COMPLETED", "e EXCLUSIVE_JOIN COMPLETED"}, gave: map[string]string{"e": `{"result":{"x":"B"}}`},
+		},
+		{
+			what: "EXCLUSIVE_JOIN", input: `{"k":"a"}`, status: "COMPLETED", output: `{"all":{"result":"A"},"result":"A"}`,
+			lines: []string{"v INLINE COMPLETED", "s SWITCH COMPLETED", "a INLINE COMPLETED", "e EXCLUSIVE_JOIN COMPLETED"}, gave: map[string]string{"e": `{"result":"A"}`},
+		},
+		{
+			what: "EXCLUSIVE_JOIN", input: `{"k":"none"}`, status: "COMPLETED", output: `{"all":{"result":"usual"},"result":"usual"}`,
+			lines: []string{"v INLINE COMPLETED", "s SWITCH COMPLETED", "e EXCLUSIVE_JOIN COMPLETED"}, gave: map[string]string{"e": `{"result":"usual"}`},
+		},
+		{
+			what: "EXCLUSIVE_JOIN of a fork", tasks: `{"name":"f","taskReferenceName":"f","type":"FORK_JOIN","forkTasks":[
+			    [{"name":"i","taskReferenceName":"a","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"1"}}],
+			    [{"name":"i","taskReferenceName":"b","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"2"}}]]},
+			  {"name":"e","taskReferenceName":"e","type":"EXCLUSIVE_JOIN","joinOn":["b","a"]}`,
+			status: "COMPLETED", output: `{"result":2}`, lines: []string{"f FORK COMPLETED", "a INLINE COMPLETED", "b INLINE COMPLETED", "e EXCLUSIVE_JOIN COMPLETED"}, gave: map[string]string{"e": `{"result":2}`},
+		},
+		{
 			what: "DO_WHILE", tasks: `{"name":"l","taskReferenceName":"l","type":"DO_WHILE","loopCondition":"if ($.l['iteration'] < $.most) { true; } else { false; }","inputParameters":{"most":"${workflow.input.most}"},"loopOver":[
 			  {"name":"i","taskReferenceName":"i","type":"INLINE","inputParameters":{"evaluatorType":"javascript","expression":"$.n * 10 + ($.before || 0)","n":"${l.output.iteration}","before":"${i.output.result}"}},
 			  {"name":"v","taskReferenceName":"v","type":"SET_VARIABLE","inputParameters":{"sum":"${i.output.result}"}}]}`,
@@ -144,7 +177,7 @@ func TestConductorTaskTypes(t *testing.T) {
 				"l DO_WHILE COMPLETED 3", "i__1 INLINE COMPLETED 1", "v__1 SET_VARIABLE COMPLETED 1", "i__2 INLINE COMPLETED 2", "v__2 SET_VARIABLE COMPLETED 2",
 				"i__3 INLINE COMPLETED 3", "v__3 SET_VARIABLE COMPLETED 3",
 			},
-			gave: map[string]string{"l": `{"iteration":3,"1":{"i":{"result":10},"v":{"sum":10}},"2":{"i":{"result":30},"v":{"sum":30}},"3":{"i":{"result":60},"v":{"sum":60}}}`},
+			gave: map[string]string{"l": `{"iteration":3,"1":{"i":{"result":10},"v":{}},"2":{"i":{"result":30},"v":{}},"3":{"i":{"result":60},"v":{}}}`},
 		},
 		{
 			what: "DO_WHILE keeps some", tasks: `{"name":"l","taskReferenceName":"l","type":"DO_WHILE","loopCondition":"$.l.iteration < 4","inputParameters":{"keepLastN":2},"loopOver":[
@@ -171,6 +204,11 @@ func TestConductorTaskTypes(t *testing.T) {
 		require.JSONEq(t, x.output, string(output), "%s %s", x.what, x.input)
 		require.Equal(t, x.lines, w.lines(), "%s %s", x.what, x.input)
 		require.Contains(t, w.ReasonForIncompletion, x.reason)
+		if x.what == "HTTP" {
+			response, _ := w.task("h").OutputData["response"].(object)
+			require.Equal(t, []any{200.0, "OK", object{"method": "POST", "tag": "t1", "body": object{"n": 3.0}}}, []any{response["statusCode"], response["reasonPhrase"], response["body"]})
+			require.Equal(t, "application/json", response["headers"].(object)["content-type"])
+		}
 		for ref, want := range x.gave {
 			gave, err := json.Marshal(w.task(ref).OutputData)
 			require.NoError(t, err)

@@ -92,6 +92,23 @@ func TestConductorEvents(t *testing.T) {
 	c.awaitTask(waiting, "signal", "IN_PROGRESS")
 	c.ends(c.begin("telling", fmt.Sprintf(`{"n":1,"target":%q}`, waiting)), "COMPLETED")
 	require.Equal(t, []string{"signal WAIT FAILED"}, c.ends(waiting, "FAILED").lines())
+
+	// A whole workflow is ended, by the handlers that are active.
+	c.must("DELETE", "/event/fail", "")
+	switched := func(method string, active bool) {
+		c.must(method, "/event", fmt.Sprintf(`{"name":"end","event":"conductor:news","active":%t,"actions":[{"action":"terminate_workflow","terminate_workflow":{"workflowId":"${target}","terminationReason":"news of ${n}"}}]}`, active))
+	}
+	switched("POST", false)
+	waiting = c.begin("waiting", `{}`)
+	c.awaitTask(waiting, "signal", "IN_PROGRESS")
+	news := fmt.Sprintf(`{"n":2,"target":%q}`, waiting)
+	c.ends(c.begin("telling", news), "COMPLETED")
+	require.Equal(t, "RUNNING", c.get(waiting).Status, "the handler is not active")
+	switched("PUT", true)
+	c.ends(c.begin("telling", news), "COMPLETED")
+	w = c.ends(waiting, "TERMINATED")
+	require.Equal(t, []any{"news of 2", []string{"signal WAIT CANCELED"}}, []any{w.ReasonForIncompletion, w.lines()})
+	c.ends(c.begin("telling", news), "COMPLETED") // it has ended already: nothing is wrong
 }
 
 func TestConductorStartsOthers(t *testing.T) {

@@ -85,7 +85,7 @@ func (c *compiler) joined(p *place, out shape, r reader) shape {
 	if p.fork != nil {
 		return out
 	}
-	s, first := shape{}, "null"
+	s, first := shape{}, "dyn(null)"
 	for _, ref := range slices.Backward(p.task.joined()) {
 		on := c.places[ref]
 		if on == nil {
@@ -93,7 +93,7 @@ func (c *compiler) joined(p *place, out shape, r reader) shape {
 		}
 		given := c.output(on, r)
 		s.fields = append([]shapeField{with(ref, given)}, s.fields...)
-		first = "(" + c.base(on, r) + " != null ? " + given.expression() + " : " + first + ")"
+		first = "(" + c.base(on, r) + " != null ? dyn(" + given.expression() + ") : " + first + ")"
 	}
 	switch {
 	case p.task.Type == "EXCLUSIVE_JOIN":
