@@ -88,7 +88,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.OptionalTypes(),
-		ext.Strings(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)), ext.Sets(), ext.Encoders(),
+		ext.Strings(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)), ext.Sets(), ext.Encoders(ext.EncodersVersion(0)),
 		ext.Bindings(), ext.TwoVarComprehensions(), ext.Regex(),
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserExpressionSizeLimit(math.MaxInt32),
@@ -102,7 +102,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return base.Extend(slices.Concat(options, times(), []cel.EnvOption{dig()})...)
+	return base.Extend(slices.Concat(options, times(), jsonFunctions(), []cel.EnvOption{dig()})...)
 })
 
 // usage says where an expression stands and what it may read there.
@@ -203,7 +203,7 @@ func (c *compiler) parseExpression(source string) *parsedExpression {
 	if p.path = w.path(parsed.NativeRep().Expr()); p.path != nil {
 		return p
 	}
-	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(callCost{}), jsonCosts(), cel.CostLimit(c.limits.ExpressionCost))
+	p.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(callCost{}), cel.CostLimit(c.limits.ExpressionCost))
 	if err != nil {
 		return fail(CodeBadExpression, "a CEL expression", "%v", err)
 	}

@@ -84,8 +84,12 @@ func TestExpressionValues(t *testing.T) {
 		"${json.encode('a')}":                    `"\"a\""`,
 		"${json.parse('[1, 2]').value()}":        `[1,2]`,
 		"${json.parse('{}').value()}":            `{}`,
-		"${duration('90s')}":                     `"1m30s"`,
-		"${timestamp('2026-01-02T03:04:05Z')}":   `"2026-01-02T03:04:05Z"`,
+		"${json.parse('{').hasValue()}":          `false`,
+		"${json.parse('1 2').hasValue()}":        `false`,
+		// the order of keys and the digits of numbers are those of the value, each time
+		`${json.encode({"z": 1, "a": [2.0, null], "m": "x", "b": true, "y": json.parse("12345678901234567890").value()})}`: `"{\"a\":[2.0,null],\"b\":true,\"m\":\"x\",\"y\":12345678901234567890,\"z\":1}"`,
+		"${duration('90s')}":                                                                          `"1m30s"`,
+		"${timestamp('2026-01-02T03:04:05Z')}":                                                        `"2026-01-02T03:04:05Z"`,
 		"${time.next('0 0 * * *', 'Europe/Berlin', '2026-03-28T23:00:00Z')}":                          `"2026-03-29T22:00:00Z"`,
 		"${time.last('0 0 * * *', 'Europe/Berlin', '2026-03-29T22:00:00Z')}":                          `"2026-03-28T23:00:00Z"`,
 		"${time.last('0 12 29 2 *', 'UTC', '2104-02-29T12:00:00Z')}":                                  `"2096-02-29T12:00:00Z"`,
@@ -166,6 +170,8 @@ func TestExpressionBombsStop(t *testing.T) {
 		"${tasks.load.output.text.indexOf(tasks.load.output.text.substring(0, 100000) + 'b')}",
 		"${'%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s'.format(lists.range(100).map(x, tasks.load.output.text))}",
 		"${regex.replace(tasks.load.output.text, '', tasks.load.output.text)}",
+		"${cel.bind(i0, [0], cel.bind(i1, [i0, i0, i0, i0, i0, i0, i0, i0, i0, i0], cel.bind(i2, [i1, i1, i1, i1, i1, i1, i1, i1, i1, i1], cel.bind(i3, [i2, i2, i2, i2, i2, i2, i2, i2, i2, i2], cel.bind(i4, [i3, i3, i3, i3, i3, i3, i3, i3, i3, i3], cel.bind(i5, [i4, i4, i4, i4, i4, i4, i4, i4, i4, i4], cel.bind(i6, [i5, i5, i5, i5, i5, i5, i5, i5, i5, i5], cel.bind(i7, [i6, i6, i6, i6, i6, i6, i6, i6, i6, i6], cel.bind(i8, [i7, i7, i7, i7, i7, i7, i7, i7, i7, i7], cel.bind(i9, [i8, i8, i8, i8, i8, i8, i8, i8, i8, i8], json.encode(i9)))))))))))}",
+		"${lists.range(1000).map(i, json.parse('[' + tasks.load.output.text.replace('a', '1,') + '1]'))}",
 		"${tasks.load.output.text.replace('', tasks.load.output.text)}",
 	} {
 		t.Run(with, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/decls"
 	"cel.dev/cel-go/common/functions"
 	"cel.dev/cel-go/common/operators"
@@ -42,7 +41,7 @@ var guarded = map[string]func(args []ref.Val) float64{
 const timeCost = 1000
 
 // callCost charges for what a call made where CEL, not knowing the types of its
-// arguments, would charge 1: text by its length, joined lists by theirs, times of cron expressions by the search.
+// arguments, would charge 1: text by its length, also that of JSON, joined lists by theirs, times of cron expressions by the search.
 type callCost struct{}
 
 func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
@@ -52,6 +51,10 @@ func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *ui
 	}
 	made := 0.0
 	switch result.(type) {
+	case *types.Optional:
+		if function == "json.parse" {
+			made = length(args[0]) / 10
+		}
 	case types.String, types.Bytes:
 		made = length(result)
 		for _, a := range args {
@@ -68,15 +71,6 @@ func (callCost) CallCost(function, _ string, args []ref.Val, result ref.Val) *ui
 	}
 	charge := uint64(min(made, math.MaxInt32))
 	return &charge
-}
-
-// jsonCosts charges for JSON by the length of its text. CEL itself charges more than any limit, whatever it is.
-func jsonCosts() cel.ProgramOption {
-	charge := func(args []ref.Val, result ref.Val) *uint64 {
-		made := uint64(1 + (length(args[0])+length(result))/10)
-		return &made
-	}
-	return cel.CostTrackerOptions(cost.OverloadTracker("json_encode_dyn", charge), cost.OverloadTracker("json_parse_string", charge))
 }
 
 const maxWork = 16 << 20 // characters made, or pairs compared, in one call

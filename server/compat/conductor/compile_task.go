@@ -236,6 +236,9 @@ func (c *compiler) http(p *place, at cursor, r reader) cursor {
 	if call["url"] == nil {
 		c.wrong(where, "Missing HTTP URI. See documentation for HttpTask for required input parameters")
 	}
+	if uri, ok := call["url"].(string); ok && !strings.Contains(uri, "${") && !strings.HasPrefix(strings.ToLower(uri), "http") {
+		call["url"] = "${" + literal(uri) + "}" // there it fails when it runs
+	}
 	if _, dynamic := input.(string); dynamic {
 		call["method"] = "${" + orElse(plain(c.expression(input, where)).at([]any{"method"}).cel, `"GET"`) + "}"
 		call["headers"] = "${" + orElse(plain(c.expression(input, where)).at([]any{"headers"}).cel, "{}") + "}"
