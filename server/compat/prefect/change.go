@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -187,9 +188,7 @@ func (c *change) redrive(ctx context.Context) error {
 	if c.from.Type == completed {
 		q.Operation = workflow.OperationRerun
 	}
-	if c.to.Message != nil {
-		q.Reason = *c.to.Message
-	}
+	q.Reason = c.reason()
 	made, err := c.h.engine.Redrive(ctx, c.run.x.ID, q)
 	if err != nil {
 		return err
@@ -212,21 +211,30 @@ func (c *change) control(ctx context.Context, do func(context.Context, string, e
 }
 
 func (c *change) request(ctx context.Context) engine.Request {
-	q := engine.Request{By: auth.From(ctx).By()}
-	if c.to.Message != nil {
-		q.Reason = *c.to.Message
-	}
+	q := engine.Request{By: auth.From(ctx).By(), Reason: c.reason()}
 	if t := c.to.Details.PauseTimeout; c.to.Type == paused && t != nil {
 		q.Deadline = min(max(time.Until(t.Time), leastPause), longestPause)
 	}
 	return q
 }
 
-// The engine's bounds of how long a pause may be.
+// The engine's bounds of how long a pause and a reason may be.
 const (
-	leastPause   = time.Second
-	longestPause = 30 * 24 * time.Hour
+	leastPause    = time.Second
+	longestPause  = 30 * 24 * time.Hour
+	longestReason = 4096 // bytes
 )
+
+// reason is the message for the history of the execution, cut where it is longer than that takes: the state keeps all of it.
+func (c *change) reason() string {
+	switch {
+	case c.to.Message == nil:
+		return ""
+	case len(*c.to.Message) > longestReason:
+		return strings.ToValidUTF8((*c.to.Message)[:longestReason], "")
+	}
+	return *c.to.Message
+}
 
 func (c *change) memo() (engine.MemoWrite, error) {
 	return memoOf(runMemo, c.run.after(c.from, c.to, c.forced), c.run.version)

@@ -2,6 +2,8 @@ package prefect_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,6 +245,30 @@ func TestAFlowRunIsMadeInAnyState(t *testing.T) {
 		require.Equal(t, want.status.Ended(), w["end_time"] != nil, state)
 		require.Len(t, r.get("/flow_run_states/?flow_run_id="+w["id"].(string)).list(), 1, state)
 	}
+}
+
+func TestAFlowRunIsMadeAsAskedForOrNotAtAll(t *testing.T) {
+	r := newRig(t)
+	flow := r.post("/flows/", `{"name":"own"}`).json()["id"].(string)
+	create := func(more string) reply {
+		return r.post("/flow_runs/", `{"flow_id":"`+flow+`","idempotency_key":"k",`+more+`}`)
+	}
+	large := `"` + strings.Repeat("x", 300<<10) + `"`
+	for _, more := range []string{
+		`"state":{"type":"COMPLETED","data":` + large + `}`, `"state":{"type":"CRASHED","message":` + large + `}`, `"state":{"type":"PAUSED","data":` + large + `}`,
+		`"state":{"type":"CANCELLED","message":` + large + `}`, `"state":{"type":"RUNNING","data":` + large + `}`, `"job_variables":{"a":` + large + `}`,
+	} {
+		a := create(more)
+		require.Equal(t, 422, a.code, "%.40s: %s", more, a.text)
+		require.Contains(t, a.json()["detail"], "262144", "%.40s", more)
+		r.post("/flow_runs/count", `{}`).is(200, `0`)
+	}
+	for i, state := range []string{"PAUSED", "CANCELLED", "FAILED"} {
+		message := strings.Repeat("é", 2500) // longer than a reason of Redrive's may be
+		w := r.post("/flow_runs/", fmt.Sprintf(`{"flow_id":%q,"idempotency_key":"%d","state":{"type":%q,"message":"%s"}}`, flow, i, state, message)).json()
+		require.Equal(t, message, w["state"].(map[string]any)["message"], state)
+	}
+	require.Equal(t, 201, create(`"state":{"type":"COMPLETED"}`).code) // the key is free
 }
 
 func TestCancellingWhatHasInfrastructure(t *testing.T) {

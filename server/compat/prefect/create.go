@@ -3,6 +3,7 @@ package prefect
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -116,6 +117,11 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 	r := &run{x: x}
 	if created {
 		if err := h.introduce(ctx, r, q, k); err != nil {
+			h.undo(ctx, x.ID)
+			var why cannot
+			if errors.As(err, &why) {
+				return refused{http.StatusUnprocessableEntity, detail{string(why)}}
+			}
 			return err
 		}
 	}
@@ -127,6 +133,14 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 		status = http.StatusCreated
 	}
 	return answer(c, status, r.wire(time.Now()))
+}
+
+// undo takes a flow run away that could not be made as it was asked for: it would be one that nobody runs, and the same
+// request would be answered with it. That it cannot is no news beside why.
+func (h *handlers) undo(ctx context.Context, id string) {
+	ctx = context.WithoutCancel(ctx)
+	_, _ = h.engine.Cancel(ctx, id, engine.Request{By: auth.From(ctx).By(), Reason: "it could not be made as it was asked for"})
+	_ = h.engine.Remove(ctx, id)
 }
 
 // introduce keeps what a client said of a flow run when it made it.

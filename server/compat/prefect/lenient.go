@@ -91,7 +91,7 @@ func lenientNumber(v any, whole bool) (n json.Number, ok bool) {
 	default:
 		return "", false
 	}
-	if f := float(n); whole && !isInt(n) && f == math.Trunc(f) {
+	if f := float(n); whole && !isInt(n) && !math.IsInf(f, 0) && f == math.Trunc(f) {
 		n = json.Number(strconv.FormatFloat(f, 'f', -1, 64))
 	}
 	return n, true

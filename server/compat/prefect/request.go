@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -243,6 +244,8 @@ func (k kind) checkNumber(v any, loc []any) []fault {
 		return wrong("int_type", "Input should be a valid integer")
 	case !ok:
 		return wrong("float_type", "Input should be a valid number")
+	case whole && math.IsInf(float(n), 0):
+		return wrong("finite_number", "Input should be a finite number")
 	case whole && !isInt(n):
 		return wrong("int_from_float", "Input should be a valid integer, got a number with a fractional part")
 	case whole && len(n) > 18:

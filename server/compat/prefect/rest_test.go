@@ -117,6 +117,8 @@ func TestRefusals(t *testing.T) {
 	const wrong = `{"exception_message":"Invalid request received.","exception_detail":[`
 	const tooFar = `{"detail":"only the first 50000 flow runs can be paged through: narrow by flows, deployments, state types or times"}`
 	types := `'SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED' or 'CANCELLING'`
+	// Prefect breaks with 500 on these, though pydantic refuses them so.
+	notFinite, digits := wrong+`{"type":"finite_number","loc":`, strings.Repeat("9", 4301)
 	for _, c := range []struct {
 		method, path, body, want string
 		code                     int
@@ -133,6 +135,9 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/flow_runs/filter", `{"limit":500}`, `{"detail":"Invalid limit: must be less than or equal to 200."}`, 422},
 		{"POST", "/flow_runs/filter", `{"limit":-1}`, `{"detail":"Invalid limit: must be greater than or equal to 0."}`, 422},
 		{"POST", "/flow_runs/filter", `{"offset":-1}`, wrong + `{"type":"greater_than_equal","loc":["body","offset"],"msg":"Input should be greater than or equal to 0","input":-1,"ctx":{"ge":0}}],"request_body":{"offset":-1}}`, 422},
+		{"POST", "/flow_runs/filter", `{"offset":1e400}`, notFinite + `["body","offset"],"msg":"Input should be a finite number","input":1e400}],"request_body":{"offset":1e400}}`, 422},
+		{"POST", "/flow_runs/filter", `{"limit":-1e400}`, notFinite + `["body","limit"],"msg":"Input should be a finite number","input":-1e400}],"request_body":{"limit":-1e400}}`, 422},
+		{"POST", "/flow_runs/filter", `{"offset":` + digits + `}`, notFinite + `["body","offset"],"msg":"Input should be a finite number","input":` + digits + `}],"request_body":{"offset":` + digits + `}}`, 422},
 		{"POST", "/flow_runs/filter", `{"flow_runs":{"bogus":1}}`, wrong + `{"type":"extra_forbidden","loc":["body","flow_runs","bogus"],"msg":"Extra inputs are not permitted","input":1}],"request_body":{"flow_runs":{"bogus":1}}}`, 422},
 		{"POST", "/flow_runs/filter", `{"flow_runs":{"state":{"type":{"any_":["NOPE"]}}}}`, wrong + `{"type":"enum","loc":["body","flow_runs","state","type","any_",0],"msg":"Input should be ` + types + `","input":"NOPE","ctx":{"expected":"` + types + `"}}],"request_body":{"flow_runs":{"state":{"type":{"any_":["NOPE"]}}}}}`, 422},
 		{"POST", "/flow_runs/paginate", `{"limit":1,"page":0}`, wrong + `{"type":"greater_than_equal","loc":["body","page"],"msg":"Input should be greater than or equal to 1","input":0,"ctx":{"ge":1}}],"request_body":{"limit":1,"page":0}}`, 422},
