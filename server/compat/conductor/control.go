@@ -210,9 +210,7 @@ func (h *handlers) rerun(c *gin.Context) error {
 	if err := h.redrive(ctx, x, r, ""); err != nil {
 		return err
 	}
-	if err := h.decided(ctx, x.ID); err != nil {
-		return err
-	}
+	h.decided(ctx, x.ID)
 	return text(c.Writer, c.Param("id"))
 }
 
@@ -362,7 +360,13 @@ func (h *handlers) terminateRemove(c *gin.Context) operation {
 
 // advance is for those who ask that something be decided: it always is, sooner or later.
 func (h *handlers) advance(*gin.Context) operation {
-	return func(ctx context.Context, x *engine.Execution) error { return h.decided(ctx, x.ID) }
+	return func(ctx context.Context, x *engine.Execution) error {
+		if err := h.engine.Advance(ctx, x.ID); err != nil {
+			return err
+		}
+		h.decided(ctx, x.ID)
+		return nil
+	}
 }
 
 // resetCallbacks makes tasks that workers get only later ones that they get now: POST /workflow/{id}/resetcallbacks.

@@ -275,9 +275,7 @@ func (h *handlers) updateByRef(sync bool) func(*gin.Context) error {
 		if !sync {
 			return text(c.Writer, pending)
 		}
-		if err := h.decided(ctx, x.ID); err != nil {
-			return err
-		}
+		h.decided(ctx, x.ID)
 		if x, err = h.engine.Execution(ctx, x.ID); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -374,11 +375,11 @@ func (h *handlers) execute(c *gin.Context) error {
 	} else {
 		err = h.await(ctx, x, wait, refs)
 	}
-	if err == nil && c.Query("waitUntilTaskRef") != "" {
-		err = h.decided(ctx, x.ID)
-	}
 	if err != nil {
 		return err
+	}
+	if c.Query("waitUntilTaskRef") != "" {
+		h.decidedMeanwhile(ctx, x.ID)
 	}
 	return h.answerRun(c, x.ID, want, false)
 }
@@ -432,47 +433,89 @@ func (h *handlers) await(request context.Context, x *engine.Execution, most time
 // decideTime is how long a call waits at most for what Conductor decides before it answers.
 const decideTime = 2 * time.Second
 
+// decideLook is the time between looks at what is not decided yet.
+const decideLook = 50 * time.Millisecond
+
 // decided waits until what Conductor does within a request is done: the tasks that it runs itself, at once, have ended,
-// and what comes behind them is scheduled.
-func (h *handlers) decided(request context.Context, id string) error {
+// and what comes behind them is scheduled. What the request asked for is done before: where this cannot wait, or fails, the answer is
+// as if the time was over, for one that is told of an error asks again, and gets it done twice.
+func (h *handlers) decided(ctx context.Context, id string) {
+	done, err := h.waits()
+	if err != nil {
+		return
+	}
+	defer done()
+	h.decidedMeanwhile(ctx, id)
+}
+
+// decidedMeanwhile is decided within a call that is counted as one that waits.
+func (h *handlers) decidedMeanwhile(request context.Context, id string) {
 	ctx, cancel := context.WithTimeout(request, decideTime)
 	defer cancel()
 	defer context.AfterFunc(h.stopping, cancel)()
-	for after := ""; ; {
-		deciding, err := h.deciding(ctx, id)
-		if err == nil && !deciding {
-			if err = h.engine.Advance(ctx, id); err == nil {
-				deciding, err = h.deciding(ctx, id)
-			}
-		}
-		if err == nil && !deciding {
-			return nil
-		}
-		var events []engine.Event
-		ended := false
-		if err == nil {
-			events, ended, err = h.engine.Watch(ctx, id, after)
-		}
-		if ctx.Err() != nil {
-			return request.Err()
-		}
-		if err != nil || ended {
+	if err := h.decide(ctx, id); err != nil && ctx.Err() == nil {
+		h.logger.WarnContext(ctx, "what Conductor decides within a request could not be waited for", slog.String("execution", id), slog.Any("error", err))
+	}
+}
+
+// decide waits as decided does, and until its context is over.
+func (h *handlers) decide(ctx context.Context, id string) error {
+	look := time.NewTicker(decideLook)
+	defer look.Stop()
+	for seen := int64(-1); ; {
+		x, err := h.engine.Execution(ctx, id)
+		if err != nil {
 			return err
 		}
-		if len(events) > 0 {
-			after = events[len(events)-1].Seq
+		if x.Revision != seen { // else it is as it was
+			seen = x.Revision
+			deciding, err := h.deciding(ctx, x)
+			if err != nil {
+				return err
+			}
+			if !deciding {
+				if !goesOn(x) {
+					return nil
+				}
+				if err := h.engine.Advance(ctx, id); err != nil {
+					return err
+				}
+				if x, err = h.engine.Execution(ctx, id); err != nil {
+					return err
+				}
+				if x.Revision == seen {
+					return nil
+				}
+				seen = x.Revision
+				if deciding, err = h.deciding(ctx, x); err != nil || !deciding {
+					return err
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
 		}
 	}
+}
+
+// goesOn reports whether tasks of an execution begin as soon as they can.
+func goesOn(x *engine.Execution) bool {
+	return x.Status == workflow.ExecutionRunning || x.Status == workflow.ExecutionQueued && !x.Waits
 }
 
 // atOnce are the native types of tasks that Conductor runs while it decides.
 var atOnce = []string{"noop", "script", "transform", typeExpand}
 
 // deciding reports whether an execution has such a task to run, and somebody runs it.
-func (h *handlers) deciding(ctx context.Context, id string) (bool, error) {
+func (h *handlers) deciding(ctx context.Context, x *engine.Execution) (bool, error) {
+	if !goesOn(x) || x.TasksSummary[workflow.TaskQueued]+x.TasksSummary[workflow.TaskRunning] == 0 {
+		return false, nil
+	}
 	var workers []engine.Worker
 	for page := (engine.Page{Limit: 1000}); ; {
-		tasks, next, err := h.engine.Tasks(ctx, id, page)
+		tasks, next, err := h.engine.Tasks(ctx, x.ID, page)
 		if err != nil {
 			return false, err
 		}
