@@ -2,6 +2,8 @@ package conductor_test
 
 import (
 	"encoding/json"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -116,4 +118,36 @@ func TestOnConflict(t *testing.T) {
 	}
 	require.Len(t, started, 1)
 	require.NotEqual(t, id, started[0])
+
+	// From then on the key means that one.
+	for _, strategy := range []string{"", "RETURN_EXISTING"} {
+		status, same := start(strategy, `{"n":4}`)
+		require.Equal(t, []any{200, started[0]}, []any{status, same})
+	}
+	status, refused := start("FAIL", `{"n":4}`)
+	require.Equal(t, 409, status)
+	require.Contains(t, refused, started[0])
+
+	w := r.ask("POST", "/api/workflow", `{"name":"held","idempotencyKey":"`+strings.Repeat("k", 257)+`"}`)
+	require.Equal(t, 400, w.Code, w.Body)
+	require.Contains(t, w.Body.String(), "has 257 bytes: at most 256 are kept")
+}
+
+// TestKeyOfChildren: a child has the labels of what it is in, and its key is none of its own.
+func TestKeyOfChildren(t *testing.T) {
+	r := newRig(t)
+	for _, def := range []string{
+		`{"name":"nested","version":1,"tasks":[{"name":"h","taskReferenceName":"h","type":"HUMAN"}]}`,
+		`{"name":"nested","version":2,"tasks":[{"name":"c","taskReferenceName":"c","type":"SUB_WORKFLOW","subWorkflowParam":{"name":"nested","version":1}}]}`,
+	} {
+		require.Equal(t, 200, r.ask("POST", "/api/metadata/workflow", def).Code)
+	}
+	start := func() string {
+		w := r.ask("POST", "/api/workflow", `{"name":"nested","idempotencyKey":"k"}`)
+		require.Equal(t, 200, w.Code, w.Body)
+		return w.Body.String()
+	}
+	id := start()
+	r.asks("GET", "/api/workflow/running/nested?version=1", "", func(w *httptest.ResponseRecorder) bool { return w.Body.Len() > 2 })
+	require.Equal(t, id, start())
 }

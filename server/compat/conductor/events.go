@@ -256,7 +256,7 @@ func (h *handlers) handle(ctx context.Context, r engine.RemoteRun, e *eventHandl
 		return nil
 	}
 	for i, a := range e.Actions {
-		err := h.act(ctx, a, payload, fmt.Sprintf("%s:%s:%d:%s:%d", r.Execution, r.Ref, r.Attempt, e.Name, i))
+		err := h.act(ctx, a, payload, keyOf("%s:%s:%d:%s:%d", r.Execution, r.Ref, r.Attempt, e.Name, i))
 		if message, ok := told(err); ok {
 			err = h.noteEvent(ctx, r, "event handler %s: %s: %s", e.Name, a.Action, message)
 		}

@@ -69,6 +69,9 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 	if !slices.Contains(onConflict, q.IdempotencyStrategy) {
 		return nil, invalidDef{{Path: "idempotencyStrategy", Message: "is none of RETURN_EXISTING, FAIL, FAIL_ON_RUNNING", InvalidValue: q.IdempotencyStrategy}}
 	}
+	if n := len(q.IdempotencyKey); n > maxLabel {
+		return nil, invalidDef{{Path: "idempotencyKey", Message: fmt.Sprintf("has %d bytes: at most %d are kept", n, maxLabel)}}
+	}
 	if q.Priority < 0 || q.Priority > 99 {
 		return nil, invalidDef{{Path: "priority", Message: "priority: " + strconv.Itoa(q.Priority) + " should be 0 to 99"}}
 	}
@@ -82,7 +85,7 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 	if q.CreatedBy != "" {
 		r.Labels[labelCreatedBy] = q.CreatedBy
 	}
-	if q.IdempotencyKey != "" && len(q.IdempotencyKey) <= maxLabel {
+	if q.IdempotencyKey != "" {
 		r.Labels[labelIdempotency] = q.IdempotencyKey
 	}
 	if q.Priority > 0 {
@@ -115,25 +118,41 @@ func (h *handlers) begin(ctx context.Context, q *startRequest) (*engine.Executio
 // that runs. "" is the first of them.
 var onConflict = []string{"", "RETURN_EXISTING", "FAIL", "FAIL_ON_RUNNING"}
 
+// keyTime is how long an idempotency key is kept, as natively.
+const keyTime = 24 * time.Hour
+
 // once starts what a request asks for, unless its idempotency key is in use, whatever the input was then. The key counts for one
-// workflow: natively it is made of both.
+// workflow: natively it is made of both, and of the execution that it was used for before, for each of them to be followed by one only.
 func (h *handlers) once(ctx context.Context, project string, r engine.StartRequest, q *startRequest) (*engine.Execution, error) {
+	if q.IdempotencyKey == "" {
+		x, _, err := h.engine.Start(ctx, project, r)
+		return x, err
+	}
 	exists := func(id string) error {
 		return refuse(http.StatusConflict, "Workflow with the idempotency key %s exists already: %s", q.IdempotencyKey, id)
 	}
-	if q.IdempotencyKey != "" {
-		sum := sha256.Sum256([]byte(r.Workflow + "\x00" + q.IdempotencyKey))
-		r.IdempotencyKey, r.KeyAlone = hex.EncodeToString(sum[:]), true
+	sum := sha256.Sum256([]byte(r.Workflow + "\x00" + q.IdempotencyKey))
+	r.IdempotencyKey, r.KeyAlone = hex.EncodeToString(sum[:]), true
+	last, err := h.keyed(ctx, project, r.Workflow, q.IdempotencyKey, nil)
+	if err != nil {
+		return nil, err
 	}
-	if q.IdempotencyStrategy == "FAIL_ON_RUNNING" && q.IdempotencyKey != "" {
-		running, last, err := h.keyed(ctx, project, r.Workflow, q.IdempotencyKey)
-		if err != nil {
-			return nil, err
+	if last != nil {
+		switch kept := time.Since(last.CreatedAt) < keyTime; {
+		case q.IdempotencyStrategy == "FAIL_ON_RUNNING":
+			running, err := h.keyed(ctx, project, r.Workflow, q.IdempotencyKey, slices.Concat(nativeStatuses["RUNNING"], nativeStatuses["PAUSED"]))
+			if err != nil {
+				return nil, err
+			}
+			if running != nil {
+				return nil, exists(running.ID)
+			}
+		case kept && q.IdempotencyStrategy == "FAIL":
+			return nil, exists(last.ID)
+		case kept:
+			return last, nil
 		}
-		if running != "" {
-			return nil, exists(running)
-		}
-		r.IdempotencyKey += last // of starts beside each other that come after the same one, one is made
+		r.IdempotencyKey += last.ID
 	}
 	x, created, err := h.engine.Start(ctx, project, r)
 	if err == nil && !created && strings.HasPrefix(q.IdempotencyStrategy, "FAIL") {
@@ -142,20 +161,37 @@ func (h *handlers) once(ctx context.Context, project string, r engine.StartReque
 	return x, err
 }
 
-// keyed finds the executions that were started under an idempotency key: one that has not ended, and the last one. "" = there is none.
-func (h *handlers) keyed(ctx context.Context, project, name, key string) (running, last string, err error) {
-	f := engine.ExecutionFilter{Workflow: name, LabelKey: labelIdempotency, LabelValue: key}
-	all, _, err := h.engine.Executions(ctx, project, f, engine.Page{Limit: 100})
-	if err != nil || len(all) == 0 {
-		return "", "", err
+// maxKeyed bounds how many pages of executions with an idempotency key are read to find one that was started under it.
+const maxKeyed = 50
+
+// keyed finds the newest execution that was started under an idempotency key, of those with some status if any are given. nil = there
+// is none. The children of an execution have its labels, and were not.
+func (h *handlers) keyed(ctx context.Context, project, name, key string, status []workflow.ExecutionStatus) (*engine.Execution, error) {
+	f := engine.ExecutionFilter{Workflow: name, LabelKey: labelIdempotency, LabelValue: key, Status: status}
+	page := engine.Page{Limit: 100}
+	for range maxKeyed {
+		all, next, err := h.engine.Executions(ctx, project, f, page)
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(all, func(x engine.Execution) bool { return x.Parent == nil }); i >= 0 {
+			return &all[i], nil
+		}
+		if page.Cursor = next; next == "" {
+			break
+		}
 	}
-	last = all[0].ID
-	f.Status = slices.Concat(nativeStatuses["RUNNING"], nativeStatuses["PAUSED"])
-	open, _, err := h.engine.Executions(ctx, project, f, engine.Page{Limit: 100})
-	if err != nil || len(open) == 0 {
-		return "", last, err
+	return nil, nil
+}
+
+// keyOf makes the idempotency key of a start that the server makes: one that is too long is shortened.
+func keyOf(format string, args ...any) string {
+	key := fmt.Sprintf(format, args...)
+	if len(key) > maxLabel {
+		sum := sha256.Sum256([]byte(key))
+		key = hex.EncodeToString(sum[:])
 	}
-	return open[0].ID, last, nil
+	return key
 }
 
 func missingStart(err error, q *startRequest) error {

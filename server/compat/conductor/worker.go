@@ -152,7 +152,7 @@ func (h *handlers) startFor(ctx context.Context, r engine.RemoteRun) (any, error
 			return nil, err
 		}
 	}
-	in.Start.IdempotencyKey = fmt.Sprintf("%s:%s:%d", r.Execution, r.Ref, r.Attempt)
+	in.Start.IdempotencyKey = keyOf("%s:%s:%d", r.Execution, r.Ref, r.Attempt)
 	in.Start.IdempotencyStrategy = ""
 	x, err := h.begin(ctx, in.Start)
 	if err != nil {
