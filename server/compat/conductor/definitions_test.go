@@ -151,3 +151,14 @@ func TestKeyOfChildren(t *testing.T) {
 	r.asks("GET", "/api/workflow/running/nested?version=1", "", func(w *httptest.ResponseRecorder) bool { return w.Body.Len() > 2 })
 	require.Equal(t, id, start())
 }
+
+// TestEventTwice: of two handlers of one name in a list neither is kept.
+func TestEventTwice(t *testing.T) {
+	r := newRig(t)
+	const e = `{"name":"e","event":"conductor:a:b","actions":[{"action":"start_workflow","start_workflow":{"name":"order"}}]}`
+	for _, method := range []string{"POST", "PUT"} {
+		w := r.ask(method, "/api/event", "["+e+","+e+"]")
+		require.Equal(t, map[string]int{"POST": 409, "PUT": 404}[method], w.Code, w.Body) // of PUT there is not even one
+	}
+	require.JSONEq(t, `[]`, r.ask("GET", "/api/event", "").Body.String())
+}

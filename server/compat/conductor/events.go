@@ -69,9 +69,14 @@ func (h *handlers) putEvent(known bool) func(*gin.Context) error {
 			if tags[i], err = takeTags(full); err != nil {
 				return err
 			}
-			if names[i], err = h.checkEvent(ctx, full, known); err != nil {
+			name, err := h.checkEvent(ctx, full, known)
+			if err != nil {
 				return err
 			}
+			if slices.Contains(names[:i], name) { // the one would silently replace the other
+				return refuse(http.StatusConflict, "EventHandler with name %s is in the list twice", name)
+			}
+			names[i] = name
 		}
 		for i, full := range list {
 			if err := h.engine.PutNote(ctx, compat.Project(ctx), notesEvents, names[i], encoded(full)); err != nil {
@@ -130,7 +135,7 @@ func (e *eventHandler) check() invalidDef {
 	return wrong
 }
 
-// listEvents answers handlers, all of them or those of an event.
+// listEvents answers handlers, all of them or those of an event, without their tags: each handler's would be a read of its own.
 func (h *handlers) listEvents(c *gin.Context) error {
 	ctx := c.Request.Context()
 	notes, err := h.engine.Notes(ctx, compat.Project(ctx), notesEvents)
@@ -146,11 +151,7 @@ func (h *handlers) listEvents(c *gin.Context) error {
 		if event := c.Param("name"); event != "" && (e.Event != event || !e.Active && boolean(c, "activeOnly", true)) {
 			continue
 		}
-		shown, err := h.shownEvent(ctx, name, notes[name])
-		if err != nil {
-			return err
-		}
-		list = append(list, shown)
+		list = append(list, notes[name])
 	}
 	return answerJSON(c, list)
 }
