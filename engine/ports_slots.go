@@ -126,6 +126,8 @@ type Sessions interface {
 	Session(ctx context.Context, project string, number int64) (*Session, error)
 	// SessionAttempts answers a page of the executions of a session, oldest first.
 	SessionAttempts(ctx context.Context, project string, s *Session, page Page) ([]Execution, string, error)
+	// AttemptNamed says of each time whether the session of a workflow at it has an attempt of that name; one that is only reserved counts.
+	AttemptNamed(ctx context.Context, project, workflow, name string, times []time.Time) ([]bool, error)
 	// Detach takes an execution that was never created out of its session; ErrStale when it was reserved anew.
 	Detach(ctx context.Context, l Look) error
 }

@@ -76,3 +76,8 @@ func (e *Engine) SessionAttempts(ctx context.Context, project string, number int
 	}
 	return e.store.SessionAttempts(ctx, project, s, page.filled())
 }
+
+// AttemptNamed says of each time whether the session of a workflow at it has an attempt of that name; one that is only reserved counts.
+func (e *Engine) AttemptNamed(ctx context.Context, project, workflow, name string, times []time.Time) ([]bool, error) {
+	return e.store.AttemptNamed(ctx, project, workflow, name, times)
+}

@@ -268,6 +268,11 @@ func TestASessionHasItsAttempts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, second.ID, attempts[0].ID)
 	require.Empty(t, next)
+	for name, want := range map[string][]bool{"": {true, true, false}, "again": {true, false, false}, "more": {false, false, false}} {
+		named, err := r.AttemptNamed(ctx, "default", "w", name, []time.Time{at, at.Add(time.Hour), at.Add(2 * time.Hour)})
+		require.NoError(t, err)
+		require.Equal(t, want, named, name)
+	}
 	list, _, err = r.Sessions(ctx, "default", engine.SessionFilter{Workflow: "other"}, engine.Page{})
 	require.NoError(t, err)
 	require.Empty(t, list)

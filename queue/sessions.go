@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -198,4 +199,26 @@ func (r *Redis) SessionAttempts(ctx context.Context, project string, s *engine.S
 		next = strconv.Itoa(till)
 	}
 	return all, next, nil
+}
+
+// sessionsAtOnce is how many sessions one trip asks.
+const sessionsAtOnce = 500
+
+// AttemptNamed says of each time whether the session of a workflow at it has an attempt of that name; one that is only reserved counts.
+func (r *Redis) AttemptNamed(ctx context.Context, project, workflow, name string, times []time.Time) ([]bool, error) {
+	there := make([]bool, 0, len(times))
+	for part := range slices.Chunk(times, sessionsAtOnce) {
+		p := r.client.Pipeline()
+		asked := make([]*redis.BoolCmd, len(part))
+		for i, at := range part {
+			asked[i] = p.HExists(ctx, sessionKey(project, placeOf(at.Unix(), workflow)), "a:"+name)
+		}
+		if _, err := p.Exec(ctx); err != nil {
+			return nil, unreachable(err)
+		}
+		for _, cmd := range asked {
+			there = append(there, cmd.Val())
+		}
+	}
+	return there, nil
 }

@@ -55,6 +55,9 @@ func aLine(t *testing.T, h *house) {
 		h.auditSlots()
 	}
 	h.offset += 30 * time.Minute
+	named, err := h.Redis.AttemptNamed(ctx, "default", "w", "try 4", append(make([]time.Time, 1000), at)) // more than one trip asks
+	require.NoError(t, err)
+	require.Equal(t, append(make([]bool, 1000), true), named)
 	list, _, err := h.Sessions(ctx, "default", engine.SessionFilter{}, engine.Page{})
 	require.NoError(t, err)
 	require.Equal(t, all[4].ID, list[0].Last.ID)

@@ -183,6 +183,10 @@ func (f *fake) Session(_ context.Context, _ string, number int64) (*engine.Sessi
 	return &s, nil
 }
 
+func (f *fake) AttemptNamed(_ context.Context, _, _, _ string, times []time.Time) ([]bool, error) {
+	return make([]bool, len(times)), f.err
+}
+
 func (f *fake) SessionAttempts(context.Context, string, int64, engine.Page) ([]engine.Execution, string, error) {
 	return f.executions[:1], "", nil
 }

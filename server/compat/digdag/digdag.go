@@ -46,6 +46,7 @@ package digdag
 import (
 	"context"
 	"net/http"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -102,6 +103,7 @@ type Sessions interface {
 	Sessions(ctx context.Context, project string, f engine.SessionFilter, page engine.Page) ([]engine.Session, string, error)
 	Session(ctx context.Context, project string, number int64) (*engine.Session, error)
 	SessionAttempts(ctx context.Context, project string, number int64, page engine.Page) ([]engine.Execution, string, error)
+	AttemptNamed(ctx context.Context, project, workflow, name string, times []time.Time) ([]bool, error)
 }
 
 // Schedules start attempts.

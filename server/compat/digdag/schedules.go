@@ -219,21 +219,15 @@ func (h *handlers) backfill(c *gin.Context) error {
 
 // unused refuses the name of an attempt that one of these sessions has, or that a backfill under way will give to one of them.
 func (v *view) unused(s *engine.Schedule, name string, ticks []time.Time) error {
-	there := func(tick time.Time) error {
-		return conflict("Attempt of project name=%s workflow=%s instant=%s attempt name=%s already exists", s.Project, s.Workflow, tick.UTC().Format(time.RFC3339), name)
+	used, err := v.engine.AttemptNamed(v.ctx, s.Project, s.Workflow, name, ticks)
+	if err != nil {
+		return err
 	}
-	for _, tick := range ticks {
-		if slices.ContainsFunc(s.Backfills, func(b engine.Backfill) bool {
+	for i, tick := range ticks {
+		if used[i] || slices.ContainsFunc(s.Backfills, func(b engine.Backfill) bool {
 			return b.Status == engine.BackfillRunning && b.Attempt == name && !tick.Before(b.From) && tick.Before(b.To)
 		}) {
-			return there(tick)
-		}
-		all, err := v.at(s.Project, s.Workflow, tick)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(all, func(x engine.Execution) bool { return x.Session.AttemptName == name }) {
-			return there(tick)
+			return conflict("Attempt of project name=%s workflow=%s instant=%s attempt name=%s already exists", s.Project, s.Workflow, tick.UTC().Format(time.RFC3339), name)
 		}
 	}
 	return nil
