@@ -112,8 +112,15 @@ func taskOf(ref taskRef, t *engine.Task, native map[string]*engine.Task, given j
 	if t.Error != nil {
 		v.ReasonForIncompletion = t.Error.Message
 	}
-	if done := native[ref.Ref+".done"]; ref.Async && t.Status == workflow.TaskRunning && done != nil && done.Status.Ended() {
-		v.Status, v.EndTime = taskStatus(done, ref.Optional), millis(done.EndedAt) // updated before the function returned
+	if done := native[ref.Ref+".done"]; ref.Async && t.Status == workflow.TaskRunning && done != nil && done.Status.Ended() { // updated before the function returned
+		again := false
+		if done.Error != nil {
+			v.ReasonForIncompletion = done.Error.Message
+			again = done.Error.Retryable && t.Try < t.MaxAttempts // once it returns: the update does not end the task
+		}
+		if !again {
+			v.Status, v.EndTime = taskStatus(done, ref.Optional), millis(done.EndedAt)
+		}
 	}
 	return v
 }

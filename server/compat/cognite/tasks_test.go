@@ -186,6 +186,24 @@ func TestAnUpdateBeforeTheCallReturns(t *testing.T) {
 	r.exactly(id, "a", "output", `{"response":{"n":1},"early":true}`)
 }
 
+// TestAFailedUpdateBeforeTheCallReturns says why, and ends the task only where no try is left.
+func TestAFailedUpdateBeforeTheCallReturns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store("w", `[{"externalId":"a","type":"function","retries":1,"parameters":{"isAsyncComplete":true,"function":{"externalId":"remote"}}}]`)
+	id := r.run("w", `{}`)
+	for _, status := range []string{"IN_PROGRESS", "FAILED"} {
+		run := r.poll()
+		updated := r.update(200, r.task(id, "a")["id"].(string), `{"status":"FAILED"}`)
+		require.Equal(t, []any{status, "the task was reported as FAILED"}, []any{updated["status"], updated["reasonForIncompletion"]})
+		require.Equal(t, status == "FAILED", updated["endTime"] != nil)
+		_, err := r.engine.RemoteComplete(t.Context(), run.Execution, run.Ref, run.Token, json.RawMessage(`{"n":1}`))
+		require.NoError(t, err)
+	}
+	r.ends(id, "FAILED")
+	require.Equal(t, map[string]string{"a": "FAILED"}, r.statuses(id))
+}
+
 // TestALateWorkerIsRefused: a task that runs is settled by its update; what its worker says afterwards counts for nothing.
 func TestALateWorkerIsRefused(t *testing.T) {
 	t.Parallel()
