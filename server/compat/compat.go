@@ -15,6 +15,7 @@
 package compat
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -145,3 +146,13 @@ func Sentence(p *problem.Problem, name func(field string) string) string {
 
 // Same is for dialects that name fields as the engine does.
 func Same(field string) string { return field }
+
+var kinds = map[string]string{
+	"string": "a string", "number": "a number", "bool": "true or false", "array": "a list", "object": "an object", "null": "null",
+}
+
+// IsKind says what a value is, by the word that an UnmarshalTypeError has for it; of a number that does not fit it has the digits, too.
+func IsKind(value string) string {
+	kind, digits, _ := strings.Cut(value, " ")
+	return "is " + cmp.Or(digits, kinds[kind])
+}

@@ -2,7 +2,6 @@ package cognite
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/problem"
 	"github.com/redrive/redrive/workflow"
 )
@@ -46,21 +46,14 @@ func read(r *http.Request, into any) error {
 	err = json.Unmarshal(body, into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if wrong.Field == "" {
-			return refuse("body", is(wrong.Value), "an object")
+			return refuse("body", compat.IsKind(wrong.Value), "an object")
 		}
-		return refuse(wrong.Field, is(wrong.Value), kindOf(wrong.Type))
+		return refuse(wrong.Field, compat.IsKind(wrong.Value), kindOf(wrong.Type))
 	}
 	if err != nil {
 		return problem.Invalid("request_malformed", "the body is no JSON: "+err.Error())
 	}
 	return nil
-}
-
-// is says what a value is that the decoder did not take; of a number that is no integer it has the digits, too.
-func is(value string) string {
-	kind, digits, _ := strings.Cut(value, " ")
-	words := map[string]string{"string": "a string", "number": "a number", "bool": "true or false", "array": "an array", "object": "an object"}
-	return "is " + cmp.Or(digits, words[kind])
 }
 
 // what says what a word is that is none of those that are allowed.
@@ -81,7 +74,7 @@ func kindOf(t reflect.Type) string {
 	case reflect.Int, reflect.Int64:
 		return "an integer"
 	case reflect.Slice:
-		return "an array"
+		return "a list"
 	}
 	return "an object"
 }

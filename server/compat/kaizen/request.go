@@ -2,7 +2,6 @@ package kaizen
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redrive/redrive/server/compat"
 	"github.com/redrive/redrive/server/problem"
 	"github.com/redrive/redrive/workflow"
 )
@@ -45,22 +45,11 @@ func malformed(err error) error {
 		return problem.Invalid("request_malformed", "the body is not a JSON object")
 	}
 	field, _, _ := strings.Cut(wrongType.Field, ".")
-	what := is(wrongType.Value)
+	what := compat.IsKind(wrongType.Value)
 	if strings.HasPrefix(kindOf[field], "a list") && wrongType.Type.Kind() != reflect.Slice {
 		what = "holds " + strings.TrimPrefix(what, "is ")
 	}
 	return problem.Invalid("request_invalid", "the request is malformed", wrong(wrongType.Field, what, kindOf[field]))
-}
-
-// kinds are those of JSON, by the decoder's words.
-var kinds = map[string]string{
-	"string": "a string", "number": "a number", "bool": "true or false", "array": "a list", "object": "an object", "null": "null",
-}
-
-// is says what a value is; of a number that is no whole one the decoder has the digits, too.
-func is(value string) string {
-	kind, digits, _ := strings.Cut(value, " ")
-	return "is " + cmp.Or(digits, kinds[kind])
 }
 
 // kind is that of a JSON value, in the decoder's words.
@@ -124,7 +113,7 @@ func (q *executeRequest) check() workflow.Problems {
 	case len(q.Params) == 0:
 		problems = append(problems, wrong("params", "is missing", "an object"))
 	case q.Params[0] != '{':
-		problems = append(problems, wrong("params", is(kind(q.Params)), "an object"))
+		problems = append(problems, wrong("params", compat.IsKind(kind(q.Params)), "an object"))
 	}
 	if q.WorkflowID == "" && q.WorkflowName == "" {
 		problems = append(problems, wrong("workflowId", "is missing, and workflowName, too", "the name of a workflow in one of them"))

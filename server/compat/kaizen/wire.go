@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strconv"
 )
 
@@ -56,7 +57,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	}
 	number := string(bytes.TrimSpace(raw))
 	if _, err := strconv.ParseFloat(number, 64); err != nil && !errors.Is(err, strconv.ErrRange) {
-		return &json.UnmarshalTypeError{Value: kind(raw)} // the decoder says of which field
+		return &json.UnmarshalTypeError{Value: kind(raw), Type: reflect.TypeFor[text]()} // the decoder says of which field
 	}
 	*t = text(number)
 	return nil
