@@ -148,7 +148,7 @@ func TestLogFiles(t *testing.T) {
 +a:
   for_each>: {x: ["x y%", "*~"]}
   _do: {+in: {echo>: "${x}"}}
-+quiet: {wait>: 1s}
++quiet: {sh>: 'true'}
 `})
 	id := r.start("w", "{}")
 	r.ends(id, "success")

@@ -102,7 +102,7 @@ func TestArchives(t *testing.T) {
 	} {
 		refused := push(c.status, "r2", c.body)
 		require.Len(t, refused, 2, name)
-		require.Equal(t, float64(c.status), refused["status"], name)
+		require.EqualValues(t, c.status, refused["status"], name)
 		require.Contains(t, refused["message"], c.message, name)
 	}
 	require.Equal(t, []string{"r1"}, names(r.get("/api/projects/" + r.projectID() + "/revisions")["revisions"], "revision"), "nothing was stored")

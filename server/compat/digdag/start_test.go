@@ -47,7 +47,7 @@ func TestNamesAndNumbersOfARequest(t *testing.T) {
 		require.Equal(t, want, put(400, strings.Replace(ok(""), `"`+id+`"`, bad, 1))["message"], bad)
 	}
 	for _, bad := range []string{"true", "[1]", "{}"} {
-		require.Equal(t, 400.0, put(400, strings.Replace(ok(""), `"`+id+`"`, bad, 1))["status"], bad)
+		require.EqualValues(t, 400, put(400, strings.Replace(ok(""), `"`+id+`"`, bad, 1))["status"], bad)
 	}
 	require.Equal(t, "Resource does not exist: workflow id=-1", put(404, strings.Replace(ok(""), `"`+id+`"`, "-1", 1))["message"])
 	r.ends(first["id"].(string), "success")

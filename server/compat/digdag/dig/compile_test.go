@@ -492,7 +492,7 @@ func TestWhatDigdagHasAndThisHasNot(t *testing.T) {
 		"_parallel: {limit: 2, burst: 1}\n+a: {echo>: 1}":            "_parallel cannot be this (allowed: true, false, or {limit: N} with N from 1 to 10000)",
 		"_parallel: {limit: 2}\n+a: {_after: [b], echo>: 1}\n+b: {}": "_after: there is no b before it",
 	}
-	for _, name := range strings.Fields("py rb mail http_call td td_run td_ddl td_load td_for_each td_wait td_wait_table td_table_export td_result_export td_partial_delete bq bq_ddl bq_extract " +
+	for name := range strings.FieldsSeq("py rb mail http_call td td_run td_ddl td_load td_for_each td_wait td_wait_table td_table_export td_result_export td_partial_delete bq bq_ddl bq_extract " +
 		"bq_load s3_wait s3_copy s3_delete s3_move gcs_wait pg redshift redshift_load redshift_unload emr param_set param_get embulk ecs_task.run") {
 		all["+a:\n  "+name+">: x\n"] = "w.dig:1: task +w+a: operator " + name + ">: is not available (allowed: " + operators + ")"
 	}

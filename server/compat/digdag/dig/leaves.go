@@ -167,8 +167,8 @@ func (c *compiler) http(t *place, config, command *value, into *Task) (workflow.
 // StoreParams is what a task stored, by the output of the native one.
 func (t *Task) StoreParams(output json.RawMessage) json.RawMessage {
 	var got struct {
-		Status int
-		Body   json.RawMessage
+		Status int             `json:"status"`
+		Body   json.RawMessage `json:"body"`
 	}
 	if len(t.Stores) == 0 || json.Unmarshal(output, &got) != nil {
 		return json.RawMessage("{}")

@@ -112,8 +112,8 @@ func (c *compiler) lookup(t *place, path []step) (meant, bool) {
 			if dotted == stored {
 				return meant{cel: asStored(stored, cel)}, true
 			}
-			if strings.HasPrefix(dotted, stored+".") {
-				c.wrong(t, "${JSON.parse("+stored+")."+strings.TrimPrefix(dotted, stored+".")+"}", "${%s}: %s is no object; what http> stores is text, and a number", dotted, stored)
+			if rest, ok := strings.CutPrefix(dotted, stored+"."); ok {
+				c.wrong(t, "${JSON.parse("+stored+")."+rest+"}", "${%s}: %s is no object; what http> stores is text, and a number", dotted, stored)
 				return meant{}, false
 			}
 		}
