@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -88,7 +87,7 @@ func (h *handlers) status(c *gin.Context) error {
 	answer := statusAnswer{WorkflowID: x.ID, CorrelationID: x.CorrelationID, Status: workflowStatus(x)}
 	output, variables := boolean(c, "includeOutput", false), boolean(c, "includeVariables", false)
 	if output || variables {
-		w, err := h.wire(ctx, x, variables)
+		w, err := h.wire(ctx, x, false)
 		if err != nil {
 			return err
 		}
@@ -157,9 +156,11 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 	if w.Reason, err = h.reason(ctx, x); err != nil {
 		return nil, err
 	}
-	if w.LastRetriedTime, err = h.lastRetried(ctx, x); err != nil {
+	redrives, err := h.redrives(ctx, x)
+	if err != nil {
 		return nil, err
 	}
+	w.LastRetriedTime = lastRetried(x, redrives)
 	if x.Parent == nil { // parts have the labels of the whole
 		w.IdempotencyKey = x.Labels[labelIdempotency]
 	}
@@ -169,7 +170,7 @@ func (h *handlers) wire(ctx context.Context, x *engine.Execution, withTasks bool
 		}
 	}
 	if withTasks || k.givesOutput(x) || k.sets() {
-		all, err := h.tasksOf(ctx, x)
+		all, err := h.tasksAfter(ctx, x, redrives)
 		if err != nil {
 			return nil, err
 		}
@@ -212,6 +213,13 @@ func (h *handlers) reason(ctx context.Context, x *engine.Execution) (string, err
 	if err != nil {
 		return "", err
 	}
+	t, err := h.engine.Task(ctx, parent.ID, x.Parent.Task)
+	if err != nil && !compat.IsMissing(err) {
+		return "", err
+	}
+	if err != nil || t.Child != x.ID || t.Status != workflow.TaskCanceled { // it was ended for itself, or is in there no more
+		return own, nil
+	}
 	outer, err := h.reason(ctx, parent)
 	switch status = workflowStatus(parent); {
 	case err != nil:
@@ -225,22 +233,12 @@ func (h *handlers) reason(ctx context.Context, x *engine.Execution) (string, err
 }
 
 // lastRetried is when an execution was last made to go on since it began from its start, in ms; 0 = it was not.
-func (h *handlers) lastRetried(ctx context.Context, x *engine.Execution) (int64, error) {
-	redrives, err := h.redrives(ctx, x)
-	if err != nil {
-		return 0, err
-	}
+func lastRetried(x *engine.Execution, redrives []engine.Redriven) int64 {
 	var began, last int64
 	for _, r := range redrives {
-		var asked workflow.Redrive
-		if len(r.Request) > 0 { // of a part of what was redriven there is none
-			if err := json.Unmarshal(r.Request, &asked); err != nil {
-				return 0, fmt.Errorf("redrive %d of %s cannot be read: %w", r.Number, x.ID, err)
-			}
-		}
 		switch {
 		case r.Number == 0: // it made another execution
-		case asked.Operation == workflow.OperationRerun && len(asked.From) == 0:
+		case anew(&r):
 			began, last = r.At.UnixMilli(), 0
 		default:
 			last = r.At.UnixMilli()
@@ -249,7 +247,7 @@ func (h *handlers) lastRetried(ctx context.Context, x *engine.Execution) (int64,
 	if resumed := millis(x.ResumedAt); resumed > began {
 		last = max(last, resumed)
 	}
-	return last, nil
+	return last
 }
 
 // failedOf are the reference names of the tasks that failed, and the names of their definitions, each once.
@@ -306,9 +304,11 @@ func (h *handlers) outermost(ctx context.Context, x *engine.Execution) (*engine.
 
 // givesOutput reports whether a TERMINATE may have given an execution an output that it has not natively, for it failed.
 func (k *known) givesOutput(x *engine.Execution) bool {
-	if x.Status != workflow.ExecutionFailed {
-		return false
-	}
+	return x.Status == workflow.ExecutionFailed && k.terminates()
+}
+
+// terminates reports whether a TERMINATE may fail the workflow: natively it is two tasks then.
+func (k *known) terminates() bool {
 	for _, n := range k.nodes {
 		if n.Type == "TERMINATE" && n.Helper {
 			return true
@@ -317,10 +317,10 @@ func (k *known) givesOutput(x *engine.Execution) bool {
 	return false
 }
 
-// sets reports whether a SET_VARIABLE may have given the workflow's variables other values.
+// sets reports whether a SET_VARIABLE, here or in what is made at run time, may have given the workflow's variables other values.
 func (k *known) sets() bool {
 	for _, n := range k.nodes {
-		if n.Type == "SET_VARIABLE" {
+		if n.Type == "SET_VARIABLE" || n.Inner {
 			return true
 		}
 	}

@@ -43,7 +43,16 @@ func wireRef(n node, ref string) (name string, iteration int) {
 
 // tasksOf answers all tasks of an execution as Conductor shows them, in the order in which they were scheduled.
 func (h *handlers) tasksOf(ctx context.Context, x *engine.Execution) ([]shown, error) {
-	all, err := h.gather(ctx, x, x.ID, nil)
+	redrives, err := h.redrives(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	return h.tasksAfter(ctx, x, redrives)
+}
+
+// tasksAfter is tasksOf where the redrives have been read.
+func (h *handlers) tasksAfter(ctx context.Context, x *engine.Execution, redrives []engine.Redriven) ([]shown, error) {
+	all, err := h.gather(ctx, x, pastOf(redrives), x.ID, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +70,8 @@ func (h *handlers) tasksOf(ctx context.Context, x *engine.Execution) ([]shown, e
 }
 
 // gather reads the tasks of an execution, and those of what runs in their place.
-func (h *handlers) gather(ctx context.Context, x *engine.Execution, id string, all []shown) ([]shown, error) {
+func (h *handlers) gather(ctx context.Context, x *engine.Execution, past past, id string, all []shown) ([]shown, error) {
 	k, err := h.runs(ctx, x)
-	if err != nil {
-		return nil, err
-	}
-	past, err := h.past(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +103,11 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 			return nil, err
 		}
 		if err == nil {
-			if all, err = h.gather(ctx, child, id, all); err != nil {
+			redrives, err := h.redrives(ctx, child)
+			if err != nil {
+				return nil, err
+			}
+			if all, err = h.gather(ctx, child, pastOf(redrives), id, all); err != nil {
 				return nil, err
 			}
 			if ref, _ := wireRef(n, t.Ref); n.Type == "JOIN" {
@@ -114,10 +123,7 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 	if t.Attempt == 0 && t.Status != workflow.TaskSucceeded && t.Status != workflow.TaskSkipped {
 		return h.openJoin(x, k, n, id, t, 0, all), nil
 	}
-	attempts := []engine.Attempt{{
-		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Progress: t.Progress, Worker: t.Worker,
-		Dispatch: t.Dispatch, QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
-	}}
+	attempts := []engine.Attempt{presentAttempt(t)}
 	taken := t.Status == workflow.TaskPending || t.Status == workflow.TaskCanceled || t.Status == workflow.TaskSkipped
 	if t.Attempt > 1 || t.Status == workflow.TaskRetrying || taken && x.Redrives > 0 && t.Attempt > 0 {
 		var err error
@@ -135,7 +141,8 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 		}
 	}
 	attempts, gone := past.since(attempts)
-	order := 2 * len(all) // what stands behind it comes between the two
+	before := len(all)
+	order := 2 * before // what stands behind it comes between the two
 	for i, a := range attempts {
 		w := wireTask(x, k, n, t, a)
 		w.WorkflowInstanceID, w.order, w.hidden = id, order, n.Helper
@@ -155,13 +162,21 @@ func (h *handlers) gatherTask(ctx context.Context, x *engine.Execution, k *known
 			all = append(all, w)
 		}
 	}
-	if t.Status == workflow.TaskRetrying && t.NextAttemptAt != nil { // Conductor schedules the next attempt at once, for later
+	if t.Status == workflow.TaskRetrying && t.NextAttemptAt != nil && len(all) > before { // Conductor schedules the next attempt at once, for later
 		all = append(all, nextTask(&all[len(all)-1], x, t))
 	}
 	if t.Status == workflow.TaskPending {
 		return h.openJoin(x, k, n, id, t, gone, all), nil
 	}
 	return all, nil
+}
+
+// presentAttempt is the last attempt of a task.
+func presentAttempt(t engine.Task) engine.Attempt {
+	return engine.Attempt{
+		Attempt: max(t.Attempt, 1), Redrive: t.Redrive, Status: t.Status, Input: t.Input, Output: t.Output, Error: t.Error, Progress: t.Progress, Worker: t.Worker,
+		Dispatch: t.Dispatch, QueuedAt: t.QueuedAt, StartedAt: t.StartedAt, EndedAt: t.EndedAt,
+	}
 }
 
 // superseded says that another attempt took the place of this one. A rerun cancels what it runs again.
@@ -203,16 +218,18 @@ func (p past) since(attempts []engine.Attempt) ([]engine.Attempt, int) {
 	return attempts[gone:], gone
 }
 
-func (h *handlers) past(ctx context.Context, x *engine.Execution) (past, error) {
-	redrives, err := h.redrives(ctx, x)
+func pastOf(redrives []engine.Redriven) past {
 	p := past{operations: map[int]workflow.Operation{}}
 	for _, r := range redrives {
+		if r.Number == 0 { // it made another execution
+			continue
+		}
 		p.operations[r.Number] = r.Operation
 		if anew(&r) {
 			p.whole = r.Number
 		}
 	}
-	return p, err
+	return p
 }
 
 func (h *handlers) redrives(ctx context.Context, x *engine.Execution) (all []engine.Redriven, err error) {
@@ -302,7 +319,10 @@ func wireTask(x *engine.Execution, k *known, n node, t engine.Task, a engine.Att
 
 // waitSeconds is how long a WAIT was to wait when it was scheduled; 0 for one that somebody ends.
 func waitSeconds(raw json.RawMessage, scheduled int64) int64 {
-	var in struct{ Duration, Until string }
+	var in struct {
+		Duration string `json:"duration"`
+		Until    string `json:"until"`
+	}
 	if json.Unmarshal(raw, &in) != nil {
 		return 0
 	}
