@@ -86,6 +86,27 @@ func (e *Engine) Tasks(ctx context.Context, id string, page Page) ([]Task, strin
 	return tasks, next, err
 }
 
+// TasksWhere answers those of the tasks of an execution that are wanted. It is asked of each as Tasks has it but for its values:
+// only those of the ones that are wanted are read.
+func (e *Engine) TasksWhere(ctx context.Context, id string, wanted func(*Task) bool) ([]Task, error) {
+	x, p, err := e.open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	all, err := e.placedTasks(ctx, x.ID, p)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(t placed) bool {
+		task := t.task()
+		return !wanted(&task)
+	})
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return e.readTasks(ctx, x, all)
+}
+
 // Task answers one task of an execution. The ref of one inside a sub-workflow stands behind its task and a slash.
 func (e *Engine) Task(ctx context.Context, id, ref string) (*Task, error) {
 	x, p, t, err := e.innerTask(ctx, id, ref)
@@ -135,19 +156,24 @@ func (e *Engine) readTasks(ctx context.Context, x *Execution, all []placed) ([]T
 	}
 	tasks := make([]Task, len(all))
 	for i, t := range all {
-		rec := t.rec
-		if !rec.Begun() {
-			values[i] = TaskValue{Output: values[i].Output}
-		}
-		tasks[i] = Task{
-			Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Needs: t.SiblingRefs(t.Needs), Status: rec.Status, Reason: rec.Reason,
-			Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: t.Retry.MaxAttempts,
-			Input: values[i].Input, Output: values[i].Output, Error: values[i].Error, Progress: values[i].Progress,
-			Queue: t.Queue, Worker: rec.Worker, Effects: t.Effects, QueuedAt: at(rec.Queued), StartedAt: at(rec.Started),
-			EndedAt: at(rec.Ended), NextAttemptAt: at(rec.Due), Redrive: rec.Redrive, Size: rec.Size, Child: rec.Child,
+		tasks[i] = t.task()
+		tasks[i].Output = values[i].Output
+		if t.rec.Begun() {
+			tasks[i].Input, tasks[i].Error, tasks[i].Progress = values[i].Input, values[i].Error, values[i].Progress
 		}
 	}
 	return tasks, nil
+}
+
+// task is a task without its values.
+func (t placed) task() Task {
+	rec := t.rec
+	return Task{
+		Ref: t.Ref, Name: t.Task.Name, Type: t.Type, Needs: t.SiblingRefs(t.Needs), Status: rec.Status, Reason: rec.Reason,
+		Attempt: rec.Attempt, Dispatch: rec.Dispatch, Try: rec.Try, MaxAttempts: t.Retry.MaxAttempts,
+		Queue: t.Queue, Worker: rec.Worker, Effects: t.Effects, QueuedAt: at(rec.Queued), StartedAt: at(rec.Started),
+		EndedAt: at(rec.Ended), NextAttemptAt: at(rec.Due), Redrive: rec.Redrive, Size: rec.Size, Child: rec.Child,
+	}
 }
 
 func at(ms int64) *time.Time {

@@ -70,6 +70,7 @@ type Executions interface {
 	ExecutionDefinition(ctx context.Context, x *engine.Execution) (*workflow.Definition, error)
 	Executions(ctx context.Context, project string, f engine.ExecutionFilter, page engine.Page) ([]engine.Execution, string, error)
 	Tasks(ctx context.Context, id string, page engine.Page) ([]engine.Task, string, error)
+	TasksWhere(ctx context.Context, id string, wanted func(*engine.Task) bool) ([]engine.Task, error)
 	Task(ctx context.Context, id, ref string) (*engine.Task, error)
 	UpcomingInput(ctx context.Context, f engine.Fence) (json.RawMessage, error)
 	Attempts(ctx context.Context, id, ref string, page engine.Page) ([]engine.Attempt, string, error)

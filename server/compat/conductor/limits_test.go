@@ -15,6 +15,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/auth"
+	"github.com/redrive/redrive/workflow"
 )
 
 // counted is an engine with an execution that runs on and on, and any number of executions of some schedules. It counts what is read.
@@ -108,4 +109,60 @@ func TestHowMuchSearchesRead(t *testing.T) {
 	e := &counted{}
 	ask(e, "/?size=10", func(h *handlers) handler { return h.searchTasks(false) })
 	require.Equal(t, maxTaskSearched, e.executions)
+}
+
+// failing is an engine with executions that failed. It counts what is read of them.
+type failing struct {
+	counted
+	read []string
+}
+
+func (e *failing) Executions(context.Context, string, engine.ExecutionFilter, engine.Page) ([]engine.Execution, string, error) {
+	part := &engine.Parent{Execution: "elsewhere", Task: "t"}
+	return []engine.Execution{
+		{ID: "1", Version: 1, Status: workflow.ExecutionFailed}, {ID: "2", Version: 1, Status: workflow.ExecutionFailed, Parent: part},
+		{ID: "3", Version: 1, Status: workflow.ExecutionFailed, Parent: &engine.Parent{Execution: "1", Task: "t"}},
+	}, "", nil
+}
+
+func (e *failing) Execution(_ context.Context, id string) (*engine.Execution, error) {
+	e.read = append(e.read, id)
+	return &engine.Execution{ID: id, Version: 1}, nil
+}
+
+func (e *failing) TasksWhere(_ context.Context, id string, wanted func(*engine.Task) bool) ([]engine.Task, error) {
+	var all []engine.Task
+	if fork := (engine.Task{Ref: "f", Name: "f", Status: workflow.TaskFailed, Attempt: 1, Child: "part"}); id == "forked" && wanted(&fork) {
+		return []engine.Task{fork}, nil
+	}
+	for ref, status := range map[string]workflow.TaskStatus{"a": workflow.TaskSucceeded, "b": workflow.TaskFailed} {
+		if task := (engine.Task{Ref: ref, Name: ref, Status: status, Attempt: 3}); wanted(&task) {
+			all = append(all, task)
+		}
+	}
+	return all, nil
+}
+
+// TestHowMuchSummariesRead: of executions that failed what did, and of parents only those that are asked for and not at hand.
+func TestHowMuchSummariesRead(t *testing.T) {
+	for query, want := range map[string][]string{"topLevelOnly=true": nil, "": nil, "query=parentWorkflowId!%3Dx": {"elsewhere"}} {
+		e := &failing{}
+		h := handlersOver(e)
+		w := httptest.NewRecorder()
+		c, _ := gin.CreateTestContext(w)
+		c.Request = httptest.NewRequestWithContext(auth.With(t.Context(), &auth.Principal{}), "GET", "/?"+query, nil)
+		require.NoError(t, h.search(false)(c))
+		require.Equal(t, want, e.read, query)
+		require.Zero(t, e.trees.Load())
+		require.Contains(t, w.Body.String(), `"failedReferenceTaskNames":"b"`)
+	}
+
+	e := &failing{}
+	h := handlersOver(e)
+	h.shelf.put(shelfKey{version: 2}, &known{nodes: map[string]node{"f": {Ref: "j", Type: "JOIN", Inner: true}}})
+	all, err := h.failures(t.Context(), &engine.Execution{ID: "forked", Version: 2})
+	require.NoError(t, err)
+	refs, _ := failedOf(all)
+	require.ElementsMatch(t, []string{"b", "j"}, refs, "what was made at run time failed, too")
+	require.Equal(t, []string{"part"}, e.read)
 }

@@ -30,6 +30,7 @@ type query struct {
 	free        string // what is to be in it somewhere
 	conditions  []condition
 	orders      []order
+	top         bool // nothing that is in another one
 }
 
 // reads reports whether a condition or an order looks at a field.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redrive/redrive/engine"
 	"github.com/redrive/redrive/server/compat"
+	"github.com/redrive/redrive/workflow"
 )
 
 // maxSearched is how many executions a search looks at.
@@ -74,7 +75,7 @@ func (h *handlers) search(whole bool) func(*gin.Context) error {
 			return err
 		}
 		if boolean(c, "topLevelOnly", false) {
-			q.conditions = append(q.conditions, equals("parentWorkflowId", ""))
+			q.top = true
 		}
 		ctx := c.Request.Context()
 		found, err := h.find(ctx, q, maxSearched)
@@ -102,7 +103,7 @@ func (h *handlers) search(whole bool) func(*gin.Context) error {
 // find answers as many executions, newest first, without what is shown as a part of another one.
 func (h *handlers) find(ctx context.Context, q query, most int) ([]hit, error) {
 	var found []hit
-	parents := map[string]string{}
+	parents := &parents{shown: map[string]string{}}
 	versioned, nested := q.reads("version"), q.reads("parentWorkflowId")
 	soon := slices.DeleteFunc(slices.Clone(q.conditions), func(c condition) bool { return c.field == "version" || c.field == "parentWorkflowId" })
 	for page, looked := (engine.Page{Limit: min(most, 1000)}), 0; looked < maxSearched && len(found) < most; {
@@ -110,9 +111,13 @@ func (h *handlers) find(ctx context.Context, q query, most int) ([]hit, error) {
 		if err != nil {
 			return nil, err
 		}
+		parents.near = some
 		for i := range some {
 			x := hit{Execution: &some[i]}
 			if !executionColumns.meet(soon, x) || q.free != "" && !strings.Contains(x.ID+" "+x.Workflow+" "+x.CorrelationID+" "+string(x.Input)+" "+string(x.Output), q.free) {
+				continue
+			}
+			if q.top && x.Parent != nil {
 				continue
 			}
 			if versioned || x.Parent != nil {
@@ -142,23 +147,41 @@ func (h *handlers) find(ctx context.Context, q query, most int) ([]hit, error) {
 	return found, nil
 }
 
-// shownIn is the execution that the children of one are shown with. known remembers it.
-func (h *handlers) shownIn(ctx context.Context, id string, known map[string]string) (string, error) {
-	if shown, ok := known[id]; ok {
+// parents saves a search from reading an execution for each child of it.
+type parents struct {
+	near  []engine.Execution // the page that is looked at, newest first: parents are mostly in there, too
+	shown map[string]string
+}
+
+// shownIn is the execution that the children of one are shown with.
+func (h *handlers) shownIn(ctx context.Context, id string, known *parents) (string, error) {
+	if shown, ok := known.shown[id]; ok {
 		return shown, nil
 	}
-	parent, err := h.engine.Execution(ctx, id)
-	if compat.IsMissing(err) {
-		return id, nil
+	var parent *engine.Execution
+	if i := slices.IndexFunc(known.near, func(x engine.Execution) bool { return x.ID == id }); i >= 0 {
+		parent = &known.near[i]
+	} else {
+		x, err := h.engine.Execution(ctx, id)
+		if err != nil && !compat.IsMissing(err) {
+			return "", err
+		}
+		parent = x
 	}
-	if err == nil {
-		parent, err = h.outermost(ctx, parent)
+	shown := id
+	if parent != nil && parent.Parent != nil {
+		k, err := h.runs(ctx, parent)
+		if err != nil {
+			return "", err
+		}
+		if k.part {
+			if shown, err = h.shownIn(ctx, parent.Parent.Execution, known); err != nil {
+				return "", err
+			}
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	known[id] = parent.ID
-	return parent.ID, nil
+	known.shown[id] = shown
+	return shown, nil
 }
 
 // stamp is a time as the summaries have it; "" = it has not come.
@@ -186,7 +209,11 @@ func (h *handlers) summary(ctx context.Context, x *engine.Execution) (*summary, 
 		return nil, err
 	}
 	if terminal(s.Status) && s.Status != "COMPLETED" {
-		all, err := h.tasksOf(ctx, x)
+		tasks := h.failures
+		if k.givesOutput(x) {
+			tasks = h.tasksOf
+		}
+		all, err := tasks(ctx, x)
 		if err != nil {
 			return nil, err
 		}
@@ -198,6 +225,44 @@ func (h *handlers) summary(ctx context.Context, x *engine.Execution) (*summary, 
 	}
 	s.InputSize, s.OutputSize = len(s.Input), len(s.Output)
 	return s, nil
+}
+
+// failures are the tasks of an execution that failed. Nothing else is read: searches ask for those of many executions.
+func (h *handlers) failures(ctx context.Context, x *engine.Execution) ([]shown, error) {
+	k, err := h.runs(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := h.engine.TasksWhere(ctx, x.ID, func(t *engine.Task) bool {
+		failed := t.Status == workflow.TaskFailed || t.Status == workflow.TaskTimedOut
+		return failed || t.Child != "" && t.Status != workflow.TaskSucceeded && k.node(t.Name, t.Type).Inner
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []shown
+	for _, t := range tasks {
+		n := k.node(t.Name, t.Type)
+		if n.Inner && t.Child != "" {
+			child, err := h.engine.Execution(ctx, t.Child)
+			if err != nil && !compat.IsMissing(err) {
+				return nil, err
+			}
+			if err == nil {
+				inner, err := h.failures(ctx, child)
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, inner...)
+			}
+		}
+		made := t.Attempt == 0 || n.Helper || n.Type == "DYNAMIC" || strings.HasSuffix(t.Ref, "]") || n.Type == "TERMINATE" && k.terminates()
+		if !made && (t.Status == workflow.TaskFailed || t.Status == workflow.TaskTimedOut) {
+			all = append(all, wireTask(x, k, n, t, presentAttempt(t)))
+		}
+	}
+	slices.SortStableFunc(all, func(a, b shown) int { return cmp.Compare(a.ScheduledTime, b.ScheduledTime) })
+	return all, nil
 }
 
 // correlated answers the executions of a workflow with a correlation id: GET /workflow/{name}/correlated/{id}.
