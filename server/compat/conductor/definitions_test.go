@@ -11,6 +11,7 @@ import (
 
 // TestListsOfDefinitions: each is in there as it is answered alone; the newest is the highest version, whenever it was registered.
 func TestListsOfDefinitions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, path := range []string{"/api/metadata/workflow", "/api/metadata/workflow/latest-versions"} {
 		require.JSONEq(t, `[]`, r.ask("GET", path, "").Body.String())
@@ -40,6 +41,7 @@ func TestListsOfDefinitions(t *testing.T) {
 
 // TestDomainsStay: what a start says of domains is shown, and holds for a restart with the newest definition, too.
 func TestDomainsStay(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	def := func(version, ref string) {
 		body := `{"name":"routed","version":` + version + `,"tasks":[{"name":"pack","taskReferenceName":"` + ref + `"},{"name":"ship","taskReferenceName":"s"}]}`
@@ -78,6 +80,7 @@ func TestDomainsStay(t *testing.T) {
 
 // TestOnConflict: a start by name says in its headers which key it has, and what is done when that is in use.
 func TestOnConflict(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	require.Equal(t, 200, r.ask("POST", "/api/metadata/workflow", `{"name":"held","tasks":[{"name":"h","taskReferenceName":"h","type":"HUMAN"}]}`).Code)
 	start := func(strategy, input string) (int, string) {

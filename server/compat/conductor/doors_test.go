@@ -26,6 +26,7 @@ func refusal(t *testing.T, w *httptest.ResponseRecorder) string {
 }
 
 func TestWhoMayAsk(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(o *server.Options) { o.Open = false })
 	secret := func(k engine.Key) string {
 		_, secret, err := r.engine.CreateKey(t.Context(), k)
@@ -71,6 +72,7 @@ func TestWhoMayAsk(t *testing.T) {
 
 // TestTooManyWait: a call that waits for an execution is answered at its end; one too many is told to come again.
 func TestTooManyWait(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(o *server.Options) { o.Streams = 1 })
 	require.Equal(t, 200, r.ask("POST", "/api/metadata/workflow", `{"name":"held","tasks":[{"name":"h","taskReferenceName":"h","type":"HUMAN"}],"outputParameters":{"say":"${h.output.say}"}}`).Code)
 	done := make(chan *httptest.ResponseRecorder)
@@ -96,6 +98,7 @@ func TestTooManyWait(t *testing.T) {
 
 // TestExecuteUntilATask: the call is answered as soon as one of the tasks that it names has ended, wherever the workflow is then.
 func TestExecuteUntilATask(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	require.Equal(t, 200, r.ask("POST", "/api/metadata/workflow", `{"name":"held","version":4,"tasks":[{"name":"a","taskReferenceName":"a","type":"HUMAN"},{"name":"b","taskReferenceName":"b","type":"HUMAN"}]}`).Code)
 	done := make(chan *httptest.ResponseRecorder)

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/engine"
+	"github.com/redrive/redrive/workflow"
 )
 
 // What Conductor's own server fails at, or does only where nothing races: reruns of tasks that hold or choose others, of tasks
@@ -268,17 +271,21 @@ func TestRetryOfThreeLevels(t *testing.T) {
 func TestATimeoutCountsAnewAfterRetryAndRerun(t *testing.T) {
 	t.Parallel()
 	r := worked(t)
-	r.define("w", simple("a", "a")+`,{"name":"h","taskReferenceName":"h","type":"HUMAN"}`, `,"timeoutSeconds":1,"timeoutPolicy":"TIME_OUT_WF"`)
+	r.define("w", simple("a", "a")+`,{"name":"h","taskReferenceName":"h","type":"HUMAN"}`, `,"timeoutSeconds":100,"timeoutPolicy":"TIME_OUT_WF"`)
 	id := r.begin("w", `{}`)
 	r.does("a")
+	r.until(id, "h is there", func(w wireRun) bool { return w.task("h").Status == "IN_PROGRESS" })
+	r.later(101 * time.Second)
 	w := r.ends(id, "TIMED_OUT")
 	require.Equal(t, []string{"a COMPLETED", "h CANCELED"}, w.lines(), "no task failed")
 	for _, ask := range [][2]string{{"/retry", ""}, {"/rerun", fmt.Sprintf(`{"reRunFromTaskId":%q}`, w.task("h").TaskID)}} {
 		before := r.get(id)
 		r.must("POST", "/workflow/"+id+ask[0], ask[1])
+		r.until(id, "h is there again", func(w wireRun) bool { return w.Status == "RUNNING" && w.task("h").Status == "IN_PROGRESS" })
+		r.later(101 * time.Second)
 		w = r.until(id, "its time is over again", func(w wireRun) bool { return w.Status == "TIMED_OUT" && w.EndTime > before.EndTime })
 		require.GreaterOrEqual(t, w.LastRetriedTime, before.EndTime)
-		require.GreaterOrEqual(t, w.EndTime, w.LastRetriedTime+1000)
+		require.GreaterOrEqual(t, w.EndTime, w.LastRetriedTime+100_000)
 		require.Equal(t, "a COMPLETED 0", w.newest("a")[0])
 		require.Equal(t, before.task("h").RetryCount+1, w.task("h").RetryCount)
 	}
@@ -349,6 +356,24 @@ func TestATerminatedChildAndATerminatedParent(t *testing.T) {
 	require.Equal(t, "CANCELED", inner.task("k").Status)
 	r.report(k, "COMPLETED") // too late
 	require.Equal(t, "CANCELED", r.get(kid).task("k").Status)
+}
+
+// TestWhyAChildEnded: what ended the parent later is no reason of it.
+func TestWhyAChildEnded(t *testing.T) {
+	t.Parallel()
+	r := worked(t)
+	r.define("kid", simple("k", "k"))
+	r.define("w", sub("child", "kid")+","+simple("end", "end"))
+	id := r.begin("w", `{}`)
+	kid := r.works("k").WorkflowInstanceID
+	_, err := r.engine.SettleByHand(t.Context(), id, "child", engine.HandRequest{To: workflow.TaskSucceeded})
+	require.NoError(t, err)
+	own := r.ends(kid, "TERMINATED").ReasonForIncompletion
+	require.Equal(t, "a part of another execution: superseded", own)
+	r.works("end")
+	r.must("DELETE", "/workflow/"+id+"?reason=enough", "")
+	r.ends(id, "TERMINATED")
+	require.Equal(t, own, r.get(kid).ReasonForIncompletion)
 }
 
 func TestWhatAPauseHolds(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type rig struct {
 	server *server.Server
 	engine *engine.Engine
 	names  map[string]string // what was answered, by the name that exchanges use
+	offset *atomic.Int64     // of the clock
 }
 
 func newRig(t testing.TB, change ...func(*server.Options)) *rig {
@@ -46,6 +48,8 @@ func newRig(t testing.TB, change ...func(*server.Options)) *rig {
 	quiet := slog.New(slog.DiscardHandler)
 	o := queue.DefaultOptions()
 	o.URL, o.Logger = queuetest.URL(t), quiet
+	var offset atomic.Int64
+	o.ClockOffset = func() time.Duration { return time.Duration(offset.Load()) }
 	store, err := queue.Open(context.Background(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
@@ -64,8 +68,11 @@ func newRig(t testing.TB, change ...func(*server.Options)) *rig {
 	s, err := server.New(so)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	return &rig{t, s, e, map[string]string{}}
+	return &rig{t, s, e, map[string]string{}, &offset}
 }
+
+// later moves the clock.
+func (r *rig) later(d time.Duration) { r.offset.Add(int64(d)) }
 
 func (r *rig) ask(method, path, body string) *httptest.ResponseRecorder {
 	r.t.Helper()
@@ -89,7 +96,7 @@ func (r *rig) askWith(headers map[string]string, method, path, body string) *htt
 	return w
 }
 
-// asks asks until the answer is as it shall be, for what servers and pumps do by themselves.
+// asks asks until the answer is as it shall be, for lists, which follow what happens a little later.
 func (r *rig) asks(method, path, body string, until func(w *httptest.ResponseRecorder) bool) *httptest.ResponseRecorder {
 	r.t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
@@ -105,7 +112,8 @@ func (r *rig) asks(method, path, body string, until func(w *httptest.ResponseRec
 // completes ends the task of a reference name as soon as it waits for that.
 func (r *rig) completes(id, ref, output string) {
 	r.t.Helper()
-	r.asks("POST", "/api/tasks/"+id+"/"+ref+"/COMPLETED", output, func(w *httptest.ResponseRecorder) bool { return w.Body.Len() > 0 })
+	r.until(id, ref+" waits", func(w wireRun) bool { return w.task(ref).Status == "IN_PROGRESS" })
+	require.NotEmpty(r.t, r.must("POST", "/tasks/"+id+"/"+ref+"/COMPLETED", output))
 }
 
 // runs is the id of the only execution of a workflow that runs, as soon as it does.

@@ -75,6 +75,7 @@ func searched(r *rig) map[string]string {
 }
 
 func TestSearchWorkflows(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	x := searched(r)
 	var run struct{ StartTime, EndTime int64 }
@@ -141,6 +142,7 @@ func (r *rig) sorts(path string, count int, fields map[string]string) {
 }
 
 func TestSearchSortsWorkflows(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	x := searched(r)
 	r.sorts("/api/workflow/search-v2", 4, map[string]string{
@@ -167,6 +169,7 @@ func TestSearchSortsWorkflows(t *testing.T) {
 }
 
 func TestSearchTasks(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	x := searched(r)
 	var run struct {

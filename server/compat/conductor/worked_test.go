@@ -115,13 +115,6 @@ func (r *rig) ends(id, status string) wireRun {
 	return r.until(id, status, func(w wireRun) bool { return w.Status == status })
 }
 
-// has waits until the tasks of a workflow are these.
-func (r *rig) has(id string, lines ...string) wireRun {
-	r.t.Helper()
-	want := fmt.Sprint(lines)
-	return r.until(id, want, func(w wireRun) bool { return fmt.Sprint(w.lines()) == want })
-}
-
 // works takes one task as a worker does.
 func (r *rig) works(name string) wireTask {
 	r.t.Helper()
