@@ -128,8 +128,13 @@ func (h *handlers) variable(*gin.Context) error {
 	return refused{http.StatusNotFound, detail{"Variable not found."}}
 }
 
-// automations are those of a thing: none. The command line asks when it shows a deployment.
-func (h *handlers) automations(c *gin.Context) error {
+// emptyLists are of what is not here: however they are narrowed, nothing is on them. The command line shows them.
+var emptyLists = []string{
+	"/artifacts/filter", "/artifacts/latest/filter", "/automations/filter", "/block_documents/filter", "/concurrency_limits/filter",
+	"/v2/concurrency_limits/filter", "/variables/filter", "/work_pools/filter",
+}
+
+func (h *handlers) nothing(c *gin.Context) error {
 	return answer(c, http.StatusOK, []struct{}{})
 }
 

@@ -39,6 +39,14 @@
 //	PATCH  /deployments/{id}                      no    the same
 //	DELETE /deployments/{id}                      no    the same
 //	GET    /automations/related-to/{resource}     yes   there are none: an empty list
+//	POST   /automations/filter                    yes   the same
+//	POST   /artifacts/filter                      yes   the same
+//	POST   /artifacts/latest/filter               yes   the same
+//	POST   /block_documents/filter                yes   the same
+//	POST   /variables/filter                      yes   the same
+//	POST   /work_pools/filter                     yes   the same
+//	POST   /concurrency_limits/filter             yes   the same
+//	POST   /v2/concurrency_limits/filter          yes   the same
 //	POST   /deployments/get_scheduled_flow_runs   no    Redrive's workers take what is to run
 //	POST   /deployments/{id}/create_flow_run/bulk  no   one by one
 //	POST   /work_pools/{name}/get_scheduled_flow_runs  no  the same
@@ -195,7 +203,10 @@ func New(e Engine) compat.Dialect {
 	at(writes, http.MethodPatch, "/variables/name/:name", h.variable)
 	at(writes, http.MethodDelete, "/variables/name/:name", h.variable)
 	at(auth.Rule{Scope: engine.ScopeWrite, Work: true}, http.MethodPost, "/task_runs/", h.createTaskRun)
-	at(reads, http.MethodGet, "/automations/related-to/:resource", h.automations)
+	at(reads, http.MethodGet, "/automations/related-to/:resource", h.nothing)
+	for _, path := range emptyLists {
+		at(reads, http.MethodPost, path, h.nothing)
+	}
 	absent(http.MethodPatch, "/deployments/:id", deployments)
 	absent(http.MethodDelete, "/deployments/:id", deployments)
 	absent(http.MethodPost, "/deployments/:id/create_flow_run/bulk", "flow runs are started one by one: POST /deployments/{id}/create_flow_run")

@@ -261,6 +261,9 @@ func TestWhatAFlowAsksBeside(t *testing.T) {
 	for _, method := range []string{"GET", "PATCH", "DELETE"} {
 		r.ask(method, "/variables/name/any", `{"value":1}`).is(404, `{"detail":"Variable not found."}`)
 	}
+	for _, of := range []string{"automations", "artifacts", "artifacts/latest", "block_documents", "variables", "work_pools", "concurrency_limits", "v2/concurrency_limits"} {
+		r.post("/"+of+"/filter", `{"limit":200,"offset":0}`).is(200, `[]`)
+	}
 	r.ask("DELETE", "/block_types/slug/s3", "").is(501, `{"detail":"there are no blocks here"}`)
 	r.ask("DELETE", "/concurrency_limits/increment", "").is(501, `{"detail":"there are no limits by name here: give the workflow one with concurrency"}`)
 

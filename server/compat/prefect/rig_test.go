@@ -104,7 +104,7 @@ func (r *rig) ask(method, path, body string, header ...string) reply {
 	w := httptest.NewRecorder()
 	r.server.Handler().ServeHTTP(w, req)
 	require.Less(r.t, w.Code, 502)
-	undocumented := regexp.MustCompile(`^/(flows/$|flows/[^f]|flows/count|deployments/(filter|name|$|[0-9a-f-]{36}$)|logs/$|v2/|concurrency_limits/|task_runs/|nothing|flow_runs/nope/x)`)
+	undocumented := regexp.MustCompile(`^/(flows/$|flows/[^f]|flows/count|deployments/(filter|name|$|[0-9a-f-]{36}$)|logs/$|v2/|concurrency_limits/|task_runs/|automations/|artifacts/|block_documents/|variables/|work_pools/|nothing|flow_runs/nope/x)`)
 	if (w.Code == 200 || w.Code == 201) && w.Header().Get("Content-Type") == "application/json" && !undocumented.MatchString(path) {
 		path, _, _ := strings.Cut(path, "?")
 		status := w.Code
