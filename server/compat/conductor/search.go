@@ -256,6 +256,7 @@ func (h *handlers) failures(ctx context.Context, x *engine.Execution) ([]shown, 
 				all = append(all, inner...)
 			}
 		}
+		// What others are made of is not shown, and a TERMINATE that fails the workflow is done, as tasksOf has it.
 		made := t.Attempt == 0 || n.Helper || n.Type == "DYNAMIC" || strings.HasSuffix(t.Ref, "]") || n.Type == "TERMINATE" && k.terminates()
 		if !made && (t.Status == workflow.TaskFailed || t.Status == workflow.TaskTimedOut) {
 			all = append(all, wireTask(x, k, n, t, presentAttempt(t)))
