@@ -138,7 +138,7 @@ func (h *handlers) nothing(c *gin.Context) error {
 	return answer(c, http.StatusOK, []struct{}{})
 }
 
-// areas are what Prefect has and Redrive has not, as a whole.
+// areas are what Prefect has and Redrive has not, as a whole or but for a few operations.
 var areas = []struct{ path, why string }{
 	{"task_runs", "task runs are not kept: read the tasks of an execution with GET /v1/executions/{id}/tasks"},
 	{"task_run_states", "task runs are not kept: read the history of an execution with GET /v1/executions/{id}/history"},

@@ -213,7 +213,7 @@ func New(e Engine) compat.Dialect {
 	absent(http.MethodPost, "/deployments/get_scheduled_flow_runs", workers)
 	absent(http.MethodPost, "/work_pools/:name/get_scheduled_flow_runs", workers)
 	roots := []string{
-		"/api/flow_runs", "/api/flow_run_states", "/api/flows", "/api/deployments", "/api/logs", "/api/ui",
+		"/api/flow_runs", "/api/flow_run_states", "/api/flows", "/api/logs", "/api/ui",
 		"/api/health", "/api/ready", "/api/hello", "/api/version", "/api/admin/version", "/api/csrf-token",
 	}
 	for _, a := range areas {
