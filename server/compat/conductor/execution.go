@@ -214,10 +214,13 @@ func (h *handlers) reason(ctx context.Context, x *engine.Execution) (string, err
 		return "", err
 	}
 	t, err := h.engine.Task(ctx, parent.ID, x.Parent.Task)
-	if err != nil && !compat.IsMissing(err) {
+	if compat.IsMissing(err) {
+		return own, nil
+	}
+	if err != nil {
 		return "", err
 	}
-	if err != nil || t.Child != x.ID || t.Status != workflow.TaskCanceled { // it was ended for itself, or is in there no more
+	if t.Child != x.ID || t.Status != workflow.TaskCanceled { // it was ended for itself, or is in there no more
 		return own, nil
 	}
 	outer, err := h.reason(ctx, parent)

@@ -118,8 +118,7 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 	if created {
 		if err := h.introduce(ctx, r, q, k); err != nil {
 			h.undo(ctx, x.ID)
-			var why cannot
-			if errors.As(err, &why) {
+			if why, ok := errors.AsType[cannot](err); ok {
 				return refused{http.StatusUnprocessableEntity, detail{string(why)}}
 			}
 			return err
