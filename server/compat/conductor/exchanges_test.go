@@ -96,7 +96,8 @@ func (r *rig) askWith(headers map[string]string, method, path, body string) *htt
 	return w
 }
 
-// asks asks until the answer is as it shall be, for lists, which follow what happens a little later.
+// asks asks until the answer is as it shall be. It is for lists over all executions: those follow what happens a little
+// later, and no event tells when. What becomes of one execution is waited for with until, which watches it.
 func (r *rig) asks(method, path, body string, until func(w *httptest.ResponseRecorder) bool) *httptest.ResponseRecorder {
 	r.t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
