@@ -117,7 +117,9 @@ func (h *handlers) started(c *gin.Context, q *createRequest, k *known) error {
 	r := &run{x: x}
 	if created {
 		if err := h.introduce(ctx, r, q, k); err != nil {
-			h.undo(ctx, x.ID)
+			if k.driven || isFinal(err) {
+				h.undo(ctx, x.ID)
+			}
 			if why, ok := errors.AsType[cannot](err); ok {
 				return refused{http.StatusUnprocessableEntity, detail{string(why)}}
 			}
@@ -140,6 +142,19 @@ func (h *handlers) undo(ctx context.Context, id string) {
 	ctx = context.WithoutCancel(ctx)
 	_, _ = h.engine.Cancel(ctx, id, engine.Request{By: auth.From(ctx).By(), Reason: "it could not be made as it was asked for"})
 	_ = h.engine.Remove(ctx, id)
+}
+
+// isFinal reports whether the request cannot be done, and not only now. Of what Redrive's workers run already, anything else must
+// not take it away: the same request is answered with it.
+func isFinal(err error) bool {
+	if _, ok := errors.AsType[cannot](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[refused](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*engine.Error](err)
+	return ok && e.Kind != engine.KindUnavailable
 }
 
 // introduce keeps what a client said of a flow run when it made it.
